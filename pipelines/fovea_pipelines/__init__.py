@@ -1,0 +1,1 @@
+"""Pixels and models: the preprocessing contract, its executors, and the builders of model artefacts."""

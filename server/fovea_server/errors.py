@@ -1,0 +1,137 @@
+"""Every way to fail. Each error knows its reason, its HTTP status and its gRPC code; docs/errors.md lists them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import ClassVar
+
+import grpc
+
+
+class FoveaError(Exception):
+    """A failure the caller is told about. The message is for a person and has the numbers in it."""
+
+    reason: ClassVar[str] = "INTERNAL"
+    title: ClassVar[str] = "Something went wrong inside the server"
+    http: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    rpc: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds; None where trying again would not help
+
+
+class EmptyBody(FoveaError):
+    reason = "EMPTY_BODY"
+    title = "No image was sent"
+    http = HTTPStatus.BAD_REQUEST
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class MalformedRequest(FoveaError):
+    """The envelope around the image cannot be read: JSON, multipart, base64, a header."""
+
+    reason = "MALFORMED_REQUEST"
+    title = "The request cannot be read"
+    http = HTTPStatus.BAD_REQUEST
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class NotAnImage(FoveaError):
+    reason = "NOT_AN_IMAGE"
+    title = "These bytes are not an image"
+    http = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class FormatNotServed(FoveaError):
+    reason = "FORMAT_NOT_SERVED"
+    title = "Images of this format are not served"
+    http = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Undecodable(FoveaError):
+    reason = "UNDECODABLE"
+    title = "The image is damaged or incomplete"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooManyBytes(FoveaError):
+    reason = "TOO_MANY_BYTES"
+    title = "The image has too many bytes"
+    http = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooManyPixels(FoveaError):
+    reason = "TOO_MANY_PIXELS"
+    title = "The image has too many pixels"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class BadParameter(FoveaError):
+    """A value outside what its parameter allows."""
+
+    reason = "BAD_PARAMETER"
+    title = "A parameter has a value that is not allowed"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class UnknownModel(FoveaError):
+    reason = "UNKNOWN_MODEL"
+    title = "There is no such model"
+    http = HTTPStatus.NOT_FOUND
+    rpc = grpc.StatusCode.NOT_FOUND
+
+
+class Busy(FoveaError):
+    """More is waiting than may wait."""
+
+    reason = "BUSY"
+    title = "The server has more to do than it can hold"
+    http = HTTPStatus.TOO_MANY_REQUESTS
+    rpc = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class NotReady(FoveaError):
+    """Triton is starting, restarting or gone."""
+
+    reason = "NOT_READY"
+    title = "The model is not ready"
+    http = HTTPStatus.SERVICE_UNAVAILABLE
+    rpc = grpc.StatusCode.UNAVAILABLE
+
+
+class Draining(FoveaError):
+    """The server is stopping and takes nothing new."""
+
+    reason = "DRAINING"
+    title = "The server is stopping"
+    http = HTTPStatus.SERVICE_UNAVAILABLE
+    rpc = grpc.StatusCode.UNAVAILABLE
+
+
+class DeadlineExceeded(FoveaError):
+    reason = "DEADLINE_EXCEEDED"
+    title = "The answer was not ready in time"
+    http = HTTPStatus.GATEWAY_TIMEOUT
+    rpc = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class InferenceFailed(FoveaError):
+    """Triton answered with an error that is not of the image's making."""
+
+    reason = "INFERENCE_FAILED"
+    title = "The model failed on this image"
+
+
+class StartError(Exception):
+    """Why the server cannot start, and what to do about it. For the terminal, never for a caller."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint

@@ -1,0 +1,1 @@
+"""What happens to an image, from its bytes to its answer."""

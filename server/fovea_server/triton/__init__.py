@@ -1,0 +1,1 @@
+"""The only door to tritonserver: finding, starting, watching and asking it."""
