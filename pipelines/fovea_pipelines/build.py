@@ -56,7 +56,7 @@ def _efficientnet_lite0(package: ModelPackage, weights: Path) -> bytes:
 
     normalisation = package.table["normalisation"]
     model = efficientnet_lite.author(read_state_dict(weights), normalisation["mean"], normalisation["std"])
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 _BUILDERS: dict[str, _Builder] = {"efficientnet_lite0": _efficientnet_lite0}

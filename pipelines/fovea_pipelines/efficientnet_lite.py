@@ -130,12 +130,8 @@ class _Graph:
         if stage.expansion != 1:
             x, size = self.convolution(x, f"{block}._expand_conv", f"{block}._bn0", size, kernel=1, stride=1)
         depthwise = f"{block}._depthwise_conv"
-        x, size = self.convolution(
-            x, depthwise, f"{block}._bn1", size, kernel=stage.kernel, stride=stride, groups=wide
-        )
-        x, size = self.convolution(
-            x, f"{block}._project_conv", f"{block}._bn2", size, kernel=1, stride=1, relu=False
-        )
+        x, size = self.convolution(x, depthwise, f"{block}._bn1", size, kernel=stage.kernel, stride=stride, groups=wide)
+        x, size = self.convolution(x, f"{block}._project_conv", f"{block}._bn2", size, kernel=1, stride=1, relu=False)
         if stride == 1 and channels == stage.channels:
             x = self.add("Add", [x, skip], f"{block}.sum")
         return x, size

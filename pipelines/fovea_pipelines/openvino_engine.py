@@ -63,6 +63,4 @@ class OpenVinoEngine:
 def _keep(request: Any, slot: tuple[list[Scored | None], int]) -> None:
     results, index = slot
     # Copied: the request's own tensors are overwritten by the next image.
-    results[index] = Scored(
-        request.get_tensor("SCORES").data[0].copy(), request.get_tensor("EMBEDDING").data[0].copy()
-    )
+    results[index] = Scored(request.get_tensor("SCORES").data[0].copy(), request.get_tensor("EMBEDDING").data[0].copy())

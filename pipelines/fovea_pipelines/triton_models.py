@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 
 from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed, Undecodable
 from fovea_pipelines.package import ModelPackage
-
-UNDECODABLE = "undecodable image: "
-CANCELLED = "the caller went away before its turn"
+from fovea_pipelines.triton_messages import CANCELLED, UNDECODABLE
 
 
 class _Request(Protocol):

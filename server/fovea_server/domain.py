@@ -90,7 +90,6 @@ class Inference:
     scores: NDArray[np.float32]
     embedding: NDArray[np.float32]
     quality: NDArray[np.float32]
-    sent: Span
     preprocess: Span | None
     model: Span | None
 

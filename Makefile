@@ -1,0 +1,53 @@
+# `make serve` serves, `make test` tests; both make the environment they need. `make help` lists the rest.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+SERVE ?=
+TEST ?=
+
+.PHONY: help serve test test-torch check bench proto format clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+serve: $(VENV)/.cpu model  ## build what is missing, then serve pictures (SERVE="--rest-port 9000" for options)
+	@$(BIN)/fovea serve $(SERVE)
+
+test: $(VENV)/.dev model  ## install what the tests need, then run them (TEST="-k gate" for options)
+	@$(BIN)/python -m pytest $(TEST)
+
+test-torch: $(VENV)-torch/.torch model  ## compare the default model with the PyTorch network (needs torch)
+	@$(VENV)-torch/bin/python -m pytest tests/torch $(TEST)
+
+check: $(VENV)/.dev  ## ruff, mypy strict, import contracts, generated code up to date
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev model  ## measure Triton (perf_analyzer) and the gateway under load, and print one table
+	@$(BIN)/python -m benchmarks.serving $(BENCH)
+
+proto: $(VENV)/.dev  ## compile the wire format again after changing vision.proto
+	@$(BIN)/python -m grpc_tools.protoc -I client \
+		-I $$($(BIN)/python -c "import google.rpc, os; print(os.path.dirname(os.path.dirname(google.rpc.__path__[0])))") \
+		--python_out=client --pyi_out=client --grpc_python_out=client fovea_client/wire/vision.proto
+
+format: $(VENV)/.dev  ## format the code
+	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet .
+
+.PHONY: model
+model:
+	@$(firstword $(wildcard $(BIN) $(VENV)-torch/bin))/fovea models build --quiet
+
+clean:  ## remove environments and built artefacts
+	rm -rf $(VENV) $(VENV)-torch .cache model_repository/*/1/model.onnx
+
+$(VENV)/.cpu: pyproject.toml
+	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu && touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu,dev && touch $@ $(VENV)/.cpu
+
+$(VENV)-torch/.torch: pyproject.toml
+	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV)-torch cpu,dev torch==2.13.0 efficientnet_lite_pytorch==0.1.0 && touch $@

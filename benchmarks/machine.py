@@ -1,0 +1,72 @@
+"""Which machine a result belongs to: what bears on speed, nothing that names the machine or its owner."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.photographs import CHECKOUT
+
+_PACKAGES = ("fovea-server", "nvidia-pytriton", "nvidia-dali-cuda130", "openvino", "numpy", "grpcio", "uvicorn")
+_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # what OpenVINO's speed hangs on
+
+
+def describe() -> dict[str, Any]:
+    cpu = _cpuinfo()
+    return {
+        "cpu": cpu.get("model name", platform.machine()),
+        "cpu_flags": [flag for flag in _FLAGS if flag in cpu.get("flags", "").split()],
+        "cores": _cores(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "kernel": platform.release(),
+        "glibc": platform.libc_ver()[1],
+        "python": platform.python_version(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "commit": _commit(),
+    }
+
+
+def word() -> str:
+    """A short name for file names: "cpu2" is two cores."""
+    return f"cpu{_cores()}"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first core's part of /proc/cpuinfo."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in lines)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit measured, with "+" where the checkout had changes."""
+    try:
+        commit = _git("rev-parse", "--short", "HEAD")
+        return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

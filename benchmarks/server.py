@@ -1,0 +1,152 @@
+"""The server under test: started on free ports and always stopped, or one that runs already."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from benchmarks.errors import ServerNotReady
+from benchmarks.photographs import CHECKOUT
+from benchmarks.processes import tree
+
+_MODELS = ("preprocess_224", "efficientnet_lite0")
+_STOP = 45.0  # seconds a stopping server gets: its drain notice, its drain, Triton's exit time-out
+_POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to find it. What is None is not measured; without `pid`, CPU and memory are not known."""
+
+    rest: str | None  # http://host:port
+    grpc: str | None  # host:port
+    triton: str | None  # host:port of Triton's own gRPC
+    pid: int | None
+
+
+@contextlib.contextmanager
+def started(arguments: Sequence[str], timeout: float) -> Iterator[Server]:
+    """Run `fovea serve` on loopback while the block runs; `arguments` are added to its own."""
+    rest, grpc, triton, metrics = _free_ports(4)
+    command = [
+        *(str(Path(sys.executable).with_name("fovea")), "serve", "--host", "127.0.0.1"),
+        *("--rest-port", str(rest), "--grpc-port", str(grpc)),
+        *("--triton-grpc-port", str(triton), "--triton-metrics-port", str(metrics)),
+        *arguments,
+    ]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        try:
+            # In a session of its own, Ctrl-C reaches only us and the server is stopped in order.
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=CHECKOUT, start_new_session=True)
+        except OSError as error:
+            raise ServerNotReady(f"`fovea serve` cannot be run: {error.strerror}", "pip install -e '.[cpu]'") from error
+        try:
+            url = f"http://127.0.0.1:{rest}"
+            _until_ready(url, timeout, process, log)
+            yield Server(url, f"127.0.0.1:{grpc}", f"127.0.0.1:{triton}", process.pid)
+        finally:
+            _stop(process)
+
+
+def is_ready(url: str) -> bool:
+    """Whether GET /readyz answers 200."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def describe(triton: str) -> dict[str, Any]:
+    """Triton's version and how its models are configured: what one must know to compare two results."""
+    import tritonclient.grpc
+
+    try:
+        client = tritonclient.grpc.InferenceServerClient(triton)
+        version = client.get_server_metadata(client_timeout=10).version
+        configs = {name: client.get_model_config(name, client_timeout=10).config for name in _MODELS}
+    except tritonclient.grpc.InferenceServerException as error:
+        raise ServerNotReady(
+            f"Triton does not answer on {triton}: {error.message()}", "start it with `fovea serve`"
+        ) from error
+    return {
+        "tritonserver": version,
+        "models": {
+            name: {
+                "backend": config.backend,
+                "instances": sum(group.count for group in config.instance_group),
+                "max_batch": config.max_batch_size,
+                **{key: value.string_value for key, value in sorted(config.parameters.items())},
+            }
+            for name, config in configs.items()
+        },
+    }
+
+
+def _until_ready(url: str, timeout: float, process: subprocess.Popen[bytes], log: Any) -> None:
+    deadline = time.monotonic() + timeout
+    while not is_ready(url):
+        if process.poll() is not None:
+            raise ServerNotReady(f"`fovea serve` ended with exit code {process.returncode}", _last_words(log))
+        if time.monotonic() > deadline:
+            raise ServerNotReady(f"`fovea serve` was not ready within {timeout:g} s", _last_words(log))
+        time.sleep(_POLL)
+
+
+def _last_words(log: Any) -> str:
+    log.seek(0)
+    lines = [line.strip() for line in log if line.strip()]
+    return "it said: " + " / ".join(lines[-3:]) if lines else "it said nothing; run `fovea serve` to see"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, then what is left is killed."""
+    try:
+        family = tree(process.pid)
+    except ServerNotReady:
+        family = []
+    try:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP)
+    finally:
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now; held together, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def of_running(rest: str | None, grpc: str | None, triton: str | None, pid: int | None) -> Server:
+    """A server that somebody else started and will stop."""
+    if rest and not is_ready(rest):
+        raise ServerNotReady(f"{rest}/readyz does not answer 200", "start it with `fovea serve`")
+    if pid is not None and not psutil.pid_exists(pid):
+        raise ServerNotReady(f"process {pid} does not exist", "give the pid of `fovea serve`")
+    return Server(rest.rstrip("/") if rest else None, grpc, triton, pid)

@@ -1,0 +1,90 @@
+"""Every way a call can fail, in families: catch a family, tell its members apart by `reason`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FoveaClientError(Exception):
+    """A call that got no answer. The message is for a person, `reason` for a program."""
+
+    reasons: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.reasons[0]
+        self.request_id = request_id
+        self.retry_after = retry_after  # seconds; None where the server gave none
+
+
+class BadImage(FoveaClientError):
+    """The image is at fault; the same bytes will never be answered."""
+
+    reasons = ("NOT_AN_IMAGE", "EMPTY_BODY", "FORMAT_NOT_SERVED", "UNDECODABLE", "TOO_MANY_BYTES", "TOO_MANY_PIXELS")
+
+
+class BadRequest(FoveaClientError):
+    """What was asked is at fault, not the image."""
+
+    reasons = ("MALFORMED_REQUEST", "BAD_PARAMETER")
+
+
+class UnknownModel(FoveaClientError):
+    reasons = ("UNKNOWN_MODEL",)
+
+
+class ServerBusy(FoveaClientError):
+    """More is waiting than may wait."""
+
+    reasons = ("BUSY",)
+
+
+class NotReady(FoveaClientError):
+    """The server is there, but is starting or stopping."""
+
+    reasons = ("NOT_READY", "DRAINING")
+
+
+class DeadlineExceeded(FoveaClientError):
+    """The timeout passed, here or in the server."""
+
+    reasons = ("DEADLINE_EXCEEDED",)
+
+
+class ServerFailed(FoveaClientError):
+    """The server failed, or what answered is not a Fovea server."""
+
+    reasons = ("INTERNAL", "INFERENCE_FAILED", "NOT_OURS")
+
+
+class Unreachable(FoveaClientError):
+    """No connection, or one that ended before an answer began."""
+
+    reasons = ("UNREACHABLE",)
+
+    @classmethod
+    def at(cls, address: str, cause: str, request_id: str | None = None) -> Unreachable:
+        return cls(f"nothing answers on {address} ({cause}); start a server with `fovea serve`", request_id=request_id)
+
+
+_FAMILIES: dict[str, type[FoveaClientError]] = {
+    reason: family
+    for family in (BadImage, BadRequest, UnknownModel, ServerBusy, NotReady, DeadlineExceeded, ServerFailed)
+    for reason in family.reasons
+}
+
+
+def from_reason(
+    reason: str, message: str, *, request_id: str | None = None, retry_after: float | None = None
+) -> FoveaClientError:
+    """The error a server named; a reason newer than this client is the server's failure."""
+    family = _FAMILIES.get(reason, ServerFailed)
+    return family(message, reason=reason, request_id=request_id, retry_after=retry_after)

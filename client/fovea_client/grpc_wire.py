@@ -1,0 +1,112 @@
+"""gRPC on the wire: messages from and to nouns, and what a status means."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from fovea_client.answers import Classification, ImageFacts, Model, ModelIdentity, Prediction, Quality, Timings
+from fovea_client.errors import BadImage, DeadlineExceeded, FoveaClientError, ServerFailed, Unreachable, from_reason
+from fovea_client.images import Image
+from fovea_client.wire import vision_pb2
+
+# What a stream takes: an image, or one with an id of the caller's.
+Item = Image | tuple[str, Image]
+Outcome = Classification | FoveaClientError
+
+_MESSAGE_BYTES = 32 * 1024 * 1024
+_LOOPBACK = ("127.0.0.1:", "localhost:", "[::1]:")
+
+
+def options(target: str) -> list[tuple[str, int]]:
+    """Channel options. The first reconnects come fast, or a retry would only be told of the last failure again."""
+    return [
+        ("grpc.max_send_message_length", _MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+        # A proxy in the environment is for the world outside, not for a server on this machine.
+        ("grpc.enable_http_proxy", 0 if target.startswith(_LOOPBACK) else 1),
+    ]
+
+
+def request(
+    image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None
+) -> vision_pb2.ClassifyRequest:
+    return vision_pb2.ClassifyRequest(
+        image=image, model=model or "", top_k=top_k, embedding=embedding, request_id=request_id or uuid.uuid4().hex
+    )
+
+
+def classification(said: vision_pb2.ClassifyResponse) -> Classification:
+    facts, quality, took = said.image, said.quality, said.timings_ms
+    return Classification(
+        id=said.id,
+        model=_identity(said.model),
+        predictions=tuple(Prediction(one.label, one.index, one.score) for one in said.predictions),
+        image=ImageFacts(facts.format, facts.width, facts.height, facts.orientation, facts.bytes),
+        quality=Quality(quality.brightness, quality.contrast, quality.sharpness),
+        embedding=tuple(said.embedding) or None,
+        timings_ms=Timings(took.gateway, took.queue, took.preprocess, took.model, took.total),
+    )
+
+
+def models(said: vision_pb2.ListModelsResponse) -> tuple[Model, ...]:
+    return tuple(
+        Model(_identity(one.identity), one.description, one.licence, one.labels, one.default, one.ready)
+        for one in said.models
+    )
+
+
+def outcome(said: vision_pb2.ClassifyStreamResponse) -> Outcome:
+    """What a stream says of one image."""
+    if said.WhichOneof("outcome") == "answer":
+        return classification(said.answer)
+    return _named(said.error, said.id) or ServerFailed(
+        said.error.message or "the stream gave neither an answer nor an error", request_id=said.id
+    )
+
+
+def failure(error: Any, target: str, request_id: str | None = None) -> FoveaClientError:
+    """What a call's status means: what the server named if it named it, else what gRPC itself says."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            named = _named(status_pb2.Status.FromString(value), request_id)
+            if named is not None:
+                return named
+    return _unnamed(error.code(), error.details() or "", target, request_id)
+
+
+def _named(status: status_pb2.Status, request_id: str | None) -> FoveaClientError | None:
+    info, asked, again = error_details_pb2.ErrorInfo(), error_details_pb2.RequestInfo(), error_details_pb2.RetryInfo()
+    for detail in status.details:
+        for message in (info, asked, again):
+            detail.Unpack(message)  # does nothing where the detail is of another kind
+    if info.domain != "fovea":
+        return None
+    return from_reason(
+        info.reason,
+        status.message,
+        request_id=asked.request_id or request_id,
+        retry_after=again.retry_delay.ToTimedelta().total_seconds() if again.HasField("retry_delay") else None,
+    )
+
+
+def _unnamed(code: grpc.StatusCode, details: str, target: str, request_id: str | None) -> FoveaClientError:
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return Unreachable.at(target, details, request_id)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(f"{target} did not answer in time", request_id=request_id)
+    # gRPC itself refuses a message over its limit, on either side, before the server could name the error.
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return BadImage(details, reason="TOO_MANY_BYTES", request_id=request_id)
+    return ServerFailed(
+        f"{target} did not answer like a Fovea server: {code.name}, {details}", reason="NOT_OURS", request_id=request_id
+    )
+
+
+def _identity(said: vision_pb2.ModelIdentity) -> ModelIdentity:
+    return ModelIdentity(said.name, said.version, said.digest)

@@ -1,0 +1,47 @@
+"""Where images come from: bytes or a path for a call; files, folders and globs for many."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+# What a call takes; a string is a path.
+Image = bytes | str | os.PathLike[str]
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+
+
+def read(image: Image) -> bytes:
+    """The encoded bytes, as they will be sent; never decoded here."""
+    return image if isinstance(image, bytes) else Path(image).read_bytes()
+
+
+async def read_async(image: Image) -> bytes:
+    """The same, without holding up the event loop while the disk turns."""
+    return image if isinstance(image, bytes) else await asyncio.to_thread(read, image)
+
+
+def find(path: str) -> list[str]:
+    """The image files that a path means: itself, a folder's, or a glob's. In a stable order; empty where none.
+
+    Raises FileNotFoundError where nothing has that name.
+    """
+    if os.path.lexists(path):
+        return _in_folder_or_itself(path)
+    matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - keeps the path as the user wrote it
+    if not matches:
+        raise FileNotFoundError(f"no such file, folder or glob: {path}")
+    # A glob may match a folder and, with **, what is in it too: each image once.
+    return list(dict.fromkeys(found for match in matches for found in _in_folder_or_itself(match)))
+
+
+def _in_folder_or_itself(path: str) -> list[str]:
+    return sorted(_walk(path)) if os.path.isdir(path) else [path]  # noqa: PTH112
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for root, _, names in os.walk(folder):
+        yield from (os.path.join(root, name) for name in names if Path(name).suffix.lower() in SUFFIXES)  # noqa: PTH118

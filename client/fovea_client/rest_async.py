@@ -1,0 +1,100 @@
+"""Ask a Fovea server over REST, from asyncio."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from fovea_client import images, rest_wire
+from fovea_client.answers import Classification, Model
+from fovea_client.attempts import Budget, answered_async
+from fovea_client.errors import FoveaClientError
+from fovea_client.images import Image
+from fovea_client.rest_wire import Call, Reply
+from fovea_client.retry import Retry
+
+
+class AsyncClient:
+    """One server, over REST. Keeps its connections; use one client for many images, from any number of tasks."""
+
+    def __init__(self, url: str = "http://127.0.0.1:8080", *, retries: int = 3) -> None:
+        self._url = rest_wire.base_url(url)
+        self._retry = Retry(retries)
+        self._http = httpx.AsyncClient(base_url=self._url, limits=rest_wire.LIMITS, mounts=rest_wire.NO_PROXY)
+
+    async def classify(
+        self,
+        image: Image,
+        *,
+        model: str | None = None,
+        top_k: int = 5,
+        embedding: bool = False,
+        timeout: float = 10.0,
+        request_id: str | None = None,
+    ) -> Classification:
+        """The labels of one image: its bytes, or a path to them. `timeout` is in seconds, over all tries."""
+        call = rest_wire.classify(await images.read_async(image), model, top_k, embedding, request_id)
+        return rest_wire.classification(await self._content(call, timeout), self._url)
+
+    async def models(self, timeout: float = 10.0) -> tuple[Model, ...]:
+        """The models that can be asked for."""
+        return rest_wire.models(await self._content(rest_wire.list_models(), timeout), self._url)
+
+    async def ready(self, timeout: float = 10.0) -> bool:
+        """Whether an image sent now would be answered. Asks once."""
+        try:
+            reply = await self._once(rest_wire.readiness(), Budget(timeout))
+            return reply.status == HTTPStatus.OK
+        except FoveaClientError:
+            return False
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _content(self, call: Call, timeout: float) -> dict[str, Any]:
+        async def once(budget: Budget) -> dict[str, Any]:
+            return rest_wire.content(await self._once(call, budget), self._url, call)
+
+        return await answered_async(once, self._retry, timeout)
+
+    async def _once(self, call: Call, budget: Budget) -> Reply:
+        try:
+            response = await self._http.send(self._request(call, budget.remaining()), stream=True)
+        except httpx.RequestError as error:
+            raise rest_wire.no_answer(error, self._url, call) from error
+        try:
+            return Reply(response.status_code, response.headers, await self._body(response, call, budget))
+        except httpx.RequestError as error:
+            raise rest_wire.cut_short(error, self._url, call) from error
+        finally:
+            await response.aclose()
+
+    async def _body(self, response: httpx.Response, call: Call, budget: Budget) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            # httpx times each read, not the whole: a server that drips would never be too slow.
+            if budget.spent():
+                raise rest_wire.too_slow(self._url, call)
+        return bytes(body)
+
+    def _request(self, call: Call, seconds: float) -> httpx.Request:
+        return self._http.build_request(
+            call.method,
+            call.path,
+            params=call.params,
+            content=call.body,
+            headers=call.headers(seconds),
+            timeout=seconds,
+        )

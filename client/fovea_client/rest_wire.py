@@ -1,0 +1,153 @@
+"""REST on the wire: what is sent, and what an HTTP answer or the lack of one means."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import httpx
+
+from fovea_client.answers import Classification, ImageFacts, Model, ModelIdentity, Prediction, Quality, Timings
+from fovea_client.errors import DeadlineExceeded, FoveaClientError, ServerFailed, Unreachable, from_reason
+from fovea_client.version import __version__
+
+T = TypeVar("T")
+
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+
+# A proxy in the environment is for the world outside, not for a server on this machine.
+NO_PROXY: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One thing to ask; the same id on each try of it."""
+
+    method: str
+    path: str
+    request_id: str
+    params: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+    def headers(self, seconds: float) -> dict[str, str]:
+        headers = {
+            "Accept": "application/json",
+            "User-Agent": f"fovea-client/{__version__}",
+            "X-Request-ID": self.request_id,
+            "X-Request-Timeout": f"{seconds:.3f}",
+        }
+        return headers if self.body is None else {**headers, "Content-Type": "application/octet-stream"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def base_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:8080")
+    return url.rstrip("/")
+
+
+def classify(image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None) -> Call:
+    params = {"top_k": str(top_k)}
+    if embedding:
+        params["embedding"] = "true"
+    if model:
+        params["model"] = model
+    return Call("POST", "/v1/classify", request_id or uuid.uuid4().hex, params, image)
+
+
+def list_models() -> Call:
+    return Call("GET", "/v1/models", uuid.uuid4().hex)
+
+
+def readiness() -> Call:
+    return Call("GET", "/readyz", uuid.uuid4().hex)
+
+
+def no_answer(error: httpx.RequestError, url: str, call: Call) -> FoveaClientError:
+    """What it means when no answer began."""
+    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+        return DeadlineExceeded(f"{url} did not answer in time", request_id=call.request_id)
+    if isinstance(error, httpx.NetworkError | httpx.ConnectTimeout) or "disconnected" in str(error):
+        return Unreachable.at(url, str(error) or "no connection in time", call.request_id)
+    return not_ours(url, str(error), call.request_id)
+
+
+def cut_short(error: httpx.RequestError, url: str, call: Call) -> FoveaClientError:
+    """What it means when an answer began and did not end."""
+    if isinstance(error, httpx.TimeoutException):
+        return too_slow(url, call)
+    return ServerFailed(f"the answer of {url} was cut short: {error}", request_id=call.request_id)
+
+
+def too_slow(url: str, call: Call) -> DeadlineExceeded:
+    return DeadlineExceeded(f"the answer of {url} was not complete in time", request_id=call.request_id)
+
+
+def not_ours(url: str, what: str, request_id: str | None) -> ServerFailed:
+    return ServerFailed(f"{url} did not answer like a Fovea server: {what}", reason="NOT_OURS", request_id=request_id)
+
+
+def content(reply: Reply, url: str, call: Call) -> dict[str, Any]:
+    """The JSON of a good answer; a bad one is raised."""
+    try:
+        said = json.loads(reply.body)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or (reply.status != HTTPStatus.OK and "reason" not in said):
+        raise not_ours(url, f"HTTP {reply.status}, {reply.body[:80]!r}", call.request_id)
+    if reply.status == HTTPStatus.OK:
+        return said
+    raise from_reason(
+        str(said["reason"]),
+        str(said.get("detail") or said.get("title") or f"HTTP {reply.status}"),
+        request_id=said.get("request_id") or call.request_id,
+        retry_after=_seconds(reply.headers.get("retry-after")),
+    )
+
+
+def classification(said: dict[str, Any], url: str) -> Classification:
+    try:
+        embedding = said.get("embedding")
+        return Classification(
+            id=said["id"],
+            model=_known(ModelIdentity, said["model"]),
+            predictions=tuple(_known(Prediction, one) for one in said["predictions"]),
+            image=_known(ImageFacts, said["image"]),
+            quality=_known(Quality, said["quality"]),
+            embedding=None if embedding is None else tuple(embedding),
+            timings_ms=_known(Timings, said["timings_ms"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise not_ours(url, f"{error!r} in its answer", said.get("id")) from error
+
+
+def models(said: dict[str, Any], url: str) -> tuple[Model, ...]:
+    try:
+        return tuple(_known(Model, {**one, "identity": _known(ModelIdentity, one)}) for one in said["models"])
+    except (KeyError, TypeError) as error:
+        raise not_ours(url, f"{error!r} in its list of models", None) from error
+
+
+def _known(noun: type[T], said: dict[str, Any]) -> T:
+    """The noun from its JSON. Fields this client does not know are left aside: the server may be newer."""
+    return noun(**{known.name: said[known.name] for known in fields(noun)})  # type: ignore[arg-type]
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After in seconds; None for a date, which only a proxy would send."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -1,0 +1,111 @@
+"""Ask a Fovea server over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from fovea_client import grpc_wire, images
+from fovea_client.answers import Classification, Model
+from fovea_client.attempts import Budget, answered
+from fovea_client.errors import FoveaClientError
+from fovea_client.grpc_wire import Item, Outcome
+from fovea_client.images import Image
+from fovea_client.retry import Retry
+from fovea_client.stream import Sending
+from fovea_client.wire import vision_pb2, vision_pb2_grpc
+
+
+class GrpcClient:
+    """One server, over gRPC. Keeps its channel; use one client for many images, from any number of threads."""
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:8081",
+        *,
+        retries: int = 3,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._target = target
+        self._retry = Retry(retries)
+        options = grpc_wire.options(target)
+        self._channel = (
+            grpc.secure_channel(target, credentials, options) if credentials else grpc.insecure_channel(target, options)
+        )
+        self._stub: Any = vision_pb2_grpc.VisionStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def classify(
+        self,
+        image: Image,
+        *,
+        model: str | None = None,
+        top_k: int = 5,
+        embedding: bool = False,
+        timeout: float = 10.0,
+        request_id: str | None = None,
+    ) -> Classification:
+        """The labels of one image: its bytes, or a path to them. `timeout` is in seconds, over all tries."""
+        request = grpc_wire.request(images.read(image), model, top_k, embedding, request_id)
+        return grpc_wire.classification(self._answer(self._stub.Classify, request, timeout, request.request_id))
+
+    def classify_stream(
+        self,
+        items: Iterable[Item],
+        *,
+        model: str | None = None,
+        top_k: int = 5,
+        embedding: bool = False,
+        timeout: float = 60.0,
+    ) -> Iterator[tuple[str, Outcome]]:
+        """Many images over one call: (id, answer or error) of each, as it is ready, in no particular order.
+
+        An item is an image, known by its position ("0", "1", ...), or a pair of an id of yours and an image;
+        an id is at most 128 letters, digits and ._:/+=@-. The items are read in another thread, as fast as they can
+        be sent. `timeout` is for the whole stream; nothing in it is tried twice.
+        """
+        sending = Sending(model, top_k, embedding)
+        call = self._stub.ClassifyStream(sending.requests(items), timeout=timeout)
+        try:
+            for said in call:
+                yield sending.received(said)
+        except grpc.RpcError as error:
+            raise grpc_wire.failure(error, self._target) from error
+        finally:
+            call.cancel()
+        if sending.failure is not None:
+            raise sending.failure
+
+    def models(self, timeout: float = 10.0) -> tuple[Model, ...]:
+        """The models that can be asked for."""
+        return grpc_wire.models(self._answer(self._stub.ListModels, vision_pb2.ListModelsRequest(), timeout))
+
+    def ready(self, timeout: float = 10.0) -> bool:
+        """Whether an image sent now would be answered. Asks once."""
+        try:
+            said = self._once(self._stub.ListModels, vision_pb2.ListModelsRequest(), Budget(timeout), None)
+        except FoveaClientError:
+            return False
+        return any(model.default and model.ready for model in grpc_wire.models(said))
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> GrpcClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _answer(self, method: Any, request: Any, timeout: float, request_id: str | None = None) -> Any:
+        return answered(lambda budget: self._once(method, request, budget, request_id), self._retry, timeout)
+
+    def _once(self, method: Any, request: Any, budget: Budget, request_id: str | None) -> Any:
+        try:
+            return method(request, timeout=budget.remaining())
+        except grpc.RpcError as error:
+            raise grpc_wire.failure(error, self._target, request_id) from error

@@ -1,0 +1,123 @@
+"""Ask a Fovea server over gRPC, from asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from fovea_client import grpc_wire, images
+from fovea_client.answers import Classification, Model
+from fovea_client.attempts import Budget, answered_async
+from fovea_client.errors import FoveaClientError
+from fovea_client.grpc_wire import Item, Outcome
+from fovea_client.images import Image
+from fovea_client.retry import Retry
+from fovea_client.stream import Sending
+from fovea_client.wire import vision_pb2, vision_pb2_grpc
+
+
+class AsyncGrpcClient:
+    """One server, over gRPC. Keeps its channel; use one client for many images, from any number of tasks."""
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:8081",
+        *,
+        retries: int = 3,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._target = target
+        self._retry = Retry(retries)
+        self._credentials = credentials
+
+    async def classify(
+        self,
+        image: Image,
+        *,
+        model: str | None = None,
+        top_k: int = 5,
+        embedding: bool = False,
+        timeout: float = 10.0,
+        request_id: str | None = None,
+    ) -> Classification:
+        """The labels of one image: its bytes, or a path to them. `timeout` is in seconds, over all tries."""
+        request = grpc_wire.request(await images.read_async(image), model, top_k, embedding, request_id)
+        return grpc_wire.classification(await self._answer(self._stub.Classify, request, timeout, request.request_id))
+
+    async def classify_stream(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        model: str | None = None,
+        top_k: int = 5,
+        embedding: bool = False,
+        timeout: float = 60.0,
+    ) -> AsyncIterator[tuple[str, Outcome]]:
+        """Many images over one call: (id, answer or error) of each, as it is ready, in no particular order.
+
+        An item is an image, known by its position ("0", "1", ...), or a pair of an id of yours and an image;
+        an id is at most 128 letters, digits and ._:/+=@-. `timeout` is for the whole stream; nothing in it is tried
+        twice.
+        """
+        sending = Sending(model, top_k, embedding)
+        call = self._stub.ClassifyStream(sending.requests_async(items), timeout=timeout)
+        try:
+            async for said in call:
+                yield sending.received(said)
+        except grpc.RpcError as error:
+            raise grpc_wire.failure(error, self._target) from error
+        finally:
+            call.cancel()
+        if sending.failure is not None:
+            raise sending.failure
+
+    async def models(self, timeout: float = 10.0) -> tuple[Model, ...]:
+        """The models that can be asked for."""
+        return grpc_wire.models(await self._answer(self._stub.ListModels, vision_pb2.ListModelsRequest(), timeout))
+
+    async def ready(self, timeout: float = 10.0) -> bool:
+        """Whether an image sent now would be answered. Asks once."""
+        try:
+            said = await self._once(self._stub.ListModels, vision_pb2.ListModelsRequest(), Budget(timeout), None)
+        except FoveaClientError:
+            return False
+        return any(model.default and model.ready for model in grpc_wire.models(said))
+
+    async def close(self) -> None:
+        if "_channel" in self.__dict__:
+            await self._channel.close()
+
+    async def __aenter__(self) -> AsyncGrpcClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _answer(self, method: Any, request: Any, timeout: float, request_id: str | None = None) -> Any:
+        return await answered_async(
+            lambda budget: self._once(method, request, budget, request_id), self._retry, timeout
+        )
+
+    async def _once(self, method: Any, request: Any, budget: Budget, request_id: str | None) -> Any:
+        try:
+            return await method(request, timeout=budget.remaining())
+        except grpc.RpcError as error:
+            raise grpc_wire.failure(error, self._target, request_id) from error
+
+    # A channel belongs to the event loop that runs when it is made; a client may be made before there is one.
+    @cached_property
+    def _channel(self) -> Any:
+        options = grpc_wire.options(self._target)
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._target, options)
+        return grpc.aio.secure_channel(self._target, self._credentials, options)
+
+    @cached_property
+    def _stub(self) -> Any:
+        return vision_pb2_grpc.VisionStub(self._channel)  # type: ignore[no-untyped-call]

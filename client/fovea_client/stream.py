@@ -1,0 +1,68 @@
+"""The images of one stream, each with an id by which its answer is known again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from fovea_client import grpc_wire, images
+from fovea_client.grpc_wire import Item, Outcome
+from fovea_client.images import Image
+from fovea_client.wire import vision_pb2
+
+
+@dataclass
+class Sending:
+    """Makes the requests of one stream and reads the ids of its answers.
+
+    An image without an id of the caller's is known by its position: "0", "1", ... On the wire the position has a
+    prefix, so that no two streams share an id in the server's logs.
+
+    gRPC swallows what an iterator of requests raises. So the first failure is kept here and ends the sending; the
+    images before it are still answered, and then the caller gets the failure.
+    """
+
+    model: str | None
+    top_k: int
+    embedding: bool
+    failure: Exception | None = None
+    _prefix: str = field(default_factory=lambda: f"{uuid.uuid4().hex}-")
+
+    def requests(self, items: Iterable[Item]) -> Iterator[vision_pb2.ClassifyRequest]:
+        try:
+            for position, item in enumerate(items):
+                name, image = self._named(position, item)
+                yield self._request(name, images.read(image))
+        except Exception as error:
+            self.failure = error
+
+    async def requests_async(
+        self, items: Iterable[Item] | AsyncIterable[Item]
+    ) -> AsyncIterator[vision_pb2.ClassifyRequest]:
+        try:
+            position = 0
+            async for item in _each(items):
+                name, image = self._named(position, item)
+                yield self._request(name, await images.read_async(image))
+                position += 1
+        except Exception as error:
+            self.failure = error
+
+    def received(self, said: vision_pb2.ClassifyStreamResponse) -> tuple[str, Outcome]:
+        return said.id.removeprefix(self._prefix), grpc_wire.outcome(said)
+
+    def _named(self, position: int, item: Item) -> tuple[str, Image]:
+        return item if isinstance(item, tuple) else (f"{self._prefix}{position}", item)
+
+    def _request(self, name: str, image: bytes) -> vision_pb2.ClassifyRequest:
+        return grpc_wire.request(image, self.model, self.top_k, self.embedding, name)
+
+
+async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+        return
+    for item in items:
+        yield item

@@ -1,0 +1,50 @@
+"""The command `fovea`: serve, classify, models, version."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from fovea_client.version import __version__
+from fovea_server.cli import classify, models, serve
+
+app = typer.Typer(
+    name="fovea",
+    help="Image inference on NVIDIA Triton: send the bytes of a picture, get labels and embeddings back.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(serve.serve)
+app.command()(classify.classify)
+app.add_typer(models.app)
+
+
+@app.command()
+def version(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also the versions of what it stands on.")] = False,
+) -> None:
+    """Say which version this is."""
+    typer.echo(f"fovea {__version__}")
+    if verbose:
+        for line in _foundations():
+            typer.echo(line)
+
+
+def _foundations() -> list[str]:
+    names = ("nvidia-pytriton", "nvidia-dali-cuda130", "openvino", "onnx", "numpy", "tritonclient", "grpcio", "fastapi")
+    return [f"{name} {_installed(name)}" for name in names]
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

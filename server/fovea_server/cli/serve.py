@@ -1,0 +1,115 @@
+"""`fovea serve`: start Triton and the gateway, and keep them running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fovea_server.cli import terminal
+
+if TYPE_CHECKING:
+    from fovea_server.settings import Settings
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address that REST and gRPC listen on.", envvar="FOVEA_HOST")] = "127.0.0.1",
+    rest_port: Annotated[int, typer.Option(help="REST port.", envvar="FOVEA_REST_PORT", min=1, max=65535)] = 8080,
+    grpc_port: Annotated[int, typer.Option(help="gRPC port.", envvar="FOVEA_GRPC_PORT", min=1, max=65535)] = 8081,
+    triton_grpc_port: Annotated[
+        int, typer.Option(help="Triton's own KServe v2 gRPC port, on loopback.", min=1, max=65535)
+    ] = 8001,
+    triton_http_port: Annotated[
+        int, typer.Option(help="Triton's own KServe v2 HTTP port, on loopback; 0 leaves it off.", min=0, max=65535)
+    ] = 0,
+    triton_metrics_port: Annotated[
+        int, typer.Option(help="Triton's own metrics port, on loopback.", min=1, max=65535)
+    ] = 8002,
+    repository: Annotated[
+        Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
+    ] = None,
+    max_in_flight: Annotated[int, typer.Option(help="Images inside Triton at once; more wait.", min=1, max=512)] = 64,
+    max_waiting: Annotated[int, typer.Option(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
+    start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
+    drain_notice: Annotated[
+        float, typer.Option(help="Seconds between saying `not ready` and closing, after SIGTERM.", min=0)
+    ] = 2.0,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.", envvar="FOVEA_LOG_LEVEL")] = "info",
+) -> None:
+    """Serve the models of a repository over REST and gRPC, with a tritonserver of its own.
+
+    SIGTERM fails readiness first, keeps answering for the drain notice, finishes what was accepted, then stops
+    Triton. Ctrl-C does the same without the notice.
+    """
+    terminal.need_serving()
+    if log_level.lower() not in ("debug", "info", "warning", "error"):
+        terminal.fail(f"--log-level is {log_level!r}", "use debug, info, warning or error", code=2)
+
+    from fovea_server import logs
+    from fovea_server.edge.listen import EdgeSettings
+    from fovea_server.request.admission import AdmissionSettings
+    from fovea_server.settings import Settings
+    from fovea_server.triton.process import TritonSettings
+    from fovea_server.triton.repository import default_folder
+
+    # We start one child before any call is made; gRPC's fork handlers would only warn that they are skipped.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    logs.configure(log_level)
+    _run(
+        lambda: Settings(
+            repository=(repository or default_folder()).resolve(),
+            edge=EdgeSettings(host, rest_port, grpc_port),
+            triton=TritonSettings(triton_grpc_port, triton_http_port, triton_metrics_port, start_timeout),
+            admission=AdmissionSettings(max_in_flight, max_waiting),
+        ),
+        drain_notice,
+    )
+
+
+def _run(settings: Callable[[], Settings], drain_notice: float) -> None:
+    import uvloop
+
+    from fovea_pipelines.errors import PipelineError
+    from fovea_server.errors import StartError
+
+    try:
+        uvloop.run(_serve(settings(), drain_notice))
+    except (StartError, PipelineError) as error:
+        terminal.fail(str(error), error.hint)
+
+
+async def _serve(settings: Settings, drain_notice: float) -> None:
+    from fovea_server.app import App
+
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[float] = loop.create_future()
+
+    def ask_to_stop(notice: float) -> None:
+        if not stop.done():
+            stop.set_result(notice)
+
+    loop.add_signal_handler(signal.SIGTERM, ask_to_stop, drain_notice)
+    loop.add_signal_handler(signal.SIGINT, ask_to_stop, 0.0)
+    await App(settings).run(stop, on_ready=lambda: _say_where(settings))
+
+
+def _say_where(settings: Settings) -> None:
+    edge, triton = settings.edge, settings.triton
+    rest = f"http://{edge.host}:{edge.rest_port}"
+    typer.echo(f"Fovea is ready. REST {rest}   gRPC {edge.host}:{edge.grpc_port}   Triton (KServe v2) {triton.address}")
+    typer.echo(f"    curl --data-binary @{_example(settings)} {rest}/v1/classify")
+    typer.echo(f"    {rest}/docs")
+
+
+def _example(settings: Settings) -> str:
+    """A picture that is certainly there, as short a path as possible."""
+    picture = next(iter(sorted(settings.repository.glob("*/*.jpg"))), Path("cat.jpg"))
+    try:
+        return str(picture.relative_to(Path.cwd()))
+    except ValueError:
+        return str(picture)

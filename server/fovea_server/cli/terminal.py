@@ -1,0 +1,28 @@
+"""How commands speak at the terminal: data to stdout, everything else to stderr, a hint after an error."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import typer
+
+SERVING_HINT = "serving needs more than the client: pip install 'fovea-server[cpu]'"
+
+
+def fail(message: str, hint: str | None = None, code: int = 1) -> NoReturn:
+    """Say what went wrong and what to do, and exit."""
+    typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
+    typer.echo(message, err=True)
+    if hint:
+        typer.secho("hint: ", fg=typer.colors.CYAN, err=True, nl=False)
+        typer.echo(hint, err=True)
+    raise typer.Exit(code)
+
+
+def need_serving() -> None:
+    """Exit with a hint where only the client is installed."""
+    try:
+        import fastapi  # noqa: F401
+        import structlog  # noqa: F401
+    except ModuleNotFoundError as error:
+        fail(f"the Python package {error.name} is not installed", SERVING_HINT)

@@ -1,0 +1,111 @@
+"""Open the two faces on their ports, and close them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc.aio
+import uvicorn
+from fastapi import FastAPI
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from fovea_client.wire import vision_pb2_grpc
+from fovea_server.edge.grpc_servicer import NAME, Vision
+from fovea_server.request.readiness import Readiness
+
+_MAX_MESSAGE = 32 << 20  # above the gate's limit, so that the gate answers and says why
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    host: str = "127.0.0.1"
+    rest_port: int = 8080
+    grpc_port: int = 8081
+
+
+class RestFace(uvicorn.Server):
+    """uvicorn in our event loop; signals are ours to handle."""
+
+    def __init__(self, app: FastAPI, settings: EdgeSettings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.rest_port,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,
+                backlog=4096,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def open(self) -> None:
+        """Listen; returns once connections are accepted."""
+        self._serving = asyncio.create_task(self.serve())
+        while not self.started:
+            if self._serving.done():
+                self._serving.result()
+                raise OSError(f"cannot listen on {self.config.host}:{self.config.port}")
+            await asyncio.sleep(0.01)
+
+    async def close(self, grace: float) -> None:
+        """Accept nothing more; give what is being answered `grace` seconds."""
+        if self._serving is None:
+            return
+        self.should_exit = True
+        done, _ = await asyncio.wait({self._serving}, timeout=grace)
+        if not done:
+            self.force_exit = True
+            await self._serving
+
+
+class GrpcFace:
+    """grpc.aio with Vision, the standard health service and reflection."""
+
+    def __init__(self, vision: Vision, readiness: Readiness, settings: EdgeSettings) -> None:
+        self._vision = vision
+        self._readiness = readiness
+        self._settings = settings
+
+    async def open(self) -> None:
+        self._server = grpc.aio.server(
+            options=(("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.so_reuseport", 0))
+        )
+        vision_pb2_grpc.add_VisionServicer_to_server(self._vision, self._server)  # type: ignore[no-untyped-call]
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self._server.add_insecure_port(_address(self._settings.host, self._settings.grpc_port))
+        await self._server.start()
+        self._updates: set[asyncio.Task[None]] = set()
+        self._readiness.on_change(self._on_readiness)
+
+    async def close(self, grace: float) -> None:
+        await self._server.stop(grace)
+
+    def _on_readiness(self, ready: bool) -> None:
+        update = asyncio.get_running_loop().create_task(self._set_health(ready))
+        self._updates.add(update)
+        update.add_done_callback(self._updates.discard)
+
+    async def _set_health(self, ready: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in ("", NAME):
+            await self._health.set(service, status)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

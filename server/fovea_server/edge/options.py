@@ -1,0 +1,48 @@
+"""What a caller may ask for besides the image, read from text: top_k, embedding, time-out."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from fovea_server.domain import Deadline
+from fovea_server.errors import BadParameter
+
+DEFAULT_TOP_K = 5
+DEFAULT_TIMEOUT = 10.0
+MAX_TIMEOUT = 300.0
+
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_WHOLE = re.compile(r"-?[0-9]{1,9}\Z")
+
+
+def top_k(text: str | None) -> int:
+    """A whole number; whether the model has that many labels is for the service to say."""
+    if text is None:
+        return DEFAULT_TOP_K
+    if not _WHOLE.match(text):
+        raise BadParameter(f"top_k is {text[:40]!r}; it must be a whole number")
+    return int(text)
+
+
+def flag(name: str, text: str | None) -> bool:
+    if text is None:
+        return False
+    if text.lower() not in _WORDS:
+        raise BadParameter(f"{name} is {text[:40]!r}; it must be true or false")
+    return _WORDS[text.lower()]
+
+
+def deadline(text: str | None, received: float) -> Deadline:
+    """From a time-out in seconds, counted from when the request was received."""
+    if text is None:
+        return Deadline(received + DEFAULT_TIMEOUT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise BadParameter(
+            f"X-Request-Timeout is {text[:40]!r}; it must be a number of seconds, more than 0, at most {MAX_TIMEOUT:g}"
+        )
+    return Deadline(received + seconds)

@@ -1,0 +1,65 @@
+"""Errors as REST answers: problem details (RFC 9457), one shape for everything that can go wrong."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+
+from fovea_server.edge.request_id import of_request
+from fovea_server.errors import FoveaError
+from fovea_server.logs import get_logger
+
+MEDIA_TYPE = "application/problem+json"
+
+_log = get_logger("rest")
+
+
+def from_error(error: FoveaError, request_id: str) -> Response:
+    """The answer for an error of ours."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))  # whole seconds, RFC 9110
+    return _answer(error.http, error.reason, error.title, str(error), request_id, headers)
+
+
+async def on_fovea_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FoveaError)
+    if error.http >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning("not answered", request_id=of_request(request), reason=error.reason, detail=str(error))
+    return from_error(error, of_request(request))
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """What the framework refuses by itself: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = f"{request.method} {request.url.path}: {status.phrase.lower()}; what there is stands at /docs"
+    return _answer(status, status.name, status.phrase, detail, of_request(request), dict(error.headers or {}))
+
+
+async def on_any_other(request: Request, error: Exception) -> Response:
+    """A fault of ours: logged with its trace, told without it."""
+    request_id = of_request(request)
+    _log.error("unexpected failure", request_id=request_id, exc_info=error)
+    return from_error(FoveaError(f"an unexpected failure; the server's log has it under {request_id}"), request_id)
+
+
+def _answer(
+    status: HTTPStatus, reason: str, title: str, detail: str, request_id: str, headers: dict[str, str]
+) -> Response:
+    body: dict[str, Any] = {
+        "type": f"urn:fovea:problem:{reason.lower().replace('_', '-')}",
+        "title": title,
+        "status": status.value,
+        "detail": detail,
+        "reason": reason,
+        "request_id": request_id,
+    }
+    return Response(
+        orjson.dumps(body), status.value, headers={**headers, "X-Request-ID": request_id}, media_type=MEDIA_TYPE
+    )

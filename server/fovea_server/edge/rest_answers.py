@@ -1,0 +1,121 @@
+"""Answers as JSON, and the models that describe that JSON in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import Response
+from pydantic import BaseModel, Field
+
+from fovea_server.domain import Answer, Model, Timings
+
+
+def of_answer(answer: Answer) -> Response:
+    """Written by hand, without a validation model between: this is the hot path."""
+    body: dict[str, Any] = {
+        "id": answer.id,
+        "model": answer.model,
+        "predictions": answer.predictions,
+        "image": answer.image,
+        "quality": answer.quality,
+        "timings_ms": answer.timings_ms,
+    }
+    if answer.embedding is not None:
+        body["embedding"] = answer.embedding
+    return Response(
+        orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
+        headers={"X-Request-ID": answer.id, "Server-Timing": server_timing(answer.timings_ms)},
+        media_type="application/json",
+    )
+
+
+def server_timing(timings: Timings) -> str:
+    """The stages as a `Server-Timing` value (W3C Server Timing), milliseconds."""
+    stages = ("gateway", "queue", "preprocess", "model", "total")
+    return ", ".join(f"{stage};dur={getattr(timings, stage):g}" for stage in stages)
+
+
+def of_models(models: list[Model], default: Model, ready: bool) -> dict[str, Any]:
+    return {
+        "models": [
+            {
+                "name": model.identity.name,
+                "version": model.identity.version,
+                "digest": model.identity.digest,
+                "description": model.description,
+                "licence": model.licence,
+                "labels": len(model.labels),
+                "default": model is default,
+                "ready": ready,
+            }
+            for model in models
+        ]
+    }
+
+
+class ModelIdentityDocument(BaseModel):
+    name: str = Field(examples=["efficientnet_lite0"])
+    version: str = Field(examples=["1"])
+    digest: str = Field(description="The digest of the model's package", examples=["sha256:…"])
+
+
+class PredictionDocument(BaseModel):
+    label: str = Field(examples=["Egyptian cat"])
+    index: int = Field(description="The class's place in the model's labels", examples=[285])
+    score: float = Field(description="Softmax probability, 0 to 1")
+
+
+class ImageDocument(BaseModel):
+    format: str = Field(examples=["jpeg"])
+    width: int = Field(description="As stored, before the EXIF orientation is applied")
+    height: int
+    orientation: int = Field(description="EXIF orientation, 1 to 8; 1 where there is none")
+    bytes: int
+
+
+class QualityDocument(BaseModel):
+    brightness: float
+    contrast: float
+    sharpness: float
+
+
+class TimingsDocument(BaseModel):
+    gateway: float
+    queue: float
+    preprocess: float
+    model: float
+    total: float = Field(description="Milliseconds; the sum of the others")
+
+
+class AnswerDocument(BaseModel):
+    id: str
+    model: ModelIdentityDocument
+    predictions: list[PredictionDocument]
+    image: ImageDocument
+    quality: QualityDocument
+    embedding: list[float] | None = Field(None, description="Only where asked for")
+    timings_ms: TimingsDocument
+
+
+class ModelDocument(ModelIdentityDocument):
+    description: str
+    licence: str
+    labels: int
+    default: bool
+    ready: bool
+
+
+class ModelsDocument(BaseModel):
+    models: list[ModelDocument]
+
+
+class ProblemDocument(BaseModel):
+    """Problem details, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    reason: str = Field(description="One of the reasons of docs/errors.md")
+    request_id: str

@@ -1,0 +1,142 @@
+"""The REST face: read the request, ask the service, write the answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+import fovea_server
+from fovea_client.version import __version__
+from fovea_server import metrics as series
+from fovea_server.domain import Question
+from fovea_server.edge import options, problems, rest_answers, uploads
+from fovea_server.edge.request_id import HEADER, of_request
+from fovea_server.errors import FoveaError
+from fovea_server.metrics import Metrics
+from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.gate import Gate
+from fovea_server.request.readiness import Readiness
+from fovea_server.request.service import Service
+
+_PROBLEM: dict[str, Any] = {"model": rest_answers.ProblemDocument, "content": {problems.MEDIA_TYPE: {}}}
+_CLASSIFY_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": rest_answers.AnswerDocument},
+    **dict.fromkeys((400, 404, 413, 415, 422, 429, 503, 504), _PROBLEM),
+}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_CLASSIFY_DOCUMENT: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": _BINARY,
+            "image/*": _BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {"image": {"type": "string", "format": "binary"}},
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "additionalProperties": False,
+                    "properties": {"image": {"type": "string", "format": "byte", "description": "base64"}},
+                }
+            },
+        },
+    },
+    "parameters": [
+        {
+            "name": "model",
+            "in": "query",
+            "description": "Which model; the default if not given",
+            "schema": {"type": "string"},
+        },
+        {
+            "name": "top_k",
+            "in": "query",
+            "description": "How many labels, best first",
+            "schema": {"type": "integer", "minimum": 1, "default": options.DEFAULT_TOP_K},
+        },
+        {
+            "name": "embedding",
+            "in": "query",
+            "description": "Whether to return the embedding",
+            "schema": {"type": "boolean", "default": False},
+        },
+        {
+            "name": HEADER,
+            "in": "header",
+            "description": "Returned as the answer's id; made by the server if not given",
+            "schema": {"type": "string", "maxLength": 128},
+        },
+        {
+            "name": "X-Request-Timeout",
+            "in": "header",
+            "description": "Seconds the caller is willing to wait",
+            "schema": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": options.MAX_TIMEOUT,
+                "default": options.DEFAULT_TIMEOUT,
+            },
+        },
+    ],
+}
+
+
+def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readiness, metrics: Metrics) -> FastAPI:
+    """The application; everything it needs is built elsewhere and given to it."""
+    app = FastAPI(title="Fovea", version=__version__, description=fovea_server.__doc__ or "")
+    app.add_exception_handler(FoveaError, problems.on_fovea_error)
+    app.add_exception_handler(HTTPException, problems.on_http_exception)
+    app.add_exception_handler(Exception, problems.on_any_other)
+
+    @app.post(
+        "/v1/classify",
+        summary="Labels for one image",
+        responses=_CLASSIFY_RESPONSES,
+        openapi_extra=_CLASSIFY_DOCUMENT,
+        response_class=Response,
+    )
+    async def classify(request: Request) -> Response:
+        received = time.monotonic()
+        query = request.query_params
+        question = Question(
+            id=of_request(request),
+            model=query.get("model"),
+            top_k=options.top_k(query.get("top_k")),
+            embedding=options.flag("embedding", query.get("embedding")),
+            deadline=options.deadline(request.headers.get("X-Request-Timeout"), received),
+            received=received,
+            image=await uploads.read_image(request, gate),
+        )
+        return rest_answers.of_answer(await service.classify(question))
+
+    @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
+    async def models() -> dict[str, Any]:
+        return rest_answers.of_models(list(catalogue), catalogue.default, readiness.is_ready)
+
+    @app.get("/healthz", summary="Whether the gateway is alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get(
+        "/readyz",
+        summary="Whether Triton is ready and answered its golden image rightly",
+        responses={503: _PROBLEM},
+    )
+    async def readyz() -> dict[str, str]:
+        readiness.check_announced()
+        return {"status": "ready"}
+
+    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def exposition() -> Response:
+        return Response(metrics.exposition(), headers={"Content-Type": series.CONTENT_TYPE})
+
+    return app

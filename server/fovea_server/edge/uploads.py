@@ -1,0 +1,101 @@
+"""Get the image out of a REST request: raw bytes, a multipart form, or base64 in JSON, never more than the limit."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncGenerator
+
+import orjson
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from fovea_server.errors import MalformedRequest, TooManyBytes
+from fovea_server.request.gate import Gate
+
+_FIELD = "image"
+_ENVELOPE = 64 * 1024  # bytes that a form or JSON may add around the image
+
+
+async def read_image(request: Request, gate: Gate) -> bytes:
+    """The encoded image of a request, judged by its content type; what is neither form nor JSON is the image itself.
+
+    Raises TooManyBytes before more than the limit has been read, and MalformedRequest for an envelope that cannot be
+    opened.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        image = await _from_form(request, gate)
+    elif kind == "application/json":
+        image = _from_json(await _read(request, gate.max_bytes * 4 // 3 + _ENVELOPE))
+    else:
+        image = await _read(request, gate.max_bytes)
+    gate.check_bytes(len(image))
+    return image
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    chunks = [chunk async for chunk in _limited(request, limit)]
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body's chunks; raises TooManyBytes as soon as the limit is passed, or announced to be."""
+    _check_announced(request.headers.get("content-length"), limit)
+    received = 0
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > limit:
+                raise TooManyBytes(f"more than {limit:,} bytes were sent; at most {limit:,} are read")
+            if chunk:
+                yield chunk
+    except ClientDisconnect:
+        raise MalformedRequest(f"the connection closed after {received:,} bytes of the body") from None
+
+
+def _check_announced(length: str | None, limit: int) -> None:
+    if length is None or not length.isdigit():
+        return
+    if int(length) > limit:
+        raise TooManyBytes(f"the body has {int(length):,} bytes; at most {limit:,} are read")
+
+
+class _Form(MultiPartParser):
+    spool_max_size = 1 << 30  # in memory always: the limit is far below this, and a disk may be full
+
+
+async def _from_form(request: Request, gate: Gate) -> bytes:
+    parser = _Form(request.headers, _limited(request, gate.max_bytes + _ENVELOPE), max_files=1, max_fields=1)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise MalformedRequest(f"the form cannot be read: {error}; send one field named {_FIELD!r}") from None
+    part = form.get(_FIELD)
+    if isinstance(part, UploadFile):
+        image = await part.read()
+        await part.close()
+        return image
+    if part is not None:
+        raise MalformedRequest(f"the form's field {_FIELD!r} is text; send it as a file (it needs a filename)")
+    names = ", ".join(sorted(form)) or "none"
+    raise MalformedRequest(f"the form has no field named {_FIELD!r}; its fields: {names[:200]}")
+
+
+def _from_json(body: bytes) -> bytes:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get(_FIELD), str):
+        raise MalformedRequest(f'the JSON must be an object like {{"{_FIELD}": "<base64>"}}')
+    if unknown := sorted(set(document) - {_FIELD}):
+        raise MalformedRequest(
+            f"the JSON has fields that mean nothing here: {', '.join(unknown)[:200]}; "
+            "options such as top_k go into the query"
+        )
+    try:
+        return base64.b64decode(document[_FIELD], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedRequest(f"{_FIELD!r} is not base64: {error}") from None

@@ -1,0 +1,63 @@
+"""Every series the gateway exports, declared once; docs/metrics.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from fovea_server.domain import Answer
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """Prometheus series with a registry of their own, so that several gateways can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "fovea_requests", "Requests by outcome: OK, or the reason of the error", ["outcome"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "fovea_request_seconds", "From receiving an image to its answer", buckets=_SECONDS, registry=self.registry
+        )
+        stages = Histogram(
+            "fovea_stage_seconds",
+            "Time of an answered request by stage",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._stages = {name: stages.labels(name) for name in ("gateway", "queue", "preprocess", "model")}
+        self._bytes = Counter("fovea_image_bytes", "Bytes of the images answered", registry=self.registry)
+        self._triton_up = Gauge("fovea_triton_up", "1 while Triton answers rightly", registry=self.registry)
+        self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
+        self._answered = self._requests.labels("OK")
+
+    def answered(self, answer: Answer) -> None:
+        self._answered.inc()
+        self._bytes.inc(answer.image.bytes)
+        self._seconds.observe(answer.timings_ms.total / 1000)
+        for name, series in self._stages.items():
+            series.observe(getattr(answer.timings_ms, name) / 1000)
+
+    def refused(self, reason: str) -> None:
+        self._requests.labels(reason).inc()
+
+    def triton_up(self, up: bool) -> None:
+        self._triton_up.set(up)
+
+    def triton_restarted(self) -> None:
+        self._restarts.inc()
+
+    def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
+        """Export what admission holds, read at the moment of the scrape."""
+        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(in_flight)
+        Gauge("fovea_waiting", "Requests in the waiting room", registry=self.registry).set_function(waiting)
+
+    def exposition(self) -> bytes:
+        """All series in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,75 @@
+"""The orientation in an EXIF block, as every reader behind us would see it.
+
+The decoder reads EXIF twice: nvImageCodec to lay out the buffer, OpenCV to rotate the pixels into it. They differ on
+damaged blocks, and where one rotates by a quarter and the other does not, pixels are written past the buffer and the
+process dies (nvImageCodec 0.9). So a block that can be read in more than one way is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct, error
+
+from fovea_server.errors import Undecodable
+
+_UPRIGHT = 1
+_ORIENTATION = 0x0112
+_TEXTS = frozenset((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x8298))
+# Bytes of rationals behind the offset of each such tag.
+_RATIONALS = {0x011A: 8, 0x011B: 8, 0x013E: 16, 0x013F: 48, 0x0211: 24, 0x0214: 48}
+
+_BYTE_ORDERS = {b"II": "<", b"MM": ">"}
+_HEADERS = {order: Struct(f"{order}HI") for order in "<>"}  # 42, where the directory begins
+_COUNTS = {order: Struct(f"{order}H") for order in "<>"}
+_ENTRIES = {order: Struct(f"{order}HHII") for order in "<>"}  # tag, type, count, value or offset
+_VALUES = {order: Struct(f"{order}HHIH") for order in "<>"}  # the same, with the value of a SHORT
+
+
+def agreed(readings: Iterable[frozenset[int]]) -> int:
+    """The one orientation that all EXIF blocks of an image say; 1 if there are none."""
+    found = frozenset[int]().union(*readings)
+    if len(found) > 1:
+        choices = " or ".join(str(orientation) for orientation in sorted(found))
+        raise Undecodable(f"its EXIF can be read as orientation {choices}")
+    return next(iter(found), _UPRIGHT)
+
+
+def orientations(block: memoryview) -> frozenset[int]:
+    """What readers may take for the orientation in a TIFF block: one value, and 1 as well where it is damaged."""
+    order = _BYTE_ORDERS.get(bytes(block[:2]))
+    # Without a byte order the decoder's reader goes on as if it were "MM".
+    orientation, intact = _first_directory(block, order or ">")
+    if intact and order:
+        return frozenset((orientation,))
+    return frozenset((orientation, _UPRIGHT))
+
+
+def _first_directory(block: memoryview, order: str) -> tuple[int, bool]:
+    """The orientation of the first directory, and whether a reader gets through all of it."""
+    orientation = None
+    try:
+        mark, start = _HEADERS[order].unpack_from(block, 2)
+        if mark != 42:
+            return _UPRIGHT, False
+        (entries,) = _COUNTS[order].unpack_from(block, start)
+        for offset in range(start + 2, start + 2 + 12 * entries, 12):
+            tag, _, count, value = _ENTRIES[order].unpack_from(block, offset)
+            if tag == _ORIENTATION and orientation is None:
+                orientation = _VALUES[order].unpack_from(block, offset)[3]
+            if _end_of_value(tag, count, value) > len(block):
+                return _valid(orientation), False
+    except error:
+        return _valid(orientation), False
+    return _valid(orientation), True
+
+
+def _end_of_value(tag: int, count: int, value: int) -> int:
+    if tag in _TEXTS and count > 4:
+        return value + count
+    if tag in _RATIONALS:
+        return value + _RATIONALS[tag]
+    return 0
+
+
+def _valid(orientation: int | None) -> int:
+    return orientation if orientation is not None and 1 <= orientation <= 8 else _UPRIGHT

@@ -1,0 +1,37 @@
+"""What every format's reader has in common: the frame it finds, and how it says that there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any
+
+from fovea_server.errors import FormatNotServed, Undecodable
+
+SERVED = "JPEG, PNG, WebP, BMP"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Size in pixels as stored, and the EXIF orientation, 1 to 8, that is to be applied to it."""
+
+    width: int
+    height: int
+    orientation: int = 1
+
+
+def not_served(what: str) -> FormatNotServed:
+    """The refusal of an image that is sound but not for us; `what` with its article: "a GIF"."""
+    return FormatNotServed(f"this is {what}; served: {SERVED}")
+
+
+def fields(layout: Struct, image: bytes, offset: int, where: str) -> tuple[Any, ...]:
+    """The fields at `offset`, or `Undecodable` if the image ends before them; `where` names the place."""
+    require(image, offset + layout.size, where)
+    return layout.unpack_from(image, offset)
+
+
+def require(image: bytes, end: int, where: str) -> None:
+    """Refuse an image that ends before `end`."""
+    if end > len(image):
+        raise Undecodable(f"it ends after {len(image):,} bytes, inside {where}; that takes {end:,}")

@@ -1,0 +1,102 @@
+"""Read the header of a JPEG: its segments up to the first scan, and how many scans follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from struct import Struct
+
+from fovea_server.errors import Undecodable
+from fovea_server.request.formats import exif
+from fovea_server.request.formats.frame import Frame, fields, not_served, require
+
+# A few bytes make a scan that costs a pass over all pixels: 400 of them, 39 KB, took 11 s at 7000x7000.
+_MOST_SCANS = 64
+_MOST_SEGMENTS = 4096
+
+_APP1, _SOS, _EOI, _PROGRESSIVE = 0xE1, 0xDA, 0xD9, 0xC2
+_BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # TEM, RST0 to RST7, SOI: markers without a length
+_SERVED = frozenset((0xC0, 0xC1, _PROGRESSIVE))
+_REFUSED = {
+    0xC3: "a lossless JPEG",
+    0xC5: "a hierarchical JPEG",
+    0xC6: "a hierarchical JPEG",
+    0xC7: "a hierarchical JPEG",
+    0xC9: "an arithmetic-coded JPEG",
+    0xCA: "an arithmetic-coded JPEG",
+    0xCB: "an arithmetic-coded JPEG",
+    0xCD: "an arithmetic-coded JPEG",
+    0xCE: "an arithmetic-coded JPEG",
+    0xCF: "an arithmetic-coded JPEG",
+}
+_EXIF = b"Exif\0\0"
+_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+_MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # a scan holds FF 00 and FF D0 to FF D7
+_LENGTH = Struct(">H")
+_FRAME = Struct(">HBHHB")  # length, precision, height, width, components
+
+Segment = tuple[int, int, int]  # marker, where its length stands, where it ends
+
+
+def read(image: bytes) -> Frame:
+    """The size in the frame header and the orientation in the EXIF segment."""
+    kind, size, orientations, scans = 0, None, [], 0
+    for marker, start, end in _segments(image):
+        if marker == _SOS:
+            scans += 1
+            if kind != _PROGRESSIVE or scans > _MOST_SCANS:
+                break
+        elif marker in _SERVED or marker in _REFUSED:
+            if size:
+                raise Undecodable(f"it has a second frame header at byte {start:,}")
+            kind, size = marker, _size(image, marker, start)
+        elif marker == _APP1 and not scans and image.startswith(_EXIF, start + 2, end):
+            orientations.append(exif.orientations(memoryview(image)[start + 8 : end]))
+    if not size:
+        raise Undecodable("it has no frame header before its pixels")
+    if not scans:
+        raise Undecodable("it ends before its first scan")
+    if scans > _MOST_SCANS:
+        raise Undecodable(f"it has more than {_MOST_SCANS} scans")
+    return Frame(*size, exif.agreed(orientations))
+
+
+def _segments(image: bytes) -> Iterator[Segment]:
+    """Every segment with a length: strictly one after the other up to the first scan, as they are found after it."""
+    position, scanned = 2, False
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER_AFTER_SCAN.search(image, position) if scanned else _MARKER.match(image, position)
+        if not found and not scanned:
+            raise Undecodable(f"there is no JPEG marker at byte {position:,} of {len(image):,}")
+        if not found or found[1][0] == _EOI:
+            return
+        marker, start = found[1][0], found.end()
+        if marker in _BARE:
+            raise Undecodable(f"marker FF {marker:02X} at byte {start - 1:,} does not belong there")
+        position = start + _length(image, marker, start)
+        if not scanned:
+            require(image, position, f"JPEG segment FF {marker:02X}")
+        yield marker, start, position
+        scanned = scanned or marker == _SOS
+    raise Undecodable(f"it has more than {_MOST_SEGMENTS:,} segments")
+
+
+def _length(image: bytes, marker: int, start: int) -> int:
+    (length,) = fields(_LENGTH, image, start, f"JPEG segment FF {marker:02X}")
+    if length < 2:
+        raise Undecodable(f"JPEG segment FF {marker:02X} at byte {start:,} is {length} bytes long")
+    return int(length)
+
+
+def _size(image: bytes, marker: int, start: int) -> tuple[int, int]:
+    """Width and height of a frame that we serve."""
+    if marker in _REFUSED:
+        raise not_served(_REFUSED[marker])
+    length, precision, height, width, components = fields(_FRAME, image, start, "the JPEG frame header")
+    if precision != 8:
+        raise not_served(f"a JPEG of {precision} bits a sample, not 8")
+    if components not in (1, 3, 4):
+        raise Undecodable(f"a JPEG has 1, 3 or 4 components; this one has {components}")
+    if length != 8 + 3 * components:
+        raise Undecodable(f"its frame header is {length} bytes long; {components} components need {8 + 3 * components}")
+    return width, height

@@ -1,0 +1,81 @@
+"""Read the header of a WebP: lossy, lossless or extended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+
+from fovea_server.errors import Undecodable
+from fovea_server.request.formats import exif
+from fovea_server.request.formats.frame import Frame, fields, not_served, require
+
+_MOST_CHUNKS = 1000
+_ANIMATED, _HAS_EXIF = 0x02, 0x08
+_FOURTEEN_BITS = 0x3FFF
+_RIFF = Struct("<4sI4s")
+_CHUNK = Struct("<4sI")
+_LOSSY = Struct("<3s3sHH")  # frame tag, sync code, width, height
+_LOSSLESS = Struct("<BI")  # signature; 14 bits of width - 1, 14 bits of height - 1
+_EXTENDED = Struct("<B3xHBHB")  # flags, 24 bits of width - 1, 24 bits of height - 1
+
+
+def read(image: bytes) -> Frame:
+    """The size of the canvas, and the orientation in the EXIF chunk of an extended file."""
+    _, riff_size, _ = fields(_RIFF, image, 0, "the WebP container")
+    require(image, 8 + riff_size, "the WebP container")
+    kind, size = fields(_CHUNK, image, 12, "the first WebP chunk")
+    if kind == b"VP8 ":
+        return _lossy(image)
+    if kind == b"VP8L":
+        return _lossless(image)
+    if kind == b"VP8X":
+        return _extended(image, size, 8 + riff_size)
+    raise Undecodable(f"a WebP begins with VP8, VP8L or VP8X; this one with the bytes {kind.hex(' ')}")
+
+
+def _lossy(image: bytes) -> Frame:
+    tag, sync, width, height = fields(_LOSSY, image, 20, "the WebP chunk VP8")
+    if tag[0] & 1 or sync != b"\x9d\x01\x2a":
+        raise Undecodable("its VP8 chunk does not begin with a key frame")
+    return Frame(width & _FOURTEEN_BITS, height & _FOURTEEN_BITS)
+
+
+def _lossless(image: bytes) -> Frame:
+    signature, sizes = fields(_LOSSLESS, image, 20, "the WebP chunk VP8L")
+    if signature != 0x2F:
+        raise Undecodable(f"its VP8L chunk begins with {signature:02x}, not 2f")
+    return Frame((sizes & _FOURTEEN_BITS) + 1, (sizes >> 14 & _FOURTEEN_BITS) + 1)
+
+
+def _extended(image: bytes, size: int, end: int) -> Frame:
+    if size < _EXTENDED.size:
+        raise Undecodable(f"its VP8X chunk has {size} bytes; {_EXTENDED.size} are needed")
+    flags, width, width_high, height, height_high = fields(_EXTENDED, image, 20, "the WebP chunk VP8X")
+    if flags & _ANIMATED:
+        raise not_served("an animated WebP")
+    orientation = _orientation(image, 12, end) if flags & _HAS_EXIF else 1
+    return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation)
+
+
+def _orientation(image: bytes, position: int, end: int) -> int:
+    for kind, start, size in _chunks(image, position, end):
+        if kind == b"EXIF":
+            return exif.agreed((exif.orientations(memoryview(image)[start : start + size]),))
+        if size % 2:
+            # nvImageCodec 0.9 forgets the byte that pads it, and finds no EXIF, or one that nobody else sees.
+            raise not_served("a WebP with EXIF behind a chunk of odd length, which the decoder cannot step over")
+    raise Undecodable("its header promises EXIF, but it has none")
+
+
+def _chunks(image: bytes, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Type, begin and size of the data of each chunk from `position` to the end of the container."""
+    for _ in range(_MOST_CHUNKS):
+        if position + _CHUNK.size > end:
+            return
+        kind, size = _CHUNK.unpack_from(image, position)
+        start = position + _CHUNK.size
+        if start + size > end:
+            raise Undecodable(f"a WebP chunk at byte {position:,} claims {size:,} bytes; {end - start:,} are left")
+        yield kind, start, size
+        position = start + size + size % 2
+    raise Undecodable(f"it has more than {_MOST_CHUNKS:,} chunks")

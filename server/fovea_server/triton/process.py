@@ -1,0 +1,191 @@
+"""Run one tritonserver as a child process: command line, environment, log, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from fovea_server.logs import get_logger
+from fovea_server.triton import log_lines
+from fovea_server.triton.installation import Installation
+
+_log = get_logger("triton")
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Linux keeps it)
+_PR_SET_PDEATHSIG = 1
+_EXIT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class TritonSettings:
+    """Triton listens on loopback only; the gateway is the way in.
+
+    `http_port` 0 leaves its HTTP face off.
+    """
+
+    grpc_port: int = 8001
+    http_port: int = 0
+    metrics_port: int = 8002
+    start_timeout: float = 60.0
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.grpc_port}"
+
+
+class TritonProcess:
+    """One run of tritonserver, from start to the end of its last child. Not restarted: make another."""
+
+    def __init__(
+        self, installation: Installation, repository: Path, ensembles: Sequence[str], settings: TritonSettings
+    ) -> None:
+        self._installation = installation
+        self._repository = repository
+        self._ensembles = ensembles
+        self._settings = settings
+        self._folder = Path(tempfile.mkdtemp(prefix="fovea-triton-"))
+        self._regions = f"fovea_{os.getpid()}_{secrets.token_hex(4)}"
+        self._complaints: deque[str] = deque(maxlen=3)
+        self._process: asyncio.subprocess.Process
+        self._reader: asyncio.Task[None]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it; it is not ready yet."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command(),
+            env=self._environment(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+            limit=1 << 20,
+        )
+        self._reader = asyncio.create_task(self._read_log())
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended (negative: the signal that ended it)."""
+        return await self._process.wait()
+
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    def model_processes(self) -> set[int]:
+        """The processes that run models (Python backend), by id."""
+        try:
+            return {
+                child.pid for child in psutil.Process(self.pid).children() if child.status() != psutil.STATUS_ZOMBIE
+            }
+        except psutil.NoSuchProcess:
+            return set()
+
+    def last_complaint(self) -> str:
+        """What it said last of errors, for a message."""
+        return self._complaints[-1] if self._complaints else "it said nothing"
+
+    async def stop(self) -> None:
+        """Let it finish what it is doing, at most a few seconds, then end it with all its children."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._process.wait(), timeout=_EXIT_SECONDS + 2)
+        await self.clean_up()
+
+    async def clean_up(self) -> None:
+        """End what is left of its process group, and free its shared memory and files.
+
+        A tritonserver that was killed leaves the processes of its models behind; they ignore SIGTERM.
+        """
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        self._reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reader
+        self._remove_files()
+
+    def _remove_files(self) -> None:
+        for region in _SHARED_MEMORY.glob(f"{self._regions}*"):
+            region.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _command(self) -> list[str]:
+        settings = self._settings
+        key = secrets.token_urlsafe(24)
+        http = [f"--http-port={settings.http_port}", "--http-address=127.0.0.1"] if settings.http_port else []
+        name = self._installation.config_name
+        return [
+            str(self._installation.binary),
+            f"--model-repository={self._repository}",
+            "--model-control-mode=explicit",
+            *(f"--load-model={ensemble}" for ensemble in self._ensembles),
+            *([f"--model-config-name={name}"] if name else []),
+            f"--backend-directory={self._backend_folder()}",
+            f"--backend-config=python,shm-region-prefix-name={self._regions}",
+            "--disable-auto-complete-config",
+            "--grpc-address=127.0.0.1",
+            f"--grpc-port={settings.grpc_port}",
+            # Nobody needs these but us, and they reach files and memory of this machine.
+            f"--grpc-restricted-protocol=shared-memory,model-repository:fovea={key}",
+            *([f"--http-restricted-api=shared-memory,model-repository:fovea={key}"] if http else []),
+            f"--allow-http={str(bool(http)).lower()}",
+            *http,
+            "--metrics-address=127.0.0.1",
+            f"--metrics-port={settings.metrics_port}",
+            *(["--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"] if name == "cpu" else []),
+            f"--exit-timeout-secs={_EXIT_SECONDS}",
+        ]
+
+    def _backend_folder(self) -> Path:
+        """The installation's own, or a folder of links that adds the stub of the running Python."""
+        installation = self._installation
+        if installation.stub is None:
+            return installation.backends
+        folder = self._folder / "backends" / "python"
+        folder.mkdir(parents=True)
+        for file in (installation.backends / "python").iterdir():
+            (folder / file.name).symlink_to(file)
+        # A link is not enough: the stub is looked for, and started, beside the backend's library.
+        shutil.copy2(installation.stub, folder / installation.stub.name)
+        return folder.parent
+
+    def _environment(self) -> dict[str, str]:
+        """The interpreter's own `bin` first on PATH: it decides which packages `model.py` can import."""
+        environment = dict(os.environ)
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
+        environment["LD_LIBRARY_PATH"] = ":".join(map(str, self._installation.libraries))
+        # DALI and OpenVINO have threads of their own; OpenMP pools beside them only fight for the same cores.
+        environment.setdefault("OMP_NUM_THREADS", "1")
+        environment.pop("PYTHONHOME", None)
+        return environment
+
+    async def _read_log(self) -> None:
+        assert self._process.stdout is not None
+        async for raw in self._process.stdout:
+            line = log_lines.parse(raw.decode(errors="replace"))
+            if line is None:
+                continue
+            if line.level in ("error", "critical"):
+                self._complaints.append(line.text)
+            getattr(_log, line.level)(line.text, **({"source": line.source} if line.source else {}))
+
+
+def _end_with_parent() -> None:
+    """In the child, before tritonserver: SIGTERM it when we die, however we die (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,50 @@
+"""The arithmetic of a load: percentiles, rates, and its way through JSON."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from benchmarks.load import Load, percentile, summary
+
+
+def test_a_percentile_is_the_smallest_value_with_that_share_at_or_below_it() -> None:
+    hundred = [float(value) for value in range(1, 101)]
+    assert [percentile(hundred, percent) for percent in (50, 95, 99, 100)] == [50, 95, 99, 100]
+    assert percentile([1.0, 2.0, 3.0], 50) == 2.0
+    assert percentile([1.0, 2.0, 3.0], 99) == 3.0
+
+
+def test_one_value_is_every_percentile() -> None:
+    assert {percentile([7.0], percent) for percent in (0, 1, 50, 99, 100)} == {7.0}
+
+
+def test_no_values_have_no_percentile() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 50)
+
+
+def test_at_least_the_share_asked_for_lies_at_or_below_a_percentile() -> None:
+    dice = random.Random(1)
+    for _ in range(100):
+        values = sorted(dice.random() for _ in range(dice.randint(1, 300)))
+        percent = dice.uniform(0, 100)
+        found = percentile(values, percent)
+        assert sum(value <= found for value in values) >= percent / 100 * len(values)
+
+
+def test_latencies_in_any_order_become_a_rate_and_milliseconds() -> None:
+    load = summary("a generator", 2, 2.0, [0.003, 0.001, 0.002, 0.004], 5, {"HTTP 429": 1}, cpu_seconds=0.01)
+    assert (load.images, load.images_per_second, load.p50_ms, load.p99_ms) == (4, 2.0, 2.0, 4.0)
+    assert load.client_cpu_ms == 2.0  # over the five that were served
+    assert load.errors == {"HTTP 429": 1}
+
+
+def test_a_load_without_answers_has_no_percentiles() -> None:
+    load = summary("a generator", 1, 1.0, [], 0, {"connection lost": 1}, cpu_seconds=0.0)
+    assert (load.images_per_second, load.p50_ms) == (0.0, None)
+
+
+def test_a_load_survives_json() -> None:
+    load = summary("a generator", 1, 1.0, [0.5], 1, {}, cpu_seconds=0.1)
+    assert Load.from_json(load.to_json()) == load

@@ -1,0 +1,263 @@
+"""A small real server, over HTTP and gRPC on free loopback ports, that answers what it was told to answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2, status_pb2
+
+from fovea_client.wire import vision_pb2, vision_pb2_grpc
+from fovea_server.errors import FoveaError
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The good answer: one label a class asked for, the embedding where asked for."""
+
+    extra: dict[str, Any] = field(default_factory=dict)  # fields of a server newer than the client
+
+
+@dataclass(frozen=True)
+class Refused:
+    error: FoveaError
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Bytes over HTTP that no Fovea server would send."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Nothing, until the test is over or these seconds are."""
+
+    seconds: float = 3.0
+
+
+@dataclass(frozen=True)
+class HangUp:
+    """The connection ends before an answer began (HTTP)."""
+
+
+Reply = Answered | Refused | Raw | Slow | HangUp
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the server saw of one request."""
+
+    image: bytes
+    request_id: str
+    seconds: float
+    params: dict[str, str]
+    connection: Any = None
+    at: float = field(default_factory=time.monotonic)
+
+
+class Script:
+    """Replies in turn, the last one for ever; by the image's bytes where `by_image` names them."""
+
+    def __init__(self, *replies: Reply, by_image: dict[bytes, Reply] | None = None, ready: bool = True) -> None:
+        self._replies = list(replies) or [Answered()]
+        self._by_image = by_image or {}
+        self._lock = threading.Lock()
+        self.ready = ready
+        self.asked: list[Asked] = []
+        self.over = threading.Event()
+
+    def next(self, asked: Asked) -> Reply:
+        with self._lock:
+            self.asked.append(asked)
+            if asked.image in self._by_image:
+                return self._by_image[asked.image]
+            return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+
+
+def answer(image: bytes, request_id: str, top_k: int, embedding: bool, model: str) -> dict[str, Any]:
+    """What the wire says of an image; scores are exact in single precision."""
+    said: dict[str, Any] = {
+        "id": request_id,
+        "model": {"name": model or "efficientnet_lite0", "version": "1", "digest": DIGEST},
+        "predictions": [{"label": f"class {n}", "index": n, "score": 0.5 ** (n + 1)} for n in range(top_k)],
+        "image": {"format": "jpeg", "width": 640, "height": 480, "orientation": 1, "bytes": len(image)},
+        "quality": {"brightness": 0.5, "contrast": 0.25, "sharpness": 0.125},
+        "timings_ms": {"gateway": 0.5, "queue": 0.25, "preprocess": 3.0, "model": 4.0, "total": 7.75},
+    }
+    return {**said, "embedding": [0.5, -0.25, 2.0]} if embedding else said
+
+
+MODEL = {
+    "name": "efficientnet_lite0",
+    "version": "1",
+    "digest": DIGEST,
+    "description": "ImageNet",
+    "licence": "Apache-2.0",
+    "labels": 1000,
+    "default": True,
+}
+
+
+@contextmanager
+def http_server(script: Script) -> Iterator[str]:
+    """Its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            image = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            params = dict(pair.split("=") for pair in self.path.partition("?")[2].split("&") if pair)
+            seconds = float(self.headers["X-Request-Timeout"])
+            asked = Asked(image, self.headers["X-Request-ID"], seconds, params, self.client_address)
+            self._reply(script.next(asked), asked)
+
+        def do_GET(self) -> None:
+            if self.path == "/v1/models":
+                self._send(200, json.dumps({"models": [{**MODEL, "ready": script.ready, "since": 2031}]}).encode())
+            else:
+                self._send(200 if script.ready else 503, b"{}")
+
+        def _reply(self, reply: Reply, asked: Asked) -> None:
+            if isinstance(reply, Answered):
+                said = answer(
+                    asked.image,
+                    asked.request_id,
+                    int(asked.params["top_k"]),
+                    asked.params.get("embedding") == "true",
+                    asked.params.get("model", ""),
+                )
+                self._send(200, json.dumps({**said, **reply.extra}).encode())
+            elif isinstance(reply, Refused):
+                self._send(*_problem(reply.error, asked.request_id))
+            elif isinstance(reply, Raw):
+                self._send(reply.status, reply.body)
+            else:
+                if isinstance(reply, Slow):
+                    script.over.wait(reply.seconds)
+                self.close_connection = True
+
+        def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        script.over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+def _problem(error: FoveaError, request_id: str) -> tuple[int, bytes, dict[str, str]]:
+    body = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.http.value,
+        "detail": str(error),
+        "reason": error.reason,
+        "request_id": request_id,
+    }
+    headers = {"Content-Type": "application/problem+json"}
+    if error.retry_after is not None:
+        headers["Retry-After"] = f"{error.retry_after:g}"
+    return error.http.value, json.dumps(body).encode(), headers
+
+
+class _Vision(vision_pb2_grpc.VisionServicer):
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
+        asked = _asked(request, context)
+        reply = self._script.next(asked)
+        if isinstance(reply, Answered):
+            return _response(request)
+        if isinstance(reply, Slow):
+            self._script.over.wait(reply.seconds)
+        if isinstance(reply, Refused):
+            details = status(reply.error, request.request_id).SerializeToString()
+            context.set_trailing_metadata((("grpc-status-details-bin", details),))
+            context.abort(reply.error.rpc, str(reply.error))
+        context.abort(grpc.StatusCode.INTERNAL, "the script has no such reply over gRPC")
+
+    def ClassifyStream(self, requests: Iterable[Any], context: Any) -> Iterator[Any]:  # noqa: N802
+        """Answers overtake each other: the last comes first."""
+        for request in reversed(list(requests)):
+            reply = self._script.next(_asked(request, context))
+            if isinstance(reply, Refused):
+                error = status(reply.error, request.request_id)
+                yield vision_pb2.ClassifyStreamResponse(id=request.request_id, error=error)
+            else:
+                yield vision_pb2.ClassifyStreamResponse(id=request.request_id, answer=_response(request))
+
+    def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
+        facts = {key: MODEL[key] for key in ("description", "licence", "labels", "default")}
+        identity = {key: MODEL[key] for key in ("name", "version", "digest")}
+        model = vision_pb2.Model(identity=identity, ready=self._script.ready, **facts)
+        return vision_pb2.ListModelsResponse(models=[model])
+
+
+def _asked(request: Any, context: Any) -> Asked:
+    return Asked(request.image, request.request_id, context.time_remaining(), {"top_k": str(request.top_k)})
+
+
+def _response(request: Any) -> Any:
+    said = answer(request.image, request.request_id, request.top_k, request.embedding, request.model)
+    return vision_pb2.ClassifyResponse(**said)
+
+
+def status(error: FoveaError, request_id: str) -> Any:
+    details: list[Any] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain="fovea"),
+        error_details_pb2.RequestInfo(request_id=request_id),
+    ]
+    if error.retry_after is not None:
+        details.append(error_details_pb2.RetryInfo())
+        details[-1].retry_delay.FromNanoseconds(int(error.retry_after * 1e9))
+    packed = [AnyMessage() for _ in details]
+    for box, detail in zip(packed, details, strict=True):
+        box.Pack(detail)
+    return status_pb2.Status(code=error.rpc.value[0], message=str(error), details=packed)
+
+
+@contextmanager
+def grpc_server(script: Script) -> Iterator[str]:
+    """Its target."""
+    server = grpc.server(futures.ThreadPoolExecutor(8))
+    vision_pb2_grpc.add_VisionServicer_to_server(_Vision(script), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        script.over.set()
+        server.stop(0).wait(5)
+
+
+SERVERS: dict[str, Callable[[Script], Any]] = {"rest": http_server, "grpc": grpc_server}

@@ -1,0 +1,53 @@
+"""Which images a path means."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fovea_client import images
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp", "deep/deeper/d.Jpeg", "deep/e.bmp", "empty/x.gif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_means_the_images_anywhere_in_it_in_order(folder: Path) -> None:
+    assert images.find(".") == ["./a.PNG", "./b.jpg", "./deep/c.webp", "./deep/deeper/d.Jpeg", "./deep/e.bmp"]
+
+
+def test_a_file_means_itself_whatever_its_name(folder: Path) -> None:
+    assert images.find("notes.txt") == ["notes.txt"]
+
+
+def test_a_glob_means_what_the_shell_would_have_made_of_it(folder: Path) -> None:
+    assert images.find("*.jpg") == ["b.jpg"]
+    assert images.find("[ab].*") == ["a.PNG", "b.jpg"]
+    assert images.find("dee*") == images.find("deep")
+
+
+def test_each_image_of_a_recursive_glob_comes_once(folder: Path) -> None:
+    found = images.find("deep/**")
+    assert sorted(os.path.normpath(path) for path in found) == ["deep/c.webp", "deep/deeper/d.Jpeg", "deep/e.bmp"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_a_file(folder: Path) -> None:
+    (folder / "[1].jpg").write_bytes(b"x")
+    assert images.find("[1].jpg") == ["[1].jpg"]
+
+
+def test_a_folder_without_images_means_none(folder: Path) -> None:
+    assert images.find("empty") == []
+
+
+@pytest.mark.parametrize("path", ["nothing.jpg", "*.tiff"])
+def test_what_is_not_there_is_named(folder: Path, path: str) -> None:
+    with pytest.raises(FileNotFoundError, match="no such file, folder or glob"):
+        images.find(path)

@@ -1,0 +1,91 @@
+"""Many images over one gRPC call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from tests.client.scripted import Refused, Script, grpc_server
+
+from fovea_client import AsyncGrpcClient, BadImage, Classification, DeadlineExceeded, GrpcClient, Unreachable
+from fovea_server.errors import Undecodable
+
+BROKEN = {b"broken": Refused(Undecodable("damaged after 3 rows"))}
+
+
+def test_each_image_is_answered_and_a_bad_one_ends_nothing() -> None:
+    script = Script(by_image=BROKEN)
+    with grpc_server(script) as target, GrpcClient(target) as client:
+        said = dict(client.classify_stream([b"a", b"broken", b"ccc"], top_k=1))
+    assert sorted(said) == ["0", "1", "2"]
+    assert [said[n].image.bytes for n in ("0", "2")] == [1, 3]
+    assert (type(said["1"]), said["1"].reason, str(said["1"])) == (BadImage, "UNDECODABLE", "damaged after 3 rows")
+
+
+async def test_the_same_from_asyncio_and_from_an_asynchronous_source() -> None:
+    async def source() -> AsyncIterator[bytes]:
+        for image in (b"a", b"broken", b"ccc"):
+            yield image
+
+    script = Script(by_image=BROKEN)
+    with grpc_server(script) as target:
+        async with AsyncGrpcClient(target) as client:
+            said = {name: outcome async for name, outcome in client.classify_stream(source(), embedding=True)}
+    assert [type(said[n]) for n in ("0", "1", "2")] == [Classification, BadImage, Classification]
+    assert said["0"].embedding == (0.5, -0.25, 2.0)
+
+
+def test_answers_are_known_by_the_callers_ids_when_they_overtake_each_other(tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(b"cat")
+    with grpc_server(Script()) as target, GrpcClient(target) as client:
+        said = list(client.classify_stream([("the cat", tmp_path / "cat.jpg"), ("a dog", b"doggy")]))
+    assert [(name, outcome.image.bytes) for name, outcome in said] == [("a dog", 5), ("the cat", 3)]
+
+
+def test_two_streams_share_no_id_on_the_wire() -> None:
+    script = Script()
+    with grpc_server(script) as target, GrpcClient(target) as client:
+        for _ in range(2):
+            list(client.classify_stream([b"a", b"b"]))
+    assert len({asked.request_id for asked in script.asked}) == 4
+
+
+def test_a_file_that_cannot_be_read_is_raised_after_the_answers_before_it() -> None:
+    said = []
+    with grpc_server(Script()) as target, GrpcClient(target) as client, pytest.raises(FileNotFoundError):
+        for name, _ in client.classify_stream([b"a", "/no/such/image.jpg", b"c"]):
+            said.append(name)
+    assert said == ["0"]
+
+
+async def test_the_same_failure_reaches_an_asyncio_caller() -> None:
+    with grpc_server(Script()) as target:
+        async with AsyncGrpcClient(target) as client:
+            with pytest.raises(FileNotFoundError):
+                [_ async for _ in client.classify_stream([b"a", "/no/such/image.jpg"])]
+
+
+def test_a_stream_that_is_left_early_is_ended() -> None:
+    with grpc_server(Script()) as target, GrpcClient(target) as client:
+        stream = client.classify_stream([b"a", b"b", b"c"])
+        next(stream)
+        stream.close()
+        assert client.ready()
+
+
+def test_a_stream_has_a_deadline_too() -> None:
+    def never_ending() -> Iterator[bytes]:
+        while True:
+            yield b"a"
+
+    with grpc_server(Script()) as target, GrpcClient(target) as client, pytest.raises(DeadlineExceeded):
+        list(client.classify_stream(never_ending(), timeout=0.2))
+
+
+async def test_where_nobody_listens_a_stream_is_unreachable(nobody: str) -> None:
+    with GrpcClient(nobody) as client, pytest.raises(Unreachable, match="fovea serve"):
+        list(client.classify_stream([b"a"]))
+    async with AsyncGrpcClient(nobody) as client:
+        with pytest.raises(Unreachable, match="fovea serve"):
+            [_ async for _ in client.classify_stream([b"a"])]

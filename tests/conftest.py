@@ -1,0 +1,76 @@
+"""What every test may use: the default model's package, photographs, free ports, and a served Fovea."""
+
+from __future__ import annotations
+
+import csv
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fovea_pipelines import build
+from fovea_pipelines.package import ModelPackage
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@dataclass(frozen=True)
+class Photograph:
+    path: Path
+    class_index: int
+
+    @property
+    def content(self) -> bytes:
+        return self.path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return ROOT / "model_repository"
+
+
+@pytest.fixture(scope="session")
+def package(repository: Path) -> ModelPackage:
+    """The default model, built."""
+    package = ModelPackage.read(repository / "efficientnet_lite0")
+    build.build(package)
+    return package
+
+
+@pytest.fixture(scope="session")
+def espresso(package: ModelPackage) -> bytes:
+    """The golden image: a real photograph that is in the repository."""
+    return package.golden.image.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[Photograph]:
+    """Labelled photographs that lie beside the checkout; not part of the project."""
+    folder = SHARED / "images"
+    if not (folder / "labels.csv").is_file():
+        pytest.skip(f"no photographs in {folder.name}/ beside the checkout")
+    with (folder / "labels.csv").open() as file:
+        return [Photograph(folder / row["file"], int(row["class_index"])) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="session")
+def corpora() -> list[Path]:
+    """Odd and hostile images that lie beside the checkout; not part of the project."""
+    folder = SHARED / "corpora"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder.name}/ beside the checkout")
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "README.md")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on at this moment; all held at once while choosing, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

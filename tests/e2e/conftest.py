@@ -1,0 +1,30 @@
+"""One served Fovea for all the tests that do not hurt it, and one of its own for each test that does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.conftest import free_ports
+from tests.e2e.served import Served, served
+
+from fovea_pipelines.package import ModelPackage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/e2e/" in item.path.as_posix():
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def server(package: ModelPackage) -> Iterator[Served]:
+    with served(free_ports(5)) as server:
+        yield server
+
+
+@pytest.fixture
+def own_server(package: ModelPackage) -> Iterator[Served]:
+    """For a test that kills, drains or overloads it."""
+    with served(free_ports(5)) as server:
+        yield server

@@ -1,0 +1,109 @@
+"""Start and stop a real `fovea serve` on free loopback ports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+FOVEA = Path(sys.executable).parent / "fovea"
+START_SECONDS = 60
+
+
+@dataclass
+class Served:
+    """A running server; `log` is all it has written."""
+
+    process: subprocess.Popen[bytes]
+    rest_port: int
+    grpc_port: int
+    triton_port: int
+    triton_http_port: int
+    log_path: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
+    def grpc(self) -> str:
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def triton(self) -> psutil.Process:
+        """The tritonserver of the moment."""
+        for child in psutil.Process(self.process.pid).children():
+            if child.name() == "tritonserver":
+                return child
+        raise AssertionError(f"no tritonserver is running; the log says:\n{self.log[-2000:]}")
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        return False
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> float:
+        """Until it is ready; the seconds it took."""
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            if self.is_ready():
+                return time.monotonic() - began
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"not ready after {time.monotonic() - began:.1f} s; the log says:\n{self.log[-3000:]}")
+
+
+@contextlib.contextmanager
+def served(free_ports: list[int], *options: str) -> Iterator[Served]:
+    """A server that is ready; whatever happens it is stopped, with everything below it."""
+    rest, grpc, triton, triton_http, metrics = free_ports
+    with tempfile.TemporaryDirectory() as folder:
+        log_path = Path(folder, "log")
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    FOVEA,
+                    "serve",
+                    *(f"--rest-port={rest}", f"--grpc-port={grpc}", f"--triton-grpc-port={triton}"),
+                    *(f"--triton-http-port={triton_http}", f"--triton-metrics-port={metrics}"),
+                    *("--drain-notice=0.5", *options),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        server = Served(process, rest, grpc, triton, triton_http, log_path)
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    family = [process.pid]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family += [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(5)
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

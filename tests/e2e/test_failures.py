@@ -1,0 +1,171 @@
+"""Triton is killed, stopped, crowded out: each accepted request is answered or told why, and service returns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+from tests.conftest import free_ports
+from tests.e2e.callers import Outcome, rest_outcome
+from tests.e2e.served import FOVEA, Served, served
+
+from fovea_pipelines.package import ModelPackage
+
+_TYPED = {"NOT_READY", "DRAINING", "BUSY"}
+
+
+async def _load_until(server: Served, image: bytes, stop: asyncio.Event, concurrency: int = 16) -> list[Outcome]:
+    """Every outcome of callers that ask again and again until told to stop."""
+    outcomes: list[Outcome] = []
+
+    async def caller(client: httpx.AsyncClient) -> None:
+        while not stop.is_set():
+            outcome = await rest_outcome(client, image)
+            outcomes.append(outcome)
+            if outcome.reason:
+                await asyncio.sleep(0.02)
+
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        await asyncio.gather(*(caller(client) for _ in range(concurrency)))
+    return outcomes
+
+
+async def _wait_until(condition: Callable[[], bool], seconds: float) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def test_killing_triton_under_load_loses_nothing_silently_and_service_returns(
+    own_server: Served, espresso: bytes
+) -> None:
+    stop = asyncio.Event()
+    load = asyncio.create_task(_load_until(own_server, espresso, stop))
+    await asyncio.sleep(1)
+    triton = own_server.triton()
+    family = [triton, *triton.children(recursive=True)]
+    triton.kill()
+    await _wait_until(lambda: not own_server.is_ready(), 5)
+    await _wait_until(own_server.is_ready, 20)
+    await asyncio.sleep(1)
+    stop.set()
+    outcomes = await load
+
+    counts = Counter(outcome.reason for outcome in outcomes)
+    assert set(counts) <= {None, *_TYPED}, counts
+    assert counts["NOT_READY"] > 0
+    assert [outcome.reason for outcome in outcomes[-16:]] == [None] * 16
+    assert all(outcome.labels[0] == 967 for outcome in outcomes if outcome.reason is None)
+    assert own_server.triton().pid != triton.pid
+    await _wait_until(lambda: not any(_is_alive(process) for process in family), 5)
+
+
+async def test_a_dead_process_of_a_model_is_noticed_and_replaced(own_server: Served, espresso: bytes) -> None:
+    before = own_server.triton()
+    stub = before.children()[0]
+    stub.kill()
+    await _wait_until(lambda: not _is_alive(before) and own_server.is_ready(), 20)
+    async with httpx.AsyncClient(base_url=own_server.url, timeout=30) as client:
+        assert (await rest_outcome(client, espresso)).reason is None
+
+
+async def test_a_server_without_triton_says_503_with_the_time_to_wait(own_server: Served, espresso: bytes) -> None:
+    own_server.triton().kill()
+    await _wait_until(lambda: not own_server.is_ready(), 5)
+    response = httpx.post(f"{own_server.url}/v1/classify", content=espresso)
+    assert response.status_code == 503
+    assert response.json()["reason"] == "NOT_READY"
+    assert int(response.headers["Retry-After"]) >= 1
+    assert httpx.get(f"{own_server.url}/healthz").status_code == 200
+    assert "fovea_triton_up 0.0" in httpx.get(f"{own_server.url}/metrics").text
+
+
+async def test_sigterm_fails_readiness_first_and_finishes_what_was_accepted(
+    own_server: Served, espresso: bytes
+) -> None:
+    regions = set(Path("/dev/shm").glob(f"fovea_{own_server.process.pid}_*"))
+    assert regions
+    family = [own_server.triton(), *own_server.triton().children(recursive=True)]
+    async with httpx.AsyncClient(base_url=own_server.url, timeout=30) as client:
+        accepted = [asyncio.create_task(rest_outcome(client, espresso)) for _ in range(60)]
+        await asyncio.sleep(0.15)
+        own_server.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        readiness = await client.get("/readyz")
+        assert (readiness.status_code, readiness.json()["reason"]) == (503, "DRAINING")
+        late = await rest_outcome(client, espresso)
+        assert late.reason is None
+        outcomes = await asyncio.gather(*accepted)
+    assert [outcome.reason for outcome in outcomes] == [None] * 60
+    assert own_server.process.wait(15) == 0
+    assert not any(_is_alive(process) for process in family)
+    assert not any(region.exists() for region in regions)
+
+
+async def test_a_gateway_that_is_killed_takes_its_triton_with_it(own_server: Served) -> None:
+    family = [own_server.triton(), *own_server.triton().children(recursive=True)]
+    own_server.process.kill()
+    await _wait_until(lambda: not any(_is_alive(process) for process in family), 20)
+
+
+async def test_more_than_may_wait_is_refused_and_the_rest_answered(package: ModelPackage, espresso: bytes) -> None:
+    with served(free_ports(5), "--max-in-flight=1", "--max-waiting=4") as server:
+        limits = httpx.Limits(max_connections=40)
+        async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
+            outcomes = await asyncio.gather(*(rest_outcome(client, espresso) for _ in range(40)))
+    counts = Counter(outcome.reason for outcome in outcomes)
+    assert set(counts) == {None, "BUSY"}
+    assert counts[None] >= 5
+
+
+def test_what_keeps_it_from_starting_is_said_with_the_remedy(server: Served) -> None:
+    taken = subprocess.run(
+        [FOVEA, "serve", f"--rest-port={server.rest_port}"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert taken.returncode == 1
+    assert f"error: port {server.rest_port} for REST cannot be used: process {server.process.pid}" in taken.stderr
+    assert "hint: " in taken.stderr
+    assert "Traceback" not in taken.stderr
+
+
+def test_a_model_that_is_not_built_is_said_with_the_remedy(package: ModelPackage, tmp_path: Path) -> None:
+    repository = Path(shutil.copytree(package.folder.parent, tmp_path / "repository"))
+    (repository / "efficientnet_lite0/1/model.onnx").unlink()
+    result = subprocess.run(
+        [FOVEA, "serve", f"--repository={repository}"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert result.returncode == 1
+    assert "model.onnx is not built" in result.stderr
+    assert "hint: build it with `fovea models build`" in result.stderr
+
+
+def test_a_model_that_answers_its_golden_image_wrongly_does_not_serve(package: ModelPackage, tmp_path: Path) -> None:
+    repository = Path(shutil.copytree(package.folder.parent, tmp_path / "repository"))
+    description = repository / "efficientnet_lite0/model.toml"
+    description.write_text(description.read_text().replace("index = 967", "index = 968"))
+    ports = free_ports(4)
+    names = ("rest", "grpc", "triton-grpc", "triton-metrics")
+    options = [f"--{name}-port={port}" for name, port in zip(names, ports, strict=True)]
+    result = subprocess.run(
+        [FOVEA, "serve", f"--repository={repository}", *options],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "answers its golden image with espresso at 0.949; right is cup" in result.stderr
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -1,0 +1,78 @@
+"""Triton's own KServe v2 ports, by `tritonclient`: open for inference, closed for what reaches files and memory."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+from tests.e2e.served import Served
+from tritonclient.utils import InferenceServerException
+
+from fovea_pipelines.package import ModelPackage
+
+ENSEMBLE = "classify_efficientnet_lite0"
+
+
+def _infer(module: Any, client: Any, ensemble: str, image: bytes) -> Any:
+    tensor = module.InferInput("IMAGE", [1, len(image)], "UINT8")
+    tensor.set_data_from_numpy(np.frombuffer(image, np.uint8)[np.newaxis])
+    return client.infer(ensemble, [tensor])
+
+
+@pytest.fixture
+def grpc_client(server: Served) -> Iterator[tritonclient.grpc.InferenceServerClient]:
+    client = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.triton_port}")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def http_client(server: Served) -> Iterator[tritonclient.http.InferenceServerClient]:
+    client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.triton_http_port}")
+    yield client
+    client.close()
+
+
+def test_the_ensemble_answers_over_both_ports(
+    grpc_client: Any, http_client: Any, package: ModelPackage, espresso: bytes
+) -> None:
+    over_grpc = _infer(tritonclient.grpc, grpc_client, package.ensemble, espresso)
+    over_http = _infer(tritonclient.http, http_client, package.ensemble, espresso)
+    for result in (over_grpc, over_http):
+        scores = result.as_numpy("SCORES")
+        assert scores.shape == (1, 1000)
+        assert int(scores.argmax()) == package.golden.index
+        assert result.as_numpy("EMBEDDING").shape == (1, 1280)
+        assert result.as_numpy("QUALITY").shape == (1, 3)
+    np.testing.assert_array_equal(over_grpc.as_numpy("SCORES"), over_http.as_numpy("SCORES"))
+
+
+def test_models_and_shared_memory_cannot_be_touched_without_the_key(
+    grpc_client: Any, http_client: Any, package: ModelPackage
+) -> None:
+    for client in (grpc_client, http_client):
+        with pytest.raises(InferenceServerException, match=r"(?i)restricted"):
+            client.unload_model(package.ensemble)
+        with pytest.raises(InferenceServerException, match=r"(?i)restricted"):
+            client.register_system_shared_memory("x", "/x", 16)
+        assert client.is_model_ready(package.ensemble)
+
+
+def test_triton_merges_requests_into_batches(server: Served, grpc_client: Any, espresso: bytes) -> None:
+    def sizes() -> int:
+        stats = grpc_client.get_inference_statistics("preprocess_224").model_stats[0]
+        return sum(batch.compute_infer.count for batch in stats.batch_stats if batch.batch_size > 1)
+
+    before = sizes()
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(
+            pool.map(
+                lambda _: _infer(tritonclient.grpc, grpc_client, "classify_efficientnet_lite0", espresso), range(64)
+            )
+        )
+    assert sizes() > before
