@@ -24,6 +24,7 @@ check: $(VENV)/.dev  ## ruff, mypy strict, import contracts, generated code up t
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/hadolint Dockerfile.gpu
 
 bench: $(VENV)/.dev model  ## measure Triton (perf_analyzer) and the gateway under load, and print one table
 	@$(BIN)/python -m benchmarks.serving $(BENCH)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import NoPhotographs
+from fovea_pipelines.package import ModelPackage
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _BESIDE = CHECKOUT.parent / "shared" / "images"
-_GOLDEN = CHECKOUT / "model_repository" / "efficientnet_lite0" / "golden.jpg"
+_MODEL = CHECKOUT / "model_repository" / "efficientnet_lite0"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -43,7 +44,7 @@ def read(folder: Path | None = None) -> Photographs:
         return _of_folder(folder, f"{folder.name}/")
     if _BESIDE.is_dir():
         return _of_folder(_BESIDE, "shared/images/")
-    return Photographs("the golden image alone", (_photograph(_GOLDEN),))
+    return Photographs("the golden image alone", (_photograph(ModelPackage.read(_MODEL).golden.image),))
 
 
 def _of_folder(folder: Path, name: str) -> Photographs:

@@ -103,6 +103,8 @@ def tree(pid: int) -> list[psutil.Process]:
     """The process and all below it."""
     try:
         root = psutil.Process(pid)
+        if root.status() == psutil.STATUS_ZOMBIE:  # ended; only its parent has not asked how
+            raise psutil.NoSuchProcess(pid)
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess as error:
         raise ServerNotReady(f"process {pid} is gone", "read the server's log for why it ended") from error

@@ -45,6 +45,7 @@ def started(arguments: Sequence[str], timeout: float) -> Iterator[Server]:
         *(str(Path(sys.executable).with_name("fovea")), "serve", "--host", "127.0.0.1"),
         *("--rest-port", str(rest), "--grpc-port", str(grpc)),
         *("--triton-grpc-port", str(triton), "--triton-metrics-port", str(metrics)),
+        *("--drain-notice", "0"),
         *arguments,
     ]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
@@ -53,12 +54,15 @@ def started(arguments: Sequence[str], timeout: float) -> Iterator[Server]:
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=CHECKOUT, start_new_session=True)
         except OSError as error:
             raise ServerNotReady(f"`fovea serve` cannot be run: {error.strerror}", "pip install -e '.[cpu]'") from error
+        family: list[psutil.Process] = []
         try:
             url = f"http://127.0.0.1:{rest}"
             _until_ready(url, timeout, process, log)
+            # Noted now: once their parent has been killed, nobody knows whose they were.
+            family = tree(process.pid)
             yield Server(url, f"127.0.0.1:{grpc}", f"127.0.0.1:{triton}", process.pid)
         finally:
-            _stop(process)
+            _stop(process, family)
 
 
 def is_ready(url: str) -> bool:
@@ -112,16 +116,14 @@ def _until_ready(url: str, timeout: float, process: subprocess.Popen[bytes], log
 
 def _last_words(log: Any) -> str:
     log.seek(0)
-    lines = [line.strip() for line in log if line.strip()]
+    lines = [words for line in log if (words := line.strip(" \n│╭╮╰╯─"))]
     return "it said: " + " / ".join(lines[-3:]) if lines else "it said nothing; run `fovea serve` to see"
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then what is left is killed."""
-    try:
-        family = tree(process.pid)
-    except ServerNotReady:
-        family = []
+def _stop(process: subprocess.Popen[bytes], family: list[psutil.Process]) -> None:
+    """SIGTERM; what is left of the family afterwards is killed."""
+    with contextlib.suppress(ServerNotReady):
+        family = [*family, *tree(process.pid)]
     try:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -36,7 +36,8 @@ class OpenVinoEngine:
         core = ov.Core()
         graph = core.read_model(model)
         _, *pixel_shape = graph.input("PIXELS").get_partial_shape()
-        graph.reshape({"PIXELS": ov.PartialShape([1, *(dimension.get_length() for dimension in pixel_shape)])})
+        size = tuple(dimension.get_length() for dimension in pixel_shape)
+        graph.reshape({"PIXELS": ov.PartialShape([1, *size])})
         compiled = core.compile_model(
             graph,
             "CPU",
@@ -50,6 +51,8 @@ class OpenVinoEngine:
         )
         self._queue = ov.AsyncInferQueue(compiled, streams)
         self._queue.set_callback(_keep)
+        # The first inference of each stream allocates and takes ten times as long; nobody should wait for it.
+        self.run([np.zeros(size, dtype=np.uint8)] * streams)
 
     def run(self, images: Sequence[NDArray[np.uint8]]) -> list[Scored]:
         """Outputs for each image, UINT8 (height, width, 3), in order."""

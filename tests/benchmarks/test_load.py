@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 from benchmarks.load import Load, percentile, summary
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_a_percentile_is_the_smallest_value_with_that_share_at_or_below_it() -> None:
@@ -24,13 +24,11 @@ def test_no_values_have_no_percentile() -> None:
         percentile([], 50)
 
 
-def test_at_least_the_share_asked_for_lies_at_or_below_a_percentile() -> None:
-    dice = random.Random(1)
-    for _ in range(100):
-        values = sorted(dice.random() for _ in range(dice.randint(1, 300)))
-        percent = dice.uniform(0, 100)
-        found = percentile(values, percent)
-        assert sum(value <= found for value in values) >= percent / 100 * len(values)
+@given(values=st.lists(st.floats(0, 1e6), min_size=1), percent=st.floats(0, 100))
+def test_at_least_the_share_asked_for_lies_at_or_below_a_percentile(values: list[float], percent: float) -> None:
+    found = percentile(sorted(values), percent)
+    assert found in values
+    assert sum(value <= found for value in values) >= percent / 100 * len(values)
 
 
 def test_latencies_in_any_order_become_a_rate_and_milliseconds() -> None:

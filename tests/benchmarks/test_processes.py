@@ -63,5 +63,21 @@ def test_a_process_that_ends_meanwhile_is_said_to_be_gone() -> None:
         process.communicate(timeout=10)
 
 
+def test_a_process_that_ended_is_gone_even_before_its_parent_asks_how() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.read()  # until it closes, at its end
+    with pytest.raises(ServerNotReady, match="is gone"):
+        _until_gone(process.pid)
+    process.wait()
+
+
+def _until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        tree(pid)
+        time.sleep(0.01)
+
+
 def _cpu_seconds(pid: int) -> float:
     return sum(times.user + times.system for times in (process.cpu_times() for process in tree(pid)))

@@ -49,7 +49,7 @@ async def serving(answer: Callable[[int], list[bytes]]) -> AsyncIterator[Receive
         writer.close()
 
     server = await asyncio.start_server(converse, "127.0.0.1", 0)
-    received.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    received.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield received
     finally:

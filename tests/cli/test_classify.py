@@ -6,10 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
-from tests.client.scripted import Refused, Script, Slow, grpc_server, http_server
+from tests.client.scripted import Answered, Refused, Script, Slow, grpc_server, http_server
 from typer.testing import CliRunner, Result
 
 from fovea_server.cli.classify import classify
@@ -32,7 +33,7 @@ def run(script: Script, *arguments: str, stdin: bytes | None = None) -> Result:
         return CliRunner().invoke(app, [*arguments, "--url", url], input=stdin)
 
 
-def lines(result: Result) -> list[dict[str, object]]:
+def lines(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
@@ -118,7 +119,7 @@ def test_a_slow_image_fails_alone(folder: Path) -> None:
 
 
 def test_a_busy_server_is_asked_again(folder: Path) -> None:
-    script = Script(Refused(Busy("busy", retry_after=0.01)), *Script()._replies)
+    script = Script(Refused(Busy("busy", retry_after=0.01)), Answered())
     assert run(script, "00.jpg").exit_code == 0
     assert len(script.asked) == 2
 

@@ -112,56 +112,58 @@ MODEL = {
 }
 
 
+class _Handler(BaseHTTPRequestHandler):
+    script: Script
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        image = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        params = dict(pair.split("=") for pair in self.path.partition("?")[2].split("&") if pair)
+        seconds = float(self.headers["X-Request-Timeout"])
+        asked = Asked(image, self.headers["X-Request-ID"], seconds, params, self.client_address)
+        self._reply(self.script.next(asked), asked)
+
+    def do_GET(self) -> None:
+        if self.path == "/v1/models":
+            self._send(200, json.dumps({"models": [{**MODEL, "ready": self.script.ready, "since": 2031}]}).encode())
+        else:
+            self._send(200 if self.script.ready else 503, b"{}")
+
+    def _reply(self, reply: Reply, asked: Asked) -> None:
+        if isinstance(reply, Answered):
+            said = answer(
+                asked.image,
+                asked.request_id,
+                int(asked.params["top_k"]),
+                asked.params.get("embedding") == "true",
+                asked.params.get("model", ""),
+            )
+            self._send(200, json.dumps({**said, **reply.extra}).encode())
+        elif isinstance(reply, Refused):
+            self._send(*_problem(reply.error, asked.request_id))
+        elif isinstance(reply, Raw):
+            self._send(reply.status, reply.body)
+        else:
+            if isinstance(reply, Slow):
+                self.script.over.wait(reply.seconds)
+            self.close_connection = True
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
 def http_server(script: Script) -> Iterator[str]:
     """Its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            image = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            params = dict(pair.split("=") for pair in self.path.partition("?")[2].split("&") if pair)
-            seconds = float(self.headers["X-Request-Timeout"])
-            asked = Asked(image, self.headers["X-Request-ID"], seconds, params, self.client_address)
-            self._reply(script.next(asked), asked)
-
-        def do_GET(self) -> None:
-            if self.path == "/v1/models":
-                self._send(200, json.dumps({"models": [{**MODEL, "ready": script.ready, "since": 2031}]}).encode())
-            else:
-                self._send(200 if script.ready else 503, b"{}")
-
-        def _reply(self, reply: Reply, asked: Asked) -> None:
-            if isinstance(reply, Answered):
-                said = answer(
-                    asked.image,
-                    asked.request_id,
-                    int(asked.params["top_k"]),
-                    asked.params.get("embedding") == "true",
-                    asked.params.get("model", ""),
-                )
-                self._send(200, json.dumps({**said, **reply.extra}).encode())
-            elif isinstance(reply, Refused):
-                self._send(*_problem(reply.error, asked.request_id))
-            elif isinstance(reply, Raw):
-                self._send(reply.status, reply.body)
-            else:
-                if isinstance(reply, Slow):
-                    script.over.wait(reply.seconds)
-                self.close_connection = True
-
-        def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (_Handler,), {"script": script})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -204,7 +206,7 @@ class _Vision(vision_pb2_grpc.VisionServicer):
             details = status(reply.error, request.request_id).SerializeToString()
             context.set_trailing_metadata((("grpc-status-details-bin", details),))
             context.abort(reply.error.rpc, str(reply.error))
-        context.abort(grpc.StatusCode.INTERNAL, "the script has no such reply over gRPC")
+        return context.abort(grpc.StatusCode.INTERNAL, "the script has no such reply over gRPC")
 
     def ClassifyStream(self, requests: Iterable[Any], context: Any) -> Iterator[Any]:  # noqa: N802
         """Answers overtake each other: the last comes first."""

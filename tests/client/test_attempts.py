@@ -8,7 +8,7 @@ import time
 
 import pytest
 from tests.client.callers import ask, ask_at
-from tests.client.scripted import Answered, HangUp, Raw, Refused, Script, Slow
+from tests.client.scripted import Answered, HangUp, Raw, Refused, Script, Slow, grpc_server
 
 from fovea_client import BadImage, Client, DeadlineExceeded, ServerBusy, ServerFailed, Unreachable
 from fovea_server import errors as served
@@ -49,8 +49,8 @@ def test_all_tries_share_one_budget_and_the_server_is_told_what_is_left(name: st
     script = Script(Refused(served.Busy("busy", retry_after=0.2)), Answered())
     ask(name, script, "classify", b"image", timeout=5.0)
     first, second = script.asked
-    assert 4.5 < first.seconds <= 5.0
-    assert second.seconds == pytest.approx(first.seconds - (second.at - first.at), abs=0.05)
+    assert 4.0 < first.seconds <= 5.01
+    assert second.seconds < first.seconds - 0.15
 
 
 def test_a_wait_longer_than_what_is_left_is_not_waited(name: str) -> None:
@@ -98,8 +98,8 @@ def test_an_answer_that_drips_is_not_waited_for(rest: str) -> None:
     assert time.monotonic() - began < 1.5
 
 
-def test_what_speaks_no_http_is_not_a_fovea_server() -> None:
-    with Dripping(b"220 mail.example ESMTP\r\n") as url, Client(url) as client, pytest.raises(ServerFailed) as raised:
+def test_the_grpc_port_asked_over_rest_is_not_what_was_looked_for() -> None:
+    with grpc_server(Script()) as target, Client(f"http://{target}") as client, pytest.raises(ServerFailed) as raised:
         client.classify(b"image")
     assert raised.value.reason == "NOT_OURS"
 
@@ -107,8 +107,7 @@ def test_what_speaks_no_http_is_not_a_fovea_server() -> None:
 class Dripping:
     """A server that begins an answer and then sends a byte every 20 ms, for at most 5 s."""
 
-    def __init__(self, head: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n") -> None:
-        self._head = head
+    def __init__(self) -> None:
         self._over = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._drip, daemon=True)
@@ -127,7 +126,7 @@ class Dripping:
         with connection:
             connection.recv(65536)
             try:
-                connection.sendall(self._head)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
                 for _ in range(250):
                     if self._over.wait(0.02):
                         return

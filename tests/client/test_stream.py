@@ -54,8 +54,7 @@ def test_two_streams_share_no_id_on_the_wire() -> None:
 def test_a_file_that_cannot_be_read_is_raised_after_the_answers_before_it() -> None:
     said = []
     with grpc_server(Script()) as target, GrpcClient(target) as client, pytest.raises(FileNotFoundError):
-        for name, _ in client.classify_stream([b"a", "/no/such/image.jpg", b"c"]):
-            said.append(name)
+        said += (name for name, _ in client.classify_stream([b"a", "/no/such/image.jpg", b"c"]))
     assert said == ["0"]
 
 

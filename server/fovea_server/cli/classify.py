@@ -40,7 +40,7 @@ POINTLESS = (Unreachable, UnknownModel, BadRequest)
 def classify(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Files, folders, globs in quotes, or - for one image from stdin."),
+        typer.Argument(metavar="PATH", help="Files, folders, globs in quotes, or - for one image from stdin."),
     ],
     url: Annotated[
         str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc://HOST:PORT.")
@@ -141,7 +141,10 @@ def _in_order(
 
 def _report(answers: Iterator[tuple[str, Outcome]], total: int, json_lines: bool) -> int:
     """Write each outcome; how many failed."""
-    stderr, table, failed = Console(stderr=True), _table(), 0
+    stdout, stderr = Console(), Console(stderr=True)
+    if not stdout.is_terminal:
+        stdout.width = 1000  # a file or a pipe has no edge to fold at
+    table, failed = _table(stdout.width), 0
     pointless: FoveaClientError | None = None
     # JSON lines on the same terminal are progress enough, and a bar would run through them.
     shown = stderr.is_terminal and total > 1 and not (json_lines and sys.stdout.isatty())
@@ -162,7 +165,7 @@ def _report(answers: Iterator[tuple[str, Outcome]], total: int, json_lines: bool
         except POINTLESS as error:
             pointless = error
     if table.rows:
-        Console().print(table)
+        stdout.print(table)
     if pointless is not None:
         fail(str(pointless))
     return failed
@@ -177,12 +180,12 @@ def _json_line(name: str, outcome: Outcome) -> str:
     return json.dumps({"path": name, **answer})
 
 
-def _table() -> Table:
+def _table(width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold")
     table.add_column("label", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("then", style="dim", no_wrap=True, overflow="ellipsis")
+    table.add_column("then", style="dim", no_wrap=True, overflow="ellipsis", max_width=width // 3)
     table.add_column("ms", justify="right", no_wrap=True)
     return table
 

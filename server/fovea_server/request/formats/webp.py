@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from struct import Struct
 
@@ -14,6 +15,7 @@ _ANIMATED, _HAS_EXIF = 0x02, 0x08
 _FOURTEEN_BITS = 0x3FFF
 _RIFF = Struct("<4sI4s")
 _CHUNK = Struct("<4sI")
+_SOUND = re.compile(rb"VP8X(?:ICCP)?(?:EXIF|XMP )*(?:VP8L|(?:ALPH)?VP8 )(?:EXIF|XMP )*")
 _LOSSY = Struct("<3s3sHH")  # frame tag, sync code, width, height
 _LOSSLESS = Struct("<BI")  # signature; 14 bits of width - 1, 14 bits of height - 1
 _EXTENDED = Struct("<B3xHBHB")  # flags, 24 bits of width - 1, 24 bits of height - 1
@@ -53,29 +55,41 @@ def _extended(image: bytes, size: int, end: int) -> Frame:
     flags, width, width_high, height, height_high = fields(_EXTENDED, image, 20, "the WebP chunk VP8X")
     if flags & _ANIMATED:
         raise not_served("an animated WebP")
-    orientation = _orientation(image, 12, end) if flags & _HAS_EXIF else 1
+    orientation = _orientation(image, end) if flags & _HAS_EXIF else 1
     return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation)
 
 
-def _orientation(image: bytes, position: int, end: int) -> int:
-    for kind, start, size in _chunks(image, position, end):
+def _orientation(image: bytes, end: int) -> int:
+    """What the EXIF says, if every reader finds it; libwebp looks for it in sound containers only."""
+    kinds = b""
+    readings: list[frozenset[int]] = []
+    for kind, start, size in _chunks(image, end):
         if kind == b"EXIF":
-            return exif.agreed((exif.orientations(memoryview(image)[start : start + size]),))
-        if size % 2:
+            readings.append(exif.orientations(memoryview(image)[start : start + size]))
+        elif size % 2 and not readings:
             # nvImageCodec 0.9 forgets the byte that pads it, and finds no EXIF, or one that nobody else sees.
             raise not_served("a WebP with EXIF behind a chunk of odd length, which the decoder cannot step over")
-    raise Undecodable("its header promises EXIF, but it has none")
+        kinds += kind
+    if not readings:
+        raise Undecodable("its header promises EXIF, but it has none")
+    orientation = exif.agreed(readings)
+    if orientation != 1 and not _SOUND.fullmatch(kinds):
+        raise Undecodable(f"its EXIF says orientation {orientation}, but its chunks are not in order")
+    return orientation
 
 
-def _chunks(image: bytes, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Type, begin and size of the data of each chunk from `position` to the end of the container."""
+def _chunks(image: bytes, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Type, begin and size of the data of each chunk of the container."""
+    position = 12
     for _ in range(_MOST_CHUNKS):
-        if position + _CHUNK.size > end:
+        if position == end:
             return
+        if position + _CHUNK.size > end:
+            raise Undecodable(f"its last WebP chunk, at byte {position:,}, has {end - position} bytes")
         kind, size = _CHUNK.unpack_from(image, position)
         start = position + _CHUNK.size
-        if start + size > end:
-            raise Undecodable(f"a WebP chunk at byte {position:,} claims {size:,} bytes; {end - start:,} are left")
-        yield kind, start, size
         position = start + size + size % 2
+        if position > end:
+            raise Undecodable(f"a WebP chunk at byte {start - 8:,} claims {size:,} bytes; {end - start:,} are left")
+        yield kind, start, size
     raise Undecodable(f"it has more than {_MOST_CHUNKS:,} chunks")

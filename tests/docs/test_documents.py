@@ -1,0 +1,59 @@
+"""Documents cannot rot: each error, metric and option in the code has its line, and the README says what is true."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+import pytest
+from tests.conftest import ROOT
+
+from fovea_server import errors
+from fovea_server.errors import FoveaError
+from fovea_server.metrics import Metrics
+
+ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, FoveaError)]
+
+
+def _table(name: str) -> list[list[str]]:
+    lines = (ROOT / "docs" / name).read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+
+
+def test_every_error_has_its_row_with_its_codes_and_no_row_is_without_its_error() -> None:
+    documented = {row[0].strip("`"): (int(row[1]), row[2]) for row in _table("errors.md")}
+    assert documented == {error.reason: (int(error.http), error.rpc.name) for error in ERRORS}
+
+
+def test_reasons_are_unique_and_client_errors_are_never_server_errors() -> None:
+    assert len({error.reason for error in ERRORS}) == len(ERRORS)
+    for error in ERRORS:
+        assert isinstance(error.http, HTTPStatus)
+        assert (error.http >= 500) == (error.rpc.name in {"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
+
+
+def test_every_metric_has_its_row() -> None:
+    metrics = Metrics()
+    metrics.watch_admission(lambda: 0, lambda: 0)
+    exported = set(re.findall(r"^# TYPE (\w+) ", metrics.exposition().decode(), re.MULTILINE))
+    exported = {name for name in exported if not name.endswith("_created")}
+    documented = {re.sub(r"\{.*\}", "", row[0].strip("`")) for row in _table("metrics.md")}
+    assert documented == exported
+
+
+def test_every_link_to_a_file_leads_to_one() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_make_targets_the_readme_names_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text())):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_the_readme_or_another_page_leads_to_each_page(page: object) -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    assert any(page.name in other.read_text() for other in pages if other != page)  # type: ignore[attr-defined]
