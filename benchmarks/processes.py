@@ -51,7 +51,6 @@ class Meter:
         self._latest: dict[_Identity, float] = {}
         self._look()
         self._first = dict(self._latest)
-        self.first_cpu_seconds = sum(self._first.values())
         self._began = time.monotonic()
         self._machine = _busy_seconds()
         self._own = _own_seconds()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from benchmarks.errors import ServerNotReady
+from benchmarks.errors import BenchmarkError, ServerNotReady
 from benchmarks.photographs import CHECKOUT
 from benchmarks.processes import tree
 
@@ -61,6 +61,12 @@ def started(arguments: Sequence[str], timeout: float) -> Iterator[Server]:
             # Noted now: once their parent has been killed, nobody knows whose they were.
             family = tree(process.pid)
             yield Server(url, f"127.0.0.1:{grpc}", f"127.0.0.1:{triton}", process.pid)
+        except BenchmarkError as error:
+            if process.poll() is None:
+                raise
+            # Whatever was noticed first, this is why.
+            ended = f"`fovea serve` ended with exit code {process.returncode}"
+            raise ServerNotReady(ended, _last_words(log)) from error
         finally:
             _stop(process, family)
 
@@ -108,7 +114,7 @@ def _until_ready(url: str, timeout: float, process: subprocess.Popen[bytes], log
     deadline = time.monotonic() + timeout
     while not is_ready(url):
         if process.poll() is not None:
-            raise ServerNotReady(f"`fovea serve` ended with exit code {process.returncode}", _last_words(log))
+            raise ServerNotReady("`fovea serve` ended", _last_words(log))
         if time.monotonic() > deadline:
             raise ServerNotReady(f"`fovea serve` was not ready within {timeout:g} s", _last_words(log))
         time.sleep(_POLL)

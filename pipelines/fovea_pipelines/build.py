@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from importlib import metadata
@@ -64,12 +65,18 @@ _BUILDERS: dict[str, _Builder] = {"efficientnet_lite0": _efficientnet_lite0}
 
 def _write(artefact: Artefact, content: bytes) -> None:
     """Write beside the target, check, then move into place: a reader never sees half a file."""
-    artefact.path.parent.mkdir(parents=True, exist_ok=True)
     draft = artefact.path.with_name(f".{artefact.path.name}.{os.getpid()}")
     try:
+        artefact.path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(content)
         if (digest := sha256_of(draft)) != artefact.sha256:
             raise BadPackage(f"{artefact.path.name} was built with SHA-256 {digest}; model.toml says {artefact.sha256}")
         draft.replace(artefact.path)
+    except OSError as error:
+        raise MissingArtefact(
+            f"{artefact.path} cannot be written: {error.strerror}",
+            hint="copy the model repository to a folder of yours and name it with --repository",
+        ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()

@@ -25,12 +25,12 @@ def autoserialized(module_file: str, package: str) -> Callable[[], Any]:
     """
     contract = ModelPackage.read(Path(module_file).resolve().parents[2] / package).contract
 
-    @autoserialize
-    @pipeline_def(batch_size=_MAX_BATCH, num_threads=_THREADS, device_id=0)
     def preprocess() -> Any:
         encoded = fn.external_source(name="IMAGE", device="cpu", dtype=types.UINT8, ndim=1)
         pixels, measures = graph(contract, encoded, device="mixed")
         span = types.Constant(np.zeros(2, dtype=np.int64), device="cpu")
         return pixels, measures, span
 
-    return preprocess
+    definition: Callable[[], Any] = pipeline_def(batch_size=_MAX_BATCH, num_threads=_THREADS, device_id=0)(preprocess)
+    marked: Callable[[], Any] = autoserialize(definition)
+    return marked

@@ -7,6 +7,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ MODES = {
 }
 
 
-def _image(kind: str, mode: str = "RGB", orientation: int | None = None, **options: object) -> bytes:
+def _image(kind: str, mode: str = "RGB", orientation: int | None = None, **options: Any) -> bytes:
     picture = Image.linear_gradient("L").resize(SIZE)
     if orientation:
         exif = Image.Exif()
@@ -106,13 +107,13 @@ def test_the_orientation_is_read_and_the_size_stays_as_stored(kind: str, orienta
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}])
-def test_jpegs_of_other_makes_are_read(options: dict[str, object]) -> None:
+def test_jpegs_of_other_makes_are_read(options: dict[str, Any]) -> None:
     facts = headers.read(_image("jpeg", **options))
     assert (facts.width, facts.height) == SIZE
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"lossless": True, "exact": True}])
-def test_webps_of_other_makes_are_read(options: dict[str, object]) -> None:
+def test_webps_of_other_makes_are_read(options: dict[str, Any]) -> None:
     facts = headers.read(_image("webp", "RGBA", **options))
     assert (facts.width, facts.height) == SIZE
 
@@ -281,6 +282,8 @@ _J, _P, _W, _B = _image("jpeg"), _image("png"), _image("webp"), _image("bmp")
         (_jpeg(b"\xff\xd0"), "marker FF D0 at byte 3 does not belong"),
         (_jpeg(_segment(0xC0, struct.pack(">BHHB9x", 8, 5, 5, 3))), "second frame header"),
         (_jpeg(_segment(0xE0, b"") * 5000), "more than 4,096 segments"),
+        (_jpeg(_exif_segment(_tiff(6)) * 5), "more than 4 EXIF blocks"),
+        (_jpeg(_exif_segment(_tiff(6, more=bytes(12 * 600)))), "EXIF has 601 entries; at most 512"),
         (_patched(_J, _frame(_J) + 5, ">HH", 0, 40), "40x0, which has no pixels"),
         (_patched(_J, _frame(_J) + 5, ">HH", 40, 0), "0x40, which has no pixels"),
         (_patched(_J, _frame(_J) + 9, "B", 2), "this one has 2"),
@@ -292,6 +295,7 @@ _J, _P, _W, _B = _image("jpeg"), _image("png"), _image("webp"), _image("bmp")
         (_patched(_P, 16, ">I", 2**31), "2147483648x23 is larger"),
         (_P[:-13], "inside the PNG chunk IDAT"),
         (_P[:-12], "inside the next PNG chunk"),
+        (_patched(_P, len(_P) - 12, ">I", 2**30), "inside the PNG chunk IEND"),
         (
             _png(_patched(_chunk(b"eXIf", _tiff(6)), 0, ">I", 2**32 - 16)),
             "inside the PNG chunk eXIf; that takes 4,294,",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -57,8 +56,6 @@ def serve(
     from fovea_server.triton.process import TritonSettings
     from fovea_server.triton.repository import default_folder
 
-    # We start one child before any call is made; gRPC's fork handlers would only warn that they are skipped.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     logs.configure(log_level)
     _run(
         lambda: Settings(

@@ -29,7 +29,7 @@ def from_error(error: FoveaError, request_id: str) -> Response:
 
 async def on_fovea_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FoveaError)
-    if error.http >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if error.http == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("not answered", request_id=of_request(request), reason=error.reason, detail=str(error))
     return from_error(error, of_request(request))
 

@@ -13,6 +13,8 @@ from struct import Struct, error
 from fovea_server.errors import Undecodable
 
 _UPRIGHT = 1
+_MOST_BLOCKS = 4
+_MOST_ENTRIES = 512
 _ORIENTATION = 0x0112
 _TEXTS = frozenset((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x8298))
 # Bytes of rationals behind the offset of each such tag.
@@ -25,13 +27,17 @@ _ENTRIES = {order: Struct(f"{order}HHII") for order in "<>"}  # tag, type, count
 _VALUES = {order: Struct(f"{order}HHIH") for order in "<>"}  # the same, with the value of a SHORT
 
 
-def agreed(readings: Iterable[frozenset[int]]) -> int:
+def agreed(blocks: Iterable[frozenset[int]]) -> int:
     """The one orientation that all EXIF blocks of an image say; 1 if there are none."""
-    found = frozenset[int]().union(*readings)
+    found: set[int] = set()
+    for number, said in enumerate(blocks):
+        if number == _MOST_BLOCKS:
+            raise Undecodable(f"it has more than {_MOST_BLOCKS} EXIF blocks")
+        found |= said
     if len(found) > 1:
         choices = " or ".join(str(orientation) for orientation in sorted(found))
         raise Undecodable(f"its EXIF can be read as orientation {choices}")
-    return next(iter(found), _UPRIGHT)
+    return found.pop() if found else _UPRIGHT
 
 
 def orientations(block: memoryview) -> frozenset[int]:
@@ -52,6 +58,7 @@ def _first_directory(block: memoryview, order: str) -> tuple[int, bool]:
         if mark != 42:
             return _UPRIGHT, False
         (entries,) = _COUNTS[order].unpack_from(block, start)
+        _refuse_long_directory(block, start, entries)
         for offset in range(start + 2, start + 2 + 12 * entries, 12):
             tag, _, count, value = _ENTRIES[order].unpack_from(block, offset)
             if tag == _ORIENTATION and orientation is None:
@@ -61,6 +68,12 @@ def _first_directory(block: memoryview, order: str) -> tuple[int, bool]:
     except error:
         return _valid(orientation), False
     return _valid(orientation), True
+
+
+def _refuse_long_directory(block: memoryview, start: int, entries: int) -> None:
+    """Refuse what would take long to read; a number of entries that are not there is only damage."""
+    if entries > _MOST_ENTRIES and start + 12 * _MOST_ENTRIES < len(block):
+        raise Undecodable(f"its EXIF has {entries:,} entries; at most {_MOST_ENTRIES}")
 
 
 def _end_of_value(tag: int, count: int, value: int) -> int:

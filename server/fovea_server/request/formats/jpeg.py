@@ -30,7 +30,7 @@ _REFUSED = {
     0xCF: "an arithmetic-coded JPEG",
 }
 _EXIF = b"Exif\0\0"
-_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+_MARKER = re.compile(rb"\xff{1,1024}([^\x00\xff])", re.DOTALL)
 _MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # a scan holds FF 00 and FF D0 to FF D7
 _LENGTH = Struct(">H")
 _FRAME = Struct(">HBHHB")  # length, precision, height, width, components
@@ -40,7 +40,7 @@ Segment = tuple[int, int, int]  # marker, where its length stands, where it ends
 
 def read(image: bytes) -> Frame:
     """The size in the frame header and the orientation in the EXIF segment."""
-    kind, size, orientations, scans = 0, None, [], 0
+    kind, size, blocks, scans = 0, None, [], 0
     for marker, start, end in _segments(image):
         if marker == _SOS:
             scans += 1
@@ -51,14 +51,14 @@ def read(image: bytes) -> Frame:
                 raise Undecodable(f"it has a second frame header at byte {start:,}")
             kind, size = marker, _size(image, marker, start)
         elif marker == _APP1 and not scans and image.startswith(_EXIF, start + 2, end):
-            orientations.append(exif.orientations(memoryview(image)[start + 8 : end]))
+            blocks.append(memoryview(image)[start + 8 : end])
     if not size:
         raise Undecodable("it has no frame header before its pixels")
     if not scans:
         raise Undecodable("it ends before its first scan")
     if scans > _MOST_SCANS:
         raise Undecodable(f"it has more than {_MOST_SCANS} scans")
-    return Frame(*size, exif.agreed(orientations))
+    return Frame(*size, exif.agreed(map(exif.orientations, blocks)))
 
 
 def _segments(image: bytes) -> Iterator[Segment]:

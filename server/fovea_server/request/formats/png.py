@@ -51,11 +51,11 @@ def _chunks(image: bytes) -> Iterator[tuple[bytes, int, int]]:
     position = 8
     for _ in range(_MOST_CHUNKS):
         length, kind = fields(_CHUNK, image, position, "the next PNG chunk")
-        if kind == b"IEND":
-            return
         start = position + 8
         position = start + length + 4
         require(image, position, f"the PNG chunk {_name(kind)}")
+        if kind == b"IEND":
+            return
         yield kind, start, position - 4
     raise Undecodable(f"it has more than {_MOST_CHUNKS:,} chunks")
 
