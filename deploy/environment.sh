@@ -31,7 +31,7 @@ find_python() {
 
 make_environment() {
     say "making $folder with $("$1" --version)"
-    "$1" -m venv "$folder" 2>/dev/null && return
+    "$1" -m venv "$folder" >/dev/null 2>&1 && return
     # Debian keeps ensurepip in a package of its own (python3-venv).
     "$1" -m venv --clear --without-pip "$folder"
     fetch_pip "$folder/bin/python"

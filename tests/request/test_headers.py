@@ -178,6 +178,7 @@ def test_exif_that_can_be_read_in_two_ways_is_refused(image: bytes) -> None:
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
+        (_extended(0x88, PIXELS, (b"EXIF", _tiff(6))), "flags are 88, of which 80 are reserved"),
         (_extended(8, PIXELS), "promises EXIF, but it has none"),
         (_extended(8, PIXELS, PIXELS, (b"EXIF", _tiff(6))), "its chunks are not in order"),
         (

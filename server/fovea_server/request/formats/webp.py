@@ -11,7 +11,7 @@ from fovea_server.request.formats import exif
 from fovea_server.request.formats.frame import Frame, fields, not_served, require
 
 _MOST_CHUNKS = 1000
-_ANIMATED, _HAS_EXIF = 0x02, 0x08
+_ANIMATED, _HAS_EXIF, _RESERVED = 0x02, 0x08, 0xC1
 _FOURTEEN_BITS = 0x3FFF
 _RIFF = Struct("<4sI4s")
 _CHUNK = Struct("<4sI")
@@ -55,6 +55,9 @@ def _extended(image: bytes, size: int, end: int) -> Frame:
     flags, width, width_high, height, height_high = fields(_EXTENDED, image, 20, "the WebP chunk VP8X")
     if flags & _ANIMATED:
         raise not_served("an animated WebP")
+    if flags & _HAS_EXIF and flags & _RESERVED:
+        # libwebp shows the pixels of such a file, but not its EXIF.
+        raise Undecodable(f"its VP8X flags are {flags:02x}, of which {flags & _RESERVED:02x} are reserved")
     orientation = _orientation(image, end) if flags & _HAS_EXIF else 1
     return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation)
 
