@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-import fovea_server
 from fovea_client.version import __version__
 from fovea_server import metrics as series
 from fovea_server.domain import Question
@@ -20,6 +20,11 @@ from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
+
+_DESCRIPTION = """Send the bytes of a picture, get labels and an embedding back.
+
+Every failure is a problem document (RFC 9457) whose `reason` is one of those in docs/errors.md.
+"""
 
 _PROBLEM: dict[str, Any] = {"model": rest_answers.ProblemDocument, "content": {problems.MEDIA_TYPE: {}}}
 _CLASSIFY_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -92,7 +97,8 @@ _CLASSIFY_DOCUMENT: dict[str, Any] = {
 
 def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readiness, metrics: Metrics) -> FastAPI:
     """The application; everything it needs is built elsewhere and given to it."""
-    app = FastAPI(title="Fovea", version=__version__, description=fovea_server.__doc__ or "")
+    # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
+    app: FastAPI = FastAPIOffline(title="Fovea", version=__version__, description=_DESCRIPTION)
     app.add_exception_handler(FoveaError, problems.on_fovea_error)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(Exception, problems.on_any_other)
