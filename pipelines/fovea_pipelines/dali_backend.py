@@ -10,7 +10,7 @@ import numpy as np
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.triton import autoserialize
 
-from fovea_pipelines.dali_executor import graph
+from fovea_pipelines import dali_graph
 from fovea_pipelines.package import ModelPackage
 
 _MAX_BATCH = 64  # as in the model's config.pbtxt
@@ -27,7 +27,7 @@ def autoserialized(module_file: str, package: str) -> Callable[[], Any]:
 
     def preprocess() -> Any:
         encoded = fn.external_source(name="IMAGE", device="cpu", dtype=types.UINT8, ndim=1)
-        pixels, measures = graph(contract, encoded, device="mixed")
+        pixels, measures = dali_graph.upright(contract, encoded)
         span = types.Constant(np.zeros(2, dtype=np.int64), device="cpu")
         return pixels, measures, span
 

@@ -1,58 +1,23 @@
-"""Read what the header of an image says, without decoding a pixel. The first to meet hostile bytes."""
+"""What an image's header says, as facts or as an error of ours."""
 
 from __future__ import annotations
 
-import re
-
+from fovea_pipelines import headers
 from fovea_server.domain import ImageFacts
-from fovea_server.errors import EmptyBody, NotAnImage, Undecodable
-from fovea_server.request.formats import bmp, jpeg, png, webp
-from fovea_server.request.formats.frame import SERVED, not_served
+from fovea_server.errors import EmptyBody, FormatNotServed, FoveaError, NotAnImage, Undecodable
 
-_READERS = {"jpeg": jpeg.read, "png": png.read, "webp": webp.read, "bmp": bmp.read}
-
-_SERVED = (
-    ("jpeg", re.compile(rb"\xff\xd8")),
-    ("png", re.compile(rb"\x89PNG")),
-    ("webp", re.compile(rb"RIFF.{4}WEBP", re.DOTALL)),
-    ("bmp", re.compile(rb"BM")),
-)
-_KNOWN = (
-    ("a GIF", re.compile(rb"GIF8[79]a")),
-    ("a TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
-    ("an AVIF", re.compile(rb".{4}ftypavi[fs]", re.DOTALL)),
-    ("a HEIC", re.compile(rb".{4}ftyphe[iv][cxms]", re.DOTALL)),
-    ("a HEIF", re.compile(rb".{4}ftypm[is]f1", re.DOTALL)),
-    ("a JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
-    ("a JPEG XL", re.compile(rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a")),
-    ("a Photoshop document", re.compile(rb"8BPS")),
-    ("an icon or cursor", re.compile(rb"\0\0[\x01\x02]\0[^\0]\0")),
-    ("an SVG", re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}<(?:svg[\s>]|\?xml.{0,1024}?<svg[\s>])", re.DOTALL)),
-    ("a PDF", re.compile(rb"%PDF-")),
-    ("a PNM", re.compile(rb"P[1-7]\s")),
-    ("an OpenEXR", re.compile(rb"\x76\x2f\x31\x01")),
-    ("a Radiance HDR", re.compile(rb"#\?RADIANCE")),
-    ("a QOI", re.compile(rb"qoif")),
-)
+_ERRORS: dict[type[headers.Refused], type[FoveaError]] = {
+    headers.Empty: EmptyBody,
+    headers.NotAnImage: NotAnImage,
+    headers.FormatNotServed: FormatNotServed,
+    headers.Damaged: Undecodable,
+}
 
 
 def read(image: bytes) -> ImageFacts:
-    """What the image is and how large. Raises EmptyBody, NotAnImage, FormatNotServed or Undecodable, nothing else."""
-    if not image:
-        raise EmptyBody(f"no image was sent; served: {SERVED}")
-    name = _format(image)
-    frame = _READERS[name](image)
-    if not frame.width or not frame.height:
-        raise Undecodable(f"its header says {frame.width}x{frame.height}, which has no pixels")
-    return ImageFacts(name, frame.width, frame.height, frame.orientation, len(image))
-
-
-def _format(image: bytes) -> str:
-    """Which of the served formats the first bytes show."""
-    for name, signature in _SERVED:
-        if signature.match(image):
-            return name
-    for what, signature in _KNOWN:
-        if signature.match(image):
-            raise not_served(what)
-    raise NotAnImage(f"the first bytes, {image[:8].hex(' ')}, are of no known image; served: {SERVED}")
+    """Format, size and orientation, in microseconds. Raises EmptyBody, NotAnImage, FormatNotServed or Undecodable."""
+    try:
+        header = headers.read(image)
+    except headers.Refused as refusal:
+        raise _ERRORS[type(refusal)](str(refusal)) from None
+    return ImageFacts(header.format, header.width, header.height, header.orientation, len(image))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from struct import Struct, error
 
-from fovea_server.errors import Undecodable
+from fovea_pipelines.headers.refusals import Damaged
 
 _UPRIGHT = 1
 _MOST_BLOCKS = 4
@@ -32,11 +32,11 @@ def agreed(blocks: Iterable[frozenset[int]]) -> int:
     found: set[int] = set()
     for number, said in enumerate(blocks):
         if number == _MOST_BLOCKS:
-            raise Undecodable(f"it has more than {_MOST_BLOCKS} EXIF blocks")
+            raise Damaged(f"it has more than {_MOST_BLOCKS} EXIF blocks")
         found |= said
     if len(found) > 1:
         choices = " or ".join(str(orientation) for orientation in sorted(found))
-        raise Undecodable(f"its EXIF can be read as orientation {choices}")
+        raise Damaged(f"its EXIF can be read as orientation {choices}")
     return found.pop() if found else _UPRIGHT
 
 
@@ -73,7 +73,7 @@ def _first_directory(block: memoryview, order: str) -> tuple[int, bool]:
 def _refuse_long_directory(block: memoryview, start: int, entries: int) -> None:
     """Refuse what would take long to read; a number of entries that are not there is only damage."""
     if entries > _MOST_ENTRIES and start + 12 * _MOST_ENTRIES < len(block):
-        raise Undecodable(f"its EXIF has {entries:,} entries; at most {_MOST_ENTRIES}")
+        raise Damaged(f"its EXIF has {entries:,} entries; at most {_MOST_ENTRIES}")
 
 
 def _end_of_value(tag: int, count: int, value: int) -> int:

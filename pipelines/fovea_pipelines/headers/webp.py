@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from struct import Struct
 
-from fovea_server.errors import Undecodable
-from fovea_server.request.formats import exif
-from fovea_server.request.formats.frame import Frame, fields, not_served, require
+from fovea_pipelines.headers import exif
+from fovea_pipelines.headers.frame import Frame, fields, not_served, require
+from fovea_pipelines.headers.refusals import Damaged
 
 _MOST_CHUNKS = 1000
 _ANIMATED, _HAS_EXIF, _RESERVED = 0x02, 0x08, 0xC1
@@ -32,32 +32,32 @@ def read(image: bytes) -> Frame:
         return _lossless(image)
     if kind == b"VP8X":
         return _extended(image, size, 8 + riff_size)
-    raise Undecodable(f"a WebP begins with VP8, VP8L or VP8X; this one with the bytes {kind.hex(' ')}")
+    raise Damaged(f"a WebP begins with VP8, VP8L or VP8X; this one with the bytes {kind.hex(' ')}")
 
 
 def _lossy(image: bytes) -> Frame:
     tag, sync, width, height = fields(_LOSSY, image, 20, "the WebP chunk VP8")
     if tag[0] & 1 or sync != b"\x9d\x01\x2a":
-        raise Undecodable("its VP8 chunk does not begin with a key frame")
+        raise Damaged("its VP8 chunk does not begin with a key frame")
     return Frame(width & _FOURTEEN_BITS, height & _FOURTEEN_BITS)
 
 
 def _lossless(image: bytes) -> Frame:
     signature, sizes = fields(_LOSSLESS, image, 20, "the WebP chunk VP8L")
     if signature != 0x2F:
-        raise Undecodable(f"its VP8L chunk begins with {signature:02x}, not 2f")
+        raise Damaged(f"its VP8L chunk begins with {signature:02x}, not 2f")
     return Frame((sizes & _FOURTEEN_BITS) + 1, (sizes >> 14 & _FOURTEEN_BITS) + 1)
 
 
 def _extended(image: bytes, size: int, end: int) -> Frame:
     if size < _EXTENDED.size:
-        raise Undecodable(f"its VP8X chunk has {size} bytes; {_EXTENDED.size} are needed")
+        raise Damaged(f"its VP8X chunk has {size} bytes; {_EXTENDED.size} are needed")
     flags, width, width_high, height, height_high = fields(_EXTENDED, image, 20, "the WebP chunk VP8X")
     if flags & _ANIMATED:
         raise not_served("an animated WebP")
     if flags & _HAS_EXIF and flags & _RESERVED:
         # libwebp shows the pixels of such a file, but not its EXIF.
-        raise Undecodable(f"its VP8X flags are {flags:02x}, of which {flags & _RESERVED:02x} are reserved")
+        raise Damaged(f"its VP8X flags are {flags:02x}, of which {flags & _RESERVED:02x} are reserved")
     orientation = _orientation(image, end) if flags & _HAS_EXIF else 1
     return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation)
 
@@ -74,10 +74,10 @@ def _orientation(image: bytes, end: int) -> int:
             raise not_served("a WebP with EXIF behind a chunk of odd length, which the decoder cannot step over")
         kinds += kind
     if not readings:
-        raise Undecodable("its header promises EXIF, but it has none")
+        raise Damaged("its header promises EXIF, but it has none")
     orientation = exif.agreed(readings)
     if orientation != 1 and not _SOUND.fullmatch(kinds):
-        raise Undecodable(f"its EXIF says orientation {orientation}, but its chunks are not in order")
+        raise Damaged(f"its EXIF says orientation {orientation}, but its chunks are not in order")
     return orientation
 
 
@@ -88,11 +88,11 @@ def _chunks(image: bytes, end: int) -> Iterator[tuple[bytes, int, int]]:
         if position == end:
             return
         if position + _CHUNK.size > end:
-            raise Undecodable(f"its last WebP chunk, at byte {position:,}, has {end - position} bytes")
+            raise Damaged(f"its last WebP chunk, at byte {position:,}, has {end - position} bytes")
         kind, size = _CHUNK.unpack_from(image, position)
         start = position + _CHUNK.size
         position = start + size + size % 2
         if position > end:
-            raise Undecodable(f"a WebP chunk at byte {start - 8:,} claims {size:,} bytes; {end - start:,} are left")
+            raise Damaged(f"a WebP chunk at byte {start - 8:,} claims {size:,} bytes; {end - start:,} are left")
         yield kind, start, size
-    raise Undecodable(f"it has more than {_MOST_CHUNKS:,} chunks")
+    raise Damaged(f"it has more than {_MOST_CHUNKS:,} chunks")

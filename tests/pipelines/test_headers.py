@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fovea_server.domain import ImageFacts
-from fovea_server.errors import EmptyBody, FormatNotServed, FoveaError, NotAnImage, Undecodable
-from fovea_server.request import headers
+from fovea_pipelines import headers
+from fovea_pipelines.headers import Damaged, Empty, FormatNotServed, Header, NotAnImage, Refused
 
 SIZE = (37, 23)
 MODES = {
@@ -94,7 +93,7 @@ def _patched(image: bytes, offset: int, layout: str, *values: int) -> bytes:
 @pytest.mark.parametrize(("kind", "mode"), [(kind, mode) for kind, modes in MODES.items() for mode in modes])
 def test_every_mode_of_every_served_format_has_its_size(kind: str, mode: str) -> None:
     image = _image(kind, mode)
-    assert headers.read(image) == ImageFacts(kind, *SIZE, 1, len(image))
+    assert headers.read(image) == Header(kind, *SIZE, 1)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
@@ -171,7 +170,7 @@ def _wrong_checksum(chunk: bytes) -> bytes:
     ],
 )
 def test_exif_that_can_be_read_in_two_ways_is_refused(image: bytes) -> None:
-    with pytest.raises(Undecodable, match=r"its EXIF can be read as orientation [13] or 6"):
+    with pytest.raises(Damaged, match=r"its EXIF can be read as orientation [13] or 6"):
         headers.read(image)
 
 
@@ -188,7 +187,7 @@ def test_exif_that_can_be_read_in_two_ways_is_refused(image: bytes) -> None:
     ],
 )
 def test_exif_that_only_some_readers_of_a_webp_find_is_refused(image: bytes, reason: str) -> None:
-    with pytest.raises(Undecodable, match=reason):
+    with pytest.raises(Damaged, match=reason):
         headers.read(image)
 
 
@@ -198,7 +197,7 @@ def test_exif_behind_an_odd_chunk_of_a_webp_is_not_served() -> None:
 
 
 def test_nothing_is_no_image() -> None:
-    with pytest.raises(EmptyBody, match="no image was sent; served: JPEG, PNG, WebP, BMP"):
+    with pytest.raises(Empty, match="no image was sent; served: JPEG, PNG, WebP, BMP"):
         headers.read(b"")
 
 
@@ -262,7 +261,7 @@ def _scans(count: int) -> bytes:
 
 def test_few_bytes_cannot_ask_for_many_passes_over_the_pixels() -> None:
     assert headers.read(_scans(64)).width == SIZE[0]
-    with pytest.raises(Undecodable, match="more than 64 scans"):
+    with pytest.raises(Damaged, match="more than 64 scans"):
         headers.read(_scans(65))
 
 
@@ -319,7 +318,7 @@ _J, _P, _W, _B = _image("jpeg"), _image("png"), _image("webp"), _image("bmp")
     ],
 )
 def test_a_damaged_header_is_refused_with_the_place(image: bytes, reason: str) -> None:
-    with pytest.raises(Undecodable, match=reason):
+    with pytest.raises(Damaged, match=reason):
         headers.read(image)
 
 
@@ -330,10 +329,10 @@ def test_a_bmp_may_begin_with_its_top_row_or_come_from_os2() -> None:
         assert (facts.width, facts.height) == SIZE
 
 
-def _read(image: bytes) -> ImageFacts | FoveaError:
+def _read(image: bytes) -> Header | Refused:
     try:
         return headers.read(image)
-    except FoveaError as refusal:
+    except Refused as refusal:
         return refusal
 
 
@@ -371,7 +370,7 @@ def test_damaged_images_give_facts_or_a_refusal(seed: bytes, patches: list[tuple
         seed = seed[:offset] + new + seed[offset + dropped :]
     for image in (seed, seed[:end]):
         found = _read(image)
-        if isinstance(found, ImageFacts):
+        if isinstance(found, Header):
             assert found.width > 0
             assert found.height > 0
             assert 1 <= found.orientation <= 8
@@ -414,6 +413,6 @@ def test_the_corpora_give_facts_or_a_refusal_and_pillow_agrees(corpora: list[Pat
             continue
         if isinstance(found, FormatNotServed) and str(found).startswith(ANIMATED):
             continue
-        if not isinstance(found, ImageFacts) or (found.width, found.height) != expected:
+        if not isinstance(found, Header) or (found.width, found.height) != expected:
             disagreements.append((name, expected, found))
     assert not disagreements

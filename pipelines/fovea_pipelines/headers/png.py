@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Iterator
 from struct import Struct
 
-from fovea_server.errors import Undecodable
-from fovea_server.request.formats import exif
-from fovea_server.request.formats.frame import Frame, fields, not_served, require
+from fovea_pipelines.headers import exif
+from fovea_pipelines.headers.frame import Frame, fields, not_served, require
+from fovea_pipelines.headers.refusals import Damaged
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -27,12 +27,12 @@ def read(image: bytes) -> Frame:
     whatever length a chunk claims: 200 bytes can ask it for 4 GiB.
     """
     if not image.startswith(SIGNATURE):
-        raise Undecodable("its PNG signature is damaged, as by a transfer that changes the ends of lines")
+        raise Damaged("its PNG signature is damaged, as by a transfer that changes the ends of lines")
     length, kind, width, height = fields(_IHDR, image, 8, "the PNG chunk IHDR")
     if (length, kind) != (13, b"IHDR"):
-        raise Undecodable(f"a PNG begins with an IHDR chunk of 13 bytes; this one with {_name(kind)} of {length:,}")
+        raise Damaged(f"a PNG begins with an IHDR chunk of 13 bytes; this one with {_name(kind)} of {length:,}")
     if max(width, height) > _MOST_PIXELS_A_SIDE:
-        raise Undecodable(f"{width}x{height} is larger than any PNG can be")
+        raise Damaged(f"{width}x{height} is larger than any PNG can be")
     return Frame(width, height, exif.agreed(_orientations(image)))
 
 
@@ -57,7 +57,7 @@ def _chunks(image: bytes) -> Iterator[tuple[bytes, int, int]]:
         if kind == b"IEND":
             return
         yield kind, start, position - 4
-    raise Undecodable(f"it has more than {_MOST_CHUNKS:,} chunks")
+    raise Damaged(f"it has more than {_MOST_CHUNKS:,} chunks")
 
 
 def _is_intact(image: bytes, start: int, end: int) -> bool:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from struct import Struct
 
-from fovea_server.errors import Undecodable
-from fovea_server.request.formats import exif
-from fovea_server.request.formats.frame import Frame, fields, not_served, require
+from fovea_pipelines.headers import exif
+from fovea_pipelines.headers.frame import Frame, fields, not_served, require
+from fovea_pipelines.headers.refusals import Damaged
 
 # A few bytes make a scan that costs a pass over all pixels: 400 of them, 39 KB, took 11 s at 7000x7000.
 _MOST_SCANS = 64
@@ -48,16 +48,16 @@ def read(image: bytes) -> Frame:
                 break
         elif marker in _SERVED or marker in _REFUSED:
             if size:
-                raise Undecodable(f"it has a second frame header at byte {start:,}")
+                raise Damaged(f"it has a second frame header at byte {start:,}")
             kind, size = marker, _size(image, marker, start)
         elif marker == _APP1 and not scans and image.startswith(_EXIF, start + 2, end):
             blocks.append(memoryview(image)[start + 8 : end])
     if not size:
-        raise Undecodable("it has no frame header before its pixels")
+        raise Damaged("it has no frame header before its pixels")
     if not scans:
-        raise Undecodable("it ends before its first scan")
+        raise Damaged("it ends before its first scan")
     if scans > _MOST_SCANS:
-        raise Undecodable(f"it has more than {_MOST_SCANS} scans")
+        raise Damaged(f"it has more than {_MOST_SCANS} scans")
     return Frame(*size, exif.agreed(map(exif.orientations, blocks)))
 
 
@@ -67,24 +67,24 @@ def _segments(image: bytes) -> Iterator[Segment]:
     for _ in range(_MOST_SEGMENTS):
         found = _MARKER_AFTER_SCAN.search(image, position) if scanned else _MARKER.match(image, position)
         if not found and not scanned:
-            raise Undecodable(f"there is no JPEG marker at byte {position:,} of {len(image):,}")
+            raise Damaged(f"there is no JPEG marker at byte {position:,} of {len(image):,}")
         if not found or found[1][0] == _EOI:
             return
         marker, start = found[1][0], found.end()
         if marker in _BARE:
-            raise Undecodable(f"marker FF {marker:02X} at byte {start - 1:,} does not belong there")
+            raise Damaged(f"marker FF {marker:02X} at byte {start - 1:,} does not belong there")
         position = start + _length(image, marker, start)
         if not scanned:
             require(image, position, f"JPEG segment FF {marker:02X}")
         yield marker, start, position
         scanned = scanned or marker == _SOS
-    raise Undecodable(f"it has more than {_MOST_SEGMENTS:,} segments")
+    raise Damaged(f"it has more than {_MOST_SEGMENTS:,} segments")
 
 
 def _length(image: bytes, marker: int, start: int) -> int:
     (length,) = fields(_LENGTH, image, start, f"JPEG segment FF {marker:02X}")
     if length < 2:
-        raise Undecodable(f"JPEG segment FF {marker:02X} at byte {start:,} is {length} bytes long")
+        raise Damaged(f"JPEG segment FF {marker:02X} at byte {start:,} is {length} bytes long")
     return int(length)
 
 
@@ -96,7 +96,7 @@ def _size(image: bytes, marker: int, start: int) -> tuple[int, int]:
     if precision != 8:
         raise not_served(f"a JPEG of {precision} bits a sample, not 8")
     if components not in (1, 3, 4):
-        raise Undecodable(f"a JPEG has 1, 3 or 4 components; this one has {components}")
+        raise Damaged(f"a JPEG has 1, 3 or 4 components; this one has {components}")
     if length != 8 + 3 * components:
-        raise Undecodable(f"its frame header is {length} bytes long; {components} components need {8 + 3 * components}")
+        raise Damaged(f"its frame header is {length} bytes long; {components} components need {8 + 3 * components}")
     return width, height

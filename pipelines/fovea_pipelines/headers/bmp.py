@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from struct import Struct
 
-from fovea_server.errors import Undecodable
-from fovea_server.request.formats.frame import Frame, fields, require
+from fovea_pipelines.headers.frame import Frame, fields, require
+from fovea_pipelines.headers.refusals import Damaged
 
 _CORE = 12
 _INFO = frozenset((40, 52, 56, 64, 108, 124))  # BITMAPINFOHEADER, its extensions, and OS/2 2.0
@@ -19,11 +19,11 @@ def read(image: bytes) -> Frame:
     """The size in the header; a negative height means that the top row comes first."""
     pixels, header = fields(_START, image, 0, "the BMP header")
     if header != _CORE and header not in _INFO:
-        raise Undecodable(f"its BMP header claims {header:,} bytes; known are 12, 40, 52, 56, 64, 108 and 124")
+        raise Damaged(f"its BMP header claims {header:,} bytes; known are 12, 40, 52, 56, 64, 108 and 124")
     require(image, 14 + header, "the BMP header")
     if pixels > len(image):
-        raise Undecodable(f"its pixels begin at byte {pixels:,}; it has {len(image):,}")
+        raise Damaged(f"its pixels begin at byte {pixels:,}; it has {len(image):,}")
     width, height = (_CORE_SIZE if header == _CORE else _INFO_SIZE).unpack_from(image, 18)
     if width < 0 or abs(height) > _MOST_PIXELS_A_SIDE:
-        raise Undecodable(f"{width}x{height} cannot be the size of a BMP")
+        raise Damaged(f"{width}x{height} cannot be the size of a BMP")
     return Frame(width, abs(height))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
-from fovea_server.errors import FormatNotServed, Undecodable
+from fovea_pipelines.headers.refusals import Damaged, FormatNotServed
 
 SERVED = "JPEG, PNG, WebP, BMP"
 
@@ -26,7 +26,7 @@ def not_served(what: str) -> FormatNotServed:
 
 
 def fields(layout: Struct, image: bytes, offset: int, where: str) -> tuple[Any, ...]:
-    """The fields at `offset`, or `Undecodable` if the image ends before them; `where` names the place."""
+    """The fields at `offset`, or `Damaged` if the image ends before them; `where` names the place."""
     require(image, offset + layout.size, where)
     return layout.unpack_from(image, offset)
 
@@ -34,4 +34,4 @@ def fields(layout: Struct, image: bytes, offset: int, where: str) -> tuple[Any, 
 def require(image: bytes, end: int, where: str) -> None:
     """Refuse an image that ends before `end`."""
     if end > len(image):
-        raise Undecodable(f"it ends after {len(image):,} bytes, inside {where}; that takes {end:,}")
+        raise Damaged(f"it ends after {len(image):,} bytes, inside {where}; that takes {end:,}")
