@@ -47,6 +47,14 @@ def test_requests_of_different_length_can_merge(repository: Path, config: str) -
         assert model.max_batch_size > 1
 
 
+@pytest.mark.parametrize("name", ["preprocess_224", "efficientnet_lite0"])
+def test_no_queue_policy_turns_prefetching_off(repository: Path, name: str) -> None:
+    """With any queue policy the batcher of Triton 2.51 no longer prefetches, and the last requests of a burst wait for
+    its 500 ms timer. The gateway bounds the queue instead."""
+    for path in [repository / name / "config.pbtxt", *(repository / name / "configs").glob("*.pbtxt")]:
+        assert not _config(path).dynamic_batching.HasField("default_queue_policy"), path
+
+
 def test_the_gpu_runs_dali_and_a_tensorrt_plan(repository: Path) -> None:
     assert _config(repository / "preprocess_224/config.pbtxt").backend == "dali"
     assert _config(repository / "efficientnet_lite0/config.pbtxt").platform == "tensorrt_plan"
