@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 SERVE ?=
 TEST ?=
 
+.NOTPARALLEL:
 .PHONY: help serve test test-torch check bench proto format clean
 
 help:  ## this list
@@ -19,7 +20,7 @@ test: $(VENV)/.dev model  ## install what the tests need, then run them (TEST="-
 test-torch: $(VENV)-torch/.torch model  ## compare the default model with the PyTorch network (needs torch)
 	@$(VENV)-torch/bin/python -m pytest tests/torch $(TEST)
 
-check: $(VENV)/.dev  ## ruff, mypy strict, import contracts, generated code up to date
+check: $(VENV)/.dev  ## ruff, mypy strict, import contracts, Dockerfile
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -84,7 +84,10 @@ fetch_libpython() {
     rm -rf "$scratch"
 }
 
-[ -x "$folder/bin/python" ] && "$folder/bin/python" -m pip --version >/dev/null 2>&1 || make_environment "$(find_python)"
+if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
+    python=$(find_python) || exit 1
+    make_environment "$python"
+fi
 has_libpython || fetch_libpython
 say "installing fovea-server[$extras] into $folder (about a minute the first time)"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" "$@" ||

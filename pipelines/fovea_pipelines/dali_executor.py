@@ -31,6 +31,9 @@ class Undecodable(Exception):
     """These bytes are not an image this decoder can read, or may be given."""
 
 
+Result = Preprocessed | Undecodable | RuntimeError
+
+
 @dataclass(frozen=True)
 class _Job:
     image: EncodedImage
@@ -52,10 +55,10 @@ class DaliExecutor:
         self._threads = threads
         self._pipeline = self._build()
 
-    def run(self, images: Sequence[EncodedImage]) -> list[Preprocessed | Undecodable]:
+    def run(self, images: Sequence[EncodedImage]) -> list[Result]:
         """One result for each image of encoded bytes, UINT8 (n,), in order; at most `max_batch` of them.
 
-        Raises RuntimeError for a failure that is not of an image's making.
+        A failure that is not of an image's making is the result of the image it happened with, as RuntimeError.
         """
         jobs = [self._job(image) for image in images]
         sound = [job for job in jobs if isinstance(job, _Job)]
@@ -69,17 +72,15 @@ class DaliExecutor:
             return Undecodable(str(refusal))
         return _Job(image, header, geometry.cut(header, self._contract))
 
-    def _run(self, jobs: Sequence[_Job]) -> list[Preprocessed | Undecodable]:
+    def _run(self, jobs: Sequence[_Job]) -> list[Result]:
         if not jobs:
             return []
         try:
             return list(self._run_together(jobs))
         except RuntimeError as failure:
             self._pipeline = self._build()
-            if _DECODER not in str(failure):
-                raise
             if len(jobs) == 1:
-                return [Undecodable("the decoder cannot read it; it is damaged or incomplete")]
+                return [_blame(failure)]
         return [result for job in jobs for result in self._run([job])]
 
     def _run_together(self, jobs: Sequence[_Job]) -> list[Preprocessed]:
@@ -109,3 +110,10 @@ class DaliExecutor:
             pipeline.set_outputs(*dali_graph.stored(self._contract, encoded, begin, end, size))
         pipeline.build()
         return pipeline
+
+
+def _blame(failure: RuntimeError) -> Undecodable | RuntimeError:
+    """The image is at fault where its decoder failed; anything else is a fault of ours."""
+    if _DECODER in str(failure):
+        return Undecodable("the decoder cannot read it; it is damaged or incomplete")
+    return failure

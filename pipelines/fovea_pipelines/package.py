@@ -111,6 +111,9 @@ class ModelPackage:
         for key in ("name", "version", "ensemble", "contract", "labels", "artefacts", "golden"):
             if key not in self.table:
                 raise BadPackage(f"{path} lacks `{key}`")
+        for file in (self.folder / str(self.table["labels"]["file"]), self.golden.image):
+            if not file.is_file():
+                raise BadPackage(f"{path} names {file.name}, which is not there")
         declared = self.table["labels"]["count"]
         if len(self.labels) != declared:
             raise BadPackage(f"{path}: {len(self.labels)} labels in the file, {declared} declared")

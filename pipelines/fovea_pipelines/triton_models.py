@@ -17,7 +17,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # provided by Triton's Python backend
 from numpy.typing import NDArray
 
-from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed, Undecodable
+from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed, Result, Undecodable
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.triton_messages import CANCELLED, UNDECODABLE
 
@@ -104,11 +104,13 @@ def _images_of(request: Any) -> list[NDArray[np.uint8]]:
     return list(pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy())
 
 
-def _preprocessed(group: list[Preprocessed | Undecodable], span: tuple[int, int]) -> Any:
+def _preprocessed(group: list[Result], span: tuple[int, int]) -> Any:
     decoded = [result for result in group if isinstance(result, Preprocessed)]
     if len(decoded) < len(group):
-        culprit = next(result for result in group if isinstance(result, Undecodable))
-        return _failure(f"{UNDECODABLE}{culprit}", pb_utils.TritonError.INVALID_ARG)
+        culprit = next(result for result in group if not isinstance(result, Preprocessed))
+        if isinstance(culprit, Undecodable):
+            return _failure(f"{UNDECODABLE}{culprit}", pb_utils.TritonError.INVALID_ARG)
+        return _failure(str(culprit), pb_utils.TritonError.INTERNAL)
     return _response(
         PIXELS=np.stack([result.pixels for result in decoded]),
         QUALITY=np.stack([result.quality for result in decoded]),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tests.conftest import Photograph
 
-from fovea_pipelines import quality
+from fovea_pipelines import geometry, quality
 from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed, Undecodable
 from fovea_pipelines.package import ModelPackage
 
@@ -154,7 +154,21 @@ def test_a_batch_of_bad_images_alone_leaves_the_executor_working(executor: DaliE
     _one(executor, espresso)
 
 
-def test_a_failure_that_is_no_images_fault_is_not_blamed_on_one(executor: DaliExecutor, espresso: bytes) -> None:
-    with pytest.raises((RuntimeError, ValueError)):
-        executor.run([_array(espresso)] * 9)  # more than the batch holds
+def test_a_truncated_bmp_is_refused_and_not_read_askew(executor: DaliExecutor, picture: Image.Image) -> None:
+    whole = _bytes(picture.resize((601, 400)), "BMP")
+    assert _difference(whole, _one(executor, whole)) < 0.5
+    results = executor.run([_array(whole[:-cut]) for cut in (1, 2, 10, 300)])
+    assert all(isinstance(result, Undecodable) for result in results)
+
+
+def test_a_failure_that_is_no_images_fault_is_not_blamed_on_one(
+    executor: DaliExecutor, espresso: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_three_axes(*_: object) -> geometry.Cut:
+        return geometry.Cut((0, 0, 0), (10, 10, 10), (5, 5))  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(geometry, "cut", of_three_axes)
+        (result,) = executor.run([_array(espresso)])
+    assert isinstance(result, RuntimeError)
     _one(executor, espresso)

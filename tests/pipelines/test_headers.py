@@ -265,6 +265,20 @@ def test_few_bytes_cannot_ask_for_many_passes_over_the_pixels() -> None:
         headers.read(_scans(65))
 
 
+def _one_component_a_scan(count: int) -> bytes:
+    """A sequential JPEG whose first scan is of one component, repeated until there are `count`."""
+    image = _image("jpeg")
+    scan = image.index(b"\xff\xda")
+    one = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + bytes(4)
+    return image[:scan] + one * count + image[-2:]
+
+
+def test_a_sequential_jpeg_cannot_ask_for_many_passes_either() -> None:
+    assert headers.read(_one_component_a_scan(64)).width == SIZE[0]
+    with pytest.raises(Damaged, match="more than 64 scans"):
+        headers.read(_one_component_a_scan(3000))
+
+
 _J, _P, _W, _B = _image("jpeg"), _image("png"), _image("webp"), _image("bmp")
 
 
@@ -323,7 +337,8 @@ def test_a_damaged_header_is_refused_with_the_place(image: bytes, reason: str) -
 
 
 def test_a_bmp_may_begin_with_its_top_row_or_come_from_os2() -> None:
-    core = b"BM" + struct.pack("<12xIHHHH", 12, *SIZE, 1, 24)
+    row = (SIZE[0] * 24 + 31) // 32 * 4
+    core = b"BM" + struct.pack("<8xIIHHHH", 26, 12, *SIZE, 1, 24) + bytes(row * SIZE[1])
     for image in (_patched(_B, 22, "<i", -SIZE[1]), core):
         facts = headers.read(image)
         assert (facts.width, facts.height) == SIZE

@@ -12,6 +12,9 @@ _INFO = frozenset((40, 52, 56, 64, 108, 124))  # BITMAPINFOHEADER, its extension
 _START = Struct("<10xII")  # where the pixels begin, size of the header
 _CORE_SIZE = Struct("<HH")
 _INFO_SIZE = Struct("<ii")
+_CORE_BITS = Struct("<H")  # bits a pixel
+_INFO_BITS = Struct("<HI")  # bits a pixel, compression
+_UNCOMPRESSED = frozenset((0, 3, 6))  # plain, and with masks of the colours
 _MOST_PIXELS_A_SIDE = 2**31 - 1
 
 
@@ -26,4 +29,16 @@ def read(image: bytes) -> Frame:
     width, height = (_CORE_SIZE if header == _CORE else _INFO_SIZE).unpack_from(image, 18)
     if width < 0 or abs(height) > _MOST_PIXELS_A_SIDE:
         raise Damaged(f"{width}x{height} cannot be the size of a BMP")
+    _require_rows(image, pixels, header, width, abs(height))
     return Frame(width, abs(height))
+
+
+def _require_rows(image: bytes, pixels: int, header: int, width: int, height: int) -> None:
+    """Refuse uncompressed pixels that are cut short: the decoder would read rows of another length than they have."""
+    if header == _CORE:
+        bits, compression = *_CORE_BITS.unpack_from(image, 24), 0
+    else:
+        bits, compression = _INFO_BITS.unpack_from(image, 28)
+    if compression in _UNCOMPRESSED:
+        row = (width * bits + 31) // 32 * 4
+        require(image, pixels + row * height, "the BMP's pixels")

@@ -40,16 +40,17 @@ Segment = tuple[int, int, int]  # marker, where its length stands, where it ends
 
 def read(image: bytes) -> Frame:
     """The size in the frame header and the orientation in the EXIF segment."""
-    kind, size, blocks, scans = 0, None, [], 0
+    kind, size, components, blocks, scans = 0, None, 0, [], 0
     for marker, start, end in _segments(image):
         if marker == _SOS:
             scans += 1
-            if kind != _PROGRESSIVE or scans > _MOST_SCANS:
+            # A scan of all components is the only one of its frame, unless that is progressive.
+            if scans > _MOST_SCANS or (kind != _PROGRESSIVE and image[start + 2 : start + 3] == bytes([components])):
                 break
         elif marker in _SERVED or marker in _REFUSED:
             if size:
                 raise Damaged(f"it has a second frame header at byte {start:,}")
-            kind, size = marker, _size(image, marker, start)
+            kind, size, components = marker, _size(image, marker, start), image[start + 7]
         elif marker == _APP1 and not scans and image.startswith(_EXIF, start + 2, end):
             blocks.append(memoryview(image)[start + 8 : end])
     if not size:
