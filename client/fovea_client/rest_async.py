@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
@@ -64,7 +65,11 @@ class AsyncClient:
 
     async def _content(self, call: Call, timeout: float) -> dict[str, Any]:
         async def once(budget: Budget) -> dict[str, Any]:
-            return rest_wire.content(await self._once(call, budget), self._url, call)
+            try:
+                reply = await asyncio.wait_for(self._once(call, budget), budget.remaining())
+            except asyncio.TimeoutError as error:
+                raise rest_wire.too_slow(self._url, call) from error
+            return rest_wire.content(reply, self._url, call)
 
         return await answered_async(once, self._retry, timeout)
 

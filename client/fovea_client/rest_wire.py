@@ -18,6 +18,7 @@ from fovea_client.version import __version__
 
 T = TypeVar("T")
 
+LONGEST = 300.0  # seconds; servers refuse to be asked for more
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 
 # A proxy in the environment is for the world outside, not for a server on this machine.
@@ -39,7 +40,7 @@ class Call:
             "Accept": "application/json",
             "User-Agent": f"fovea-client/{__version__}",
             "X-Request-ID": self.request_id,
-            "X-Request-Timeout": f"{seconds:.3f}",
+            "X-Request-Timeout": f"{min(seconds, LONGEST):.3f}",
         }
         return headers if self.body is None else {**headers, "Content-Type": "application/octet-stream"}
 
@@ -54,6 +55,10 @@ class Reply:
 def base_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:8080")
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:8080: {error}") from None
     return url.rstrip("/")
 
 
@@ -63,6 +68,8 @@ def classify(image: bytes, model: str | None, top_k: int, embedding: bool, reque
         params["embedding"] = "true"
     if model:
         params["model"] = model
+    if request_id and not (request_id.isascii() and request_id.isprintable()):
+        raise ValueError(f"request_id is {request_id!r}; a header can hold printable ASCII alone")
     return Call("POST", "/v1/classify", request_id or uuid.uuid4().hex, params, image)
 
 

@@ -46,11 +46,11 @@ class App:
         self._admission = Admission(settings.admission)
         self._metrics.watch_admission(lambda: self._admission.in_flight, lambda: self._admission.waiting)
 
-    async def run(self, stop: asyncio.Future[float], on_ready: Callable[[], None]) -> None:
+    async def run(self, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve until `stop` has a result, then drain. Raises StartError where Triton does not come up.
 
         The result is for how many seconds a stopping server still answers while it already says it is not ready, so
-        that balancers notice.
+        that balancers notice. Setting `hurry` ends the drain at once.
         """
         self._client = TritonClient(self._settings.triton.address)
         self._supervisor = self._build_supervisor()
@@ -61,7 +61,11 @@ class App:
             if not await _first(self._supervisor.start(), stop):
                 return
             on_ready()
-            await self._drain(rest, grpc, notice=await stop)
+            draining = asyncio.create_task(self._drain(rest, grpc, notice=await stop))
+            hurried = asyncio.create_task(hurry.wait())
+            await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (draining, hurried):
+                task.cancel()
         finally:
             await rest.close(0)
             await grpc.close(0)
@@ -79,12 +83,14 @@ class App:
 
     def _check_ports(self) -> None:
         edge, triton = self._settings.edge, self._settings.triton
-        ports.check_free(edge.host, edge.rest_port, "REST")
-        ports.check_free(edge.host, edge.grpc_port, "gRPC")
-        ports.check_free("127.0.0.1", triton.grpc_port, "Triton's gRPC")
-        ports.check_free("127.0.0.1", triton.metrics_port, "Triton's metrics")
-        if triton.http_port:
-            ports.check_free("127.0.0.1", triton.http_port, "Triton's HTTP")
+        wanted = [
+            (edge.host, edge.rest_port, "REST"),
+            (edge.host, edge.grpc_port, "gRPC"),
+            ("127.0.0.1", triton.grpc_port, "Triton's gRPC"),
+            ("127.0.0.1", triton.metrics_port, "Triton's metrics"),
+            ("127.0.0.1", triton.http_port, "Triton's HTTP"),
+        ]
+        ports.check_all_free([each for each in wanted if each[1]])
 
     def _build_supervisor(self) -> Supervisor:
         ensembles = [package.ensemble for package in self._packages]
@@ -113,7 +119,7 @@ class App:
         catalogue = Catalogue([_model(package) for package in self._packages])
         service = Service(self._readiness, gate, catalogue, self._admission, self._client, self._metrics)
         rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics)
-        vision = Vision(service, catalogue, self._readiness)
+        vision = Vision(service, catalogue, self._readiness, self._metrics)
         edge = self._settings.edge
         return RestFace(rest, edge), GrpcFace(vision, self._readiness, edge)
 

@@ -20,4 +20,4 @@ class Settings:
     triton: TritonSettings = field(default_factory=TritonSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
-    drain_timeout: float = 30.0
+    drain_timeout: float = 20.0

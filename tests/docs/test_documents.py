@@ -57,3 +57,8 @@ def test_the_make_targets_the_readme_names_exist() -> None:
 def test_the_readme_or_another_page_leads_to_each_page(page: object) -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     assert any(page.name in other.read_text() for other in pages if other != page)  # type: ignore[attr-defined]
+
+
+def test_no_page_has_a_gap_left_to_be_filled() -> None:
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+        assert not re.findall(r"\b(TODO|TBD|FIXME|PLACEHOLDER|BENCH_TABLE|XXX)\b", page.read_text()), page.name

@@ -6,18 +6,24 @@ import asyncio
 import contextlib
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import psutil
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.conftest import free_ports
-from tests.e2e.callers import Outcome, rest_outcome
+from tests.e2e.callers import Outcome, over_grpc, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
 
+from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_pipelines.package import ModelPackage
 
 _TYPED = {"NOT_READY", "DRAINING", "BUSY"}
@@ -71,6 +77,16 @@ async def test_killing_triton_under_load_loses_nothing_silently_and_service_retu
     await _wait_until(lambda: not any(_is_alive(process) for process in family), 5)
 
 
+async def test_killing_triton_under_a_grpc_load_answers_or_tells_each(own_server: Served, espresso: bytes) -> None:
+    load = asyncio.create_task(over_grpc(own_server, [espresso] * 600, concurrency=16))
+    await asyncio.sleep(1)
+    own_server.triton().kill()
+    counts = Counter(outcome.reason for outcome in await load)
+    assert set(counts) == {None, "UNAVAILABLE"}
+    assert sum(counts.values()) == 600
+    await _wait_until(own_server.is_ready, 20)
+
+
 async def test_a_dead_process_of_a_model_is_noticed_and_replaced(own_server: Served, espresso: bytes) -> None:
     before = own_server.triton()
     stub = before.children()[0]
@@ -80,20 +96,69 @@ async def test_a_dead_process_of_a_model_is_noticed_and_replaced(own_server: Ser
         assert (await rest_outcome(client, espresso)).reason is None
 
 
-async def test_a_server_without_triton_says_503_with_the_time_to_wait(own_server: Served, espresso: bytes) -> None:
+async def test_a_triton_that_does_not_answer_is_a_deadline(own_server: Served, espresso: bytes) -> None:
+    triton = own_server.triton()
+    triton.suspend()
+    try:
+        async with httpx.AsyncClient(base_url=own_server.url, timeout=10) as client:
+            response = await client.post("/v1/classify", content=espresso, headers={"X-Request-Timeout": "1"})
+    finally:
+        triton.resume()
+    assert (response.status_code, response.json()["reason"]) == (504, "DEADLINE_EXCEEDED")
+    assert "while the model was at work" in response.json()["detail"]
+
+
+async def test_a_server_without_triton_says_503_with_the_time_to_wait_on_both_faces(
+    own_server: Served, espresso: bytes
+) -> None:
     own_server.triton().kill()
-    await _wait_until(lambda: not own_server.is_ready(), 5)
-    response = httpx.post(f"{own_server.url}/v1/classify", content=espresso)
-    assert response.status_code == 503
-    assert response.json()["reason"] == "NOT_READY"
+    with _held(own_server.triton_port):  # so that no new Triton can start
+        await _wait_until(lambda: not own_server.is_ready(), 5)
+        response = httpx.post(f"{own_server.url}/v1/classify", content=espresso, timeout=10)
+        assert httpx.get(f"{own_server.url}/healthz").status_code == 200
+        assert "fovea_triton_up 0.0" in httpx.get(f"{own_server.url}/metrics").text
+        with pytest.raises(grpc.RpcError) as raised, grpc.insecure_channel(own_server.grpc) as channel:
+            vision_pb2_grpc.VisionStub(channel).Classify(vision_pb2.ClassifyRequest(image=espresso), timeout=10)
+    assert (response.status_code, response.json()["reason"]) == (503, "NOT_READY")
     assert int(response.headers["Retry-After"]) >= 1
-    assert httpx.get(f"{own_server.url}/healthz").status_code == 200
-    assert "fovea_triton_up 0.0" in httpx.get(f"{own_server.url}/metrics").text
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    status = status_pb2.Status.FromString(dict(raised.value.trailing_metadata())["grpc-status-details-bin"])
+    retry = error_details_pb2.RetryInfo()
+    assert any(detail.Unpack(retry) for detail in status.details)
+    assert retry.retry_delay.ToMilliseconds() > 0
+    await _wait_until(own_server.is_ready, 30)
+
+
+@contextlib.contextmanager
+def _held(port: int) -> Iterator[None]:
+    """Listen on a port as soon as it is free, until the block ends."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                holder.bind(("127.0.0.1", port))
+                break
+            time.sleep(0.01)
+        holder.listen()
+        yield
+
+
+async def test_a_health_watch_does_not_hold_the_stop_up(own_server: Served) -> None:
+    with grpc.insecure_channel(own_server.grpc) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(iter(watch)).status == health_pb2.HealthCheckResponse.SERVING
+        own_server.process.send_signal(signal.SIGTERM)
+        assert own_server.process.wait(12) == 0
 
 
 async def test_sigterm_fails_readiness_first_and_finishes_what_was_accepted(
-    own_server: Served, espresso: bytes
+    package: ModelPackage, espresso: bytes
 ) -> None:
+    with served(free_ports(5), "--drain-notice=3") as own_server:
+        await _stopped_in_order(own_server, espresso)
+
+
+async def _stopped_in_order(own_server: Served, espresso: bytes) -> None:
     regions = set(Path("/dev/shm").glob(f"fovea_{own_server.process.pid}_*"))
     assert regions
     family = [own_server.triton(), *own_server.triton().children(recursive=True)]
@@ -137,6 +202,19 @@ def test_what_keeps_it_from_starting_is_said_with_the_remedy(server: Served) -> 
     assert f"error: port {server.rest_port} for REST cannot be used: process {server.process.pid}" in taken.stderr
     assert "hint: " in taken.stderr
     assert "Traceback" not in taken.stderr
+
+
+def test_a_port_that_is_wanted_twice_is_named(package: ModelPackage) -> None:
+    (port,) = free_ports(1)
+    result = subprocess.run(
+        [FOVEA, "serve", f"--rest-port={port}", f"--grpc-port={port}"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert f"error: port {port} is wanted for REST and for gRPC" in result.stderr
 
 
 def test_a_model_that_is_not_built_is_said_with_the_remedy(package: ModelPackage, tmp_path: Path) -> None:

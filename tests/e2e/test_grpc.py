@@ -117,6 +117,14 @@ def test_a_stream_answers_each_image_and_a_bad_one_does_not_end_it(
             assert outcome.answer.predictions[0].label == "espresso"
 
 
+def test_images_of_a_stream_without_ids_get_one_each_whatever_the_metadata_says(
+    vision: vision_pb2_grpc.VisionStub, espresso: bytes
+) -> None:
+    requests = iter([vision_pb2.ClassifyRequest(image=espresso)] * 3)
+    call = vision.ClassifyStream(requests, timeout=20, metadata=(("x-request-id", "same"),))
+    assert len({outcome.id for outcome in call}) == 3
+
+
 def test_an_empty_stream_ends_at_once(vision: vision_pb2_grpc.VisionStub) -> None:
     assert list(vision.ClassifyStream(iter(()), timeout=10)) == []
 

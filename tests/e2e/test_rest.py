@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import socket
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -136,7 +139,9 @@ def test_a_body_announced_too_long_is_refused_before_it_is_sent(server: Served) 
     # Spoken by hand: HTTP clients only listen for the answer once they have sent everything.
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as connection:
         connection.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576000\r\n\r\nfirst bytes")
-        answer = connection.recv(65536).decode()
+        answer = ""
+        while not answer.endswith("}"):
+            answer += connection.recv(65536).decode()
     assert answer.startswith("HTTP/1.1 413 ")
     assert "the body has 1,048,576,000 bytes; at most 20,000,000 are read" in answer
 
@@ -189,6 +194,44 @@ def test_json_that_cannot_be_read_is_told_why(server: Served, body: bytes, detai
 def test_a_form_that_cannot_be_read_is_told_why(server: Served, body: bytes, boundary: str | None, detail: str) -> None:
     kind = "multipart/form-data" + (f"; boundary={boundary}" if boundary else "")
     _assert_problem(_classify(server, body, headers={"Content-Type": kind}), 400, "MALFORMED_REQUEST", detail)
+
+
+def test_names_that_utf_8_cannot_hold_are_told_all_the_same(server: Served) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="+2AA-"; filename="a"\r\n\r\nhi\r\n--x--\r\n'
+    kind = "multipart/form-data; boundary=x; charset=utf-7"
+    response = _classify(server, body, headers={"Content-Type": kind})
+    _assert_problem(response, 400, "MALFORMED_REQUEST", "no field named 'image'")
+
+
+def test_a_body_that_drips_is_cut_at_the_deadline(server: Served) -> None:
+    def drops() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b"x"
+            time.sleep(0.05)
+
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nX-Request-Timeout: 0.5\r\n\r\n"
+        )
+        connection.settimeout(0.05)
+        answer = b""
+        for drop in drops():
+            connection.sendall(drop)
+            with contextlib.suppress(TimeoutError):
+                answer += connection.recv(65536)
+            if b"DEADLINE_EXCEEDED" in answer:
+                break
+    assert b"while the body was still being sent" in answer
+    assert time.monotonic() - began < 4
+
+
+def test_a_chunked_body_that_grows_too_long_is_refused_on_the_way(server: Served) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(21):
+            yield bytes(1_000_000)
+
+    _assert_problem(_classify(server, chunks()), 413, "TOO_MANY_BYTES", "at most 20,000,000")  # type: ignore[arg-type]
 
 
 def test_a_form_or_json_around_too_many_bytes_is_refused(server: Served) -> None:

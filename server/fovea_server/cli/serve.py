@@ -43,7 +43,7 @@ def serve(
     """Serve the models of a repository over REST and gRPC, with a tritonserver of its own.
 
     SIGTERM fails readiness first, keeps answering for the drain notice, finishes what was accepted, then stops
-    Triton. Ctrl-C does the same without the notice.
+    Triton. Ctrl-C does the same without the notice; a second signal ends it at once.
     """
     terminal.need_serving()
     if log_level.lower() not in ("debug", "info", "warning", "error"):
@@ -86,13 +86,17 @@ async def _serve(settings: Settings, drain_notice: float) -> None:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[float] = loop.create_future()
 
+    hurry = asyncio.Event()
+
     def ask_to_stop(notice: float) -> None:
-        if not stop.done():
+        if stop.done():
+            hurry.set()
+        else:
             stop.set_result(notice)
 
     loop.add_signal_handler(signal.SIGTERM, ask_to_stop, drain_notice)
     loop.add_signal_handler(signal.SIGINT, ask_to_stop, 0.0)
-    await App(settings).run(stop, on_ready=lambda: _say_where(settings))
+    await App(settings).run(stop, hurry, on_ready=lambda: _say_where(settings))
 
 
 def _say_where(settings: Settings) -> None:

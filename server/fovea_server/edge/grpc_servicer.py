@@ -16,6 +16,7 @@ from fovea_server.edge import grpc_status, options, request_id
 from fovea_server.edge.rest_answers import server_timing
 from fovea_server.errors import FoveaError
 from fovea_server.logs import get_logger
+from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
@@ -29,17 +30,23 @@ _IN_ONE_STREAM = 32  # images of one stream that are worked on at once
 class Vision(vision_pb2_grpc.VisionServicer):
     """fovea.v1.Vision over the service."""
 
-    def __init__(self, service: Service, catalogue: Catalogue, readiness: Readiness) -> None:
+    def __init__(self, service: Service, catalogue: Catalogue, readiness: Readiness, metrics: Metrics) -> None:
         self._service = service
+        self._metrics = metrics
+        self._unsent = 0  # images whose answers are not yet sent
+        self.idle = asyncio.Event()
+        self.idle.set()
         self._catalogue = catalogue
         self._readiness = readiness
 
     async def Classify(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        question = _question(request, context)
+        self._count_until_done(context)
+        metadata = dict(context.invocation_metadata() or ())
+        question = _question(request, context, request.request_id or metadata.get("x-request-id"))
         try:
             answer = await self._service.classify(question)
         except Exception as error:
-            failure = _ours(error, question.id)
+            failure = self._ours(error, question.id)
             status = grpc_status.of_error(failure, question.id)
             details = (grpc_status.DETAILS_KEY, status.SerializeToString())
             await context.abort(failure.rpc, status.message, (details, ("x-request-id", question.id)))
@@ -50,31 +57,28 @@ class Vision(vision_pb2_grpc.VisionServicer):
         return _message(answer)
 
     async def ClassifyStream(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
-        answered: asyncio.Queue[Any] = asyncio.Queue()
-        room = asyncio.Semaphore(_IN_ONE_STREAM)
-        tasks: set[asyncio.Task[None]] = set()
-
-        async def work(question: Question) -> None:
-            try:
-                answered.put_nowait(await self._outcome(question))
-            finally:
-                room.release()
-
-        async def read_all() -> None:
-            async for request in requests:
-                await room.acquire()
-                task = asyncio.create_task(work(_question(request, context)))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-            await asyncio.gather(*tasks)
-            answered.put_nowait(None)
-
-        reader = asyncio.create_task(read_all())
+        """Reads on only while fewer than the limit are being worked on or wait to be sent."""
+        at_work: set[asyncio.Task[Any]] = set()
+        coming: asyncio.Task[Any] | None = asyncio.create_task(_next(requests))
         try:
-            while (outcome := await _next(answered, reader)) is not None:
-                yield outcome
+            while coming or at_work:
+                awaited = at_work | ({coming} if coming and len(at_work) < _IN_ONE_STREAM else set())
+                done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                if coming in done:
+                    done.discard(coming)
+                    request = coming.result()
+                    coming = asyncio.create_task(_next(requests)) if request is not None else None
+                    if request is not None:
+                        question = _question(request, context, request.request_id)
+                        at_work.add(asyncio.create_task(self._outcome(question)))
+                        self._count(1)
+                for task in done:
+                    yield task.result()
+                    at_work.discard(task)
+                    self._count(-1)
         finally:
-            for task in (reader, *tasks):
+            self._count(-len(at_work))
+            for task in (*at_work, *([coming] if coming else [])):
                 task.cancel()
 
     async def ListModels(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
@@ -92,47 +96,53 @@ class Vision(vision_pb2_grpc.VisionServicer):
             ]
         )
 
+    def _count_until_done(self, context: grpc.aio.ServicerContext) -> None:
+        self._count(1)
+        context.add_done_callback(lambda _: self._count(-1))
+
+    def _count(self, change: int) -> None:
+        self._unsent += change
+        if self._unsent:
+            self.idle.clear()
+        else:
+            self.idle.set()
+
     async def _outcome(self, question: Question) -> Any:
         """An answer, or an error that concerns this image alone."""
         try:
             answer = await self._service.classify(question)
         except Exception as error:
-            status = grpc_status.of_error(_ours(error, question.id), question.id)
+            status = grpc_status.of_error(self._ours(error, question.id), question.id)
             return vision_pb2.ClassifyStreamResponse(id=question.id, error=status)
         return vision_pb2.ClassifyStreamResponse(id=question.id, answer=_message(answer))
 
-
-async def _next(answered: asyncio.Queue[Any], reader: asyncio.Task[None]) -> Any:
-    """The next outcome; raises what the reader raised, for instance that the caller went away."""
-    getter = asyncio.create_task(answered.get())
-    await asyncio.wait({getter, reader}, return_when=asyncio.FIRST_COMPLETED)
-    if not getter.done() and reader.done() and reader.exception():
-        getter.cancel()
-        reader.result()
-    return await getter
+    def _ours(self, error: Exception, identity: str) -> FoveaError:
+        """An error of ours as it is; any other is logged with its trace and told without it. Counted by its reason."""
+        if not isinstance(error, FoveaError):
+            _log.error("unexpected failure", request_id=identity, exc_info=error)
+            error = FoveaError(f"an unexpected failure; the server's log has it under {identity}")
+        self._metrics.refused(error.reason)
+        return error
 
 
-def _question(request: Any, context: grpc.aio.ServicerContext) -> Question:
+async def _next(requests: Any) -> Any:
+    """The stream's next request; None at its end."""
+    return await anext(requests, None)
+
+
+def _question(request: Any, context: grpc.aio.ServicerContext, identity: str | None) -> Question:
     received = time.monotonic()
-    metadata = dict(context.invocation_metadata() or ())
     left = context.time_remaining()
+    seconds = options.DEFAULT_TIMEOUT if left is None else min(left, options.MAX_TIMEOUT)
     return Question(
-        id=request_id.accept(request.request_id or metadata.get("x-request-id")),
+        id=request_id.accept(identity),
         image=request.image,
         model=request.model or None,
         top_k=request.top_k if request.HasField("top_k") else options.DEFAULT_TOP_K,
         embedding=request.embedding,
-        deadline=Deadline(received + (options.DEFAULT_TIMEOUT if left is None else left)),
+        deadline=Deadline(received + seconds),
         received=received,
     )
-
-
-def _ours(error: Exception, identity: str) -> FoveaError:
-    """An error of ours as it is; any other is logged with its trace and told without it."""
-    if isinstance(error, FoveaError):
-        return error
-    _log.error("unexpected failure", request_id=identity, exc_info=error)
-    return FoveaError(f"an unexpected failure; the server's log has it under {identity}")
 
 
 def _message(answer: Answer) -> Any:

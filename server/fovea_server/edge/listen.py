@@ -94,7 +94,16 @@ class GrpcFace:
         self._readiness.on_change(self._on_readiness)
 
     async def close(self, grace: float) -> None:
-        await self._server.stop(grace)
+        """Take no new call; give the images that are being answered `grace` seconds.
+
+        Calls that never end by themselves, such as a health `Watch` or an idle stream, are not waited for.
+        """
+        stopping = asyncio.create_task(self._server.stop(grace))
+        idle = asyncio.create_task(self._vision.idle.wait())
+        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await self._server.stop(0)
+        await stopping
 
     def _on_readiness(self, ready: bool) -> None:
         update = asyncio.get_running_loop().create_task(self._set_health(ready))

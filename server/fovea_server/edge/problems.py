@@ -13,40 +13,47 @@ from starlette.exceptions import HTTPException
 from fovea_server.edge.request_id import of_request
 from fovea_server.errors import FoveaError
 from fovea_server.logs import get_logger
+from fovea_server.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
 
 _log = get_logger("rest")
 
 
-def from_error(error: FoveaError, request_id: str) -> Response:
-    """The answer for an error of ours."""
+class Problems:
+    """The framework's exception handlers. What concerns an image is counted by its reason."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def on_fovea_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, FoveaError)
+        if error.http == HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.warning("not answered", request_id=of_request(request), reason=error.reason, detail=str(error))
+        if request.url.path.startswith("/v1/"):
+            self._metrics.refused(error.reason)
+        return _of_error(error, of_request(request))
+
+    async def on_http_exception(self, request: Request, error: Exception) -> Response:
+        """What the framework refuses by itself: no such path, no such method."""
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        detail = f"{request.method} {request.url.path}: {status.phrase.lower()}; what there is stands at /docs"
+        return _answer(status, status.name, status.phrase, detail, of_request(request), dict(error.headers or {}))
+
+    async def on_any_other(self, request: Request, error: Exception) -> Response:
+        """A fault of ours: logged with its trace, told without it."""
+        request_id = of_request(request)
+        _log.error("unexpected failure", request_id=request_id, exc_info=error)
+        ours = FoveaError(f"an unexpected failure; the server's log has it under {request_id}")
+        return await self.on_fovea_error(request, ours)
+
+
+def _of_error(error: FoveaError, request_id: str) -> Response:
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))  # whole seconds, RFC 9110
     return _answer(error.http, error.reason, error.title, str(error), request_id, headers)
-
-
-async def on_fovea_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, FoveaError)
-    if error.http == HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.warning("not answered", request_id=of_request(request), reason=error.reason, detail=str(error))
-    return from_error(error, of_request(request))
-
-
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What the framework refuses by itself: no such path, no such method."""
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    detail = f"{request.method} {request.url.path}: {status.phrase.lower()}; what there is stands at /docs"
-    return _answer(status, status.name, status.phrase, detail, of_request(request), dict(error.headers or {}))
-
-
-async def on_any_other(request: Request, error: Exception) -> Response:
-    """A fault of ours: logged with its trace, told without it."""
-    request_id = of_request(request)
-    _log.error("unexpected failure", request_id=request_id, exc_info=error)
-    return from_error(FoveaError(f"an unexpected failure; the server's log has it under {request_id}"), request_id)
 
 
 def _answer(
@@ -56,7 +63,8 @@ def _answer(
         "type": f"urn:fovea:problem:{reason.lower().replace('_', '-')}",
         "title": title,
         "status": status.value,
-        "detail": detail,
+        # Names that a caller made up may hold what UTF-8 cannot.
+        "detail": detail.encode("utf-8", "replace").decode(),
         "reason": reason,
         "request_id": request_id,
     }

@@ -99,9 +99,10 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
     """The application; everything it needs is built elsewhere and given to it."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
     app: FastAPI = FastAPIOffline(title="Fovea", version=__version__, description=_DESCRIPTION)
-    app.add_exception_handler(FoveaError, problems.on_fovea_error)
-    app.add_exception_handler(HTTPException, problems.on_http_exception)
-    app.add_exception_handler(Exception, problems.on_any_other)
+    answers = problems.Problems(metrics)
+    app.add_exception_handler(FoveaError, answers.on_fovea_error)
+    app.add_exception_handler(HTTPException, answers.on_http_exception)
+    app.add_exception_handler(Exception, answers.on_any_other)
 
     @app.post(
         "/v1/classify",
@@ -113,14 +114,15 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
     async def classify(request: Request) -> Response:
         received = time.monotonic()
         query = request.query_params
+        deadline = options.deadline(request.headers.get("X-Request-Timeout"), received)
         question = Question(
             id=of_request(request),
             model=query.get("model"),
             top_k=options.top_k(query.get("top_k")),
             embedding=options.flag("embedding", query.get("embedding")),
-            deadline=options.deadline(request.headers.get("X-Request-Timeout"), received),
+            deadline=deadline,
             received=received,
-            image=await uploads.read_image(request, gate),
+            image=await uploads.read_image(request, gate, deadline),
         )
         return rest_answers.of_answer(await service.classify(question))
 

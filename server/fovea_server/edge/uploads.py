@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import AsyncGenerator
@@ -11,19 +12,27 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from fovea_server.errors import MalformedRequest, TooManyBytes
+from fovea_server.domain import Deadline
+from fovea_server.errors import DeadlineExceeded, MalformedRequest, TooManyBytes
 from fovea_server.request.gate import Gate
 
 _FIELD = "image"
 _ENVELOPE = 64 * 1024  # bytes that a form or JSON may add around the image
 
 
-async def read_image(request: Request, gate: Gate) -> bytes:
+async def read_image(request: Request, gate: Gate, deadline: Deadline) -> bytes:
     """The encoded image of a request, judged by its content type; what is neither form nor JSON is the image itself.
 
-    Raises TooManyBytes before more than the limit has been read, and MalformedRequest for an envelope that cannot be
-    opened.
+    Raises TooManyBytes before more than the limit has been read, MalformedRequest for an envelope that cannot be
+    opened, and DeadlineExceeded where the body is not there in time.
     """
+    try:
+        return await asyncio.wait_for(_read_image(request, gate), deadline.remaining())
+    except (asyncio.TimeoutError, TimeoutError):
+        raise DeadlineExceeded("the deadline passed while the body was still being sent") from None
+
+
+async def _read_image(request: Request, gate: Gate) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         image = await _from_form(request, gate)

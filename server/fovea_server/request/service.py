@@ -6,7 +6,7 @@ import time
 from typing import Protocol
 
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
-from fovea_server.errors import BadParameter, DeadlineExceeded, FoveaError
+from fovea_server.errors import BadParameter, DeadlineExceeded
 from fovea_server.metrics import Metrics
 from fovea_server.request import answers, headers
 from fovea_server.request.admission import Admission
@@ -40,11 +40,7 @@ class Service:
 
     async def classify(self, question: Question) -> Answer:
         """Labels for one image."""
-        try:
-            answer = await self._classify(question)
-        except FoveaError as error:
-            self._metrics.refused(error.reason)
-            raise
+        answer = await self._classify(question)
         self._metrics.answered(answer)
         return answer
 

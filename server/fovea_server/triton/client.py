@@ -17,6 +17,7 @@ from fovea_server.errors import Busy, DeadlineExceeded, FoveaError, InferenceFai
 _SERVICE = "/inference.GRPCInferenceService/"
 _DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8"), "UINT8": np.dtype("u1")}
 _CHANNEL_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
     ("grpc.max_send_message_length", 64 << 20),
     ("grpc.max_receive_message_length", 64 << 20),
     # Triton is on this machine: when it is back, find out at once.

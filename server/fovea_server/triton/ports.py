@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 import psutil
 
 from fovea_server.errors import StartError
+
+
+def check_all_free(wanted: Sequence[tuple[str, int, str]]) -> None:
+    """Raise StartError unless each (host, port, purpose) can be bound, and no port is wanted twice."""
+    purposes: dict[int, str] = {}
+    for host, port, purpose in wanted:
+        if port in purposes:
+            raise StartError(
+                f"port {port} is wanted for {purposes[port]} and for {purpose}",
+                hint="give each its own (see `fovea serve --help`)",
+            )
+        purposes[port] = purpose
+        check_free(host, port, purpose)
 
 
 def check_free(host: str, port: int, purpose: str) -> None:
@@ -15,6 +29,8 @@ def check_free(host: str, port: int, purpose: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except socket.gaierror:
+            raise StartError(f"{host} is no address of this machine", hint="127.0.0.1 and 0.0.0.0 are") from None
         except OSError as error:
             raise StartError(
                 f"port {port} for {purpose} cannot be used: {_why(port, error)}",

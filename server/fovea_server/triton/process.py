@@ -25,6 +25,7 @@ from fovea_server.triton.installation import Installation
 _log = get_logger("triton")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Linux keeps it)
 _PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl  # looked up before any fork: afterwards only what needs no lock is safe
 _EXIT_SECONDS = 5
 
 
@@ -58,16 +59,21 @@ class TritonProcess:
         self._folder = Path(tempfile.mkdtemp(prefix="fovea-triton-"))
         self._regions = f"fovea_{os.getpid()}_{secrets.token_hex(4)}"
         self._complaints: deque[str] = deque(maxlen=3)
-        self._process: asyncio.subprocess.Process
-        self._reader: asyncio.Task[None]
+        self._child: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def _process(self) -> asyncio.subprocess.Process:
+        assert self._child is not None, "start() comes first"
+        return self._child
+
     async def start(self) -> None:
-        """Start it; it is not ready yet."""
-        self._process = await asyncio.create_subprocess_exec(
+        """Start it; it is not ready yet. Raises OSError where the system cannot."""
+        self._child = await asyncio.create_subprocess_exec(
             *self._command(),
             env=self._environment(),
             stdin=asyncio.subprocess.DEVNULL,
@@ -95,12 +101,17 @@ class TritonProcess:
         except psutil.NoSuchProcess:
             return set()
 
-    def last_complaint(self) -> str:
-        """What it said last of errors, for a message."""
+    async def last_complaint(self) -> str:
+        """What it said last of errors, for a message; of an ended one, after its whole log was read."""
+        if self._reader and self.has_ended():
+            await asyncio.wait({self._reader}, timeout=1)
         return self._complaints[-1] if self._complaints else "it said nothing"
 
     async def stop(self) -> None:
         """Let it finish what it is doing, at most a few seconds, then end it with all its children."""
+        if self._child is None:
+            self._remove_files()
+            return
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         with contextlib.suppress(asyncio.TimeoutError):
@@ -112,12 +123,13 @@ class TritonProcess:
 
         A tritonserver that was killed leaves the processes of its models behind; they ignore SIGTERM.
         """
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        self._reader.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._reader
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            await self._child.wait()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait({self._reader})
         self._remove_files()
 
     def _remove_files(self) -> None:
@@ -188,4 +200,4 @@ class TritonProcess:
 
 def _end_with_parent() -> None:
     """In the child, before tritonserver: SIGTERM it when we die, however we die (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -18,6 +18,8 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.25, 30.0  # seconds between a death and the
 _STEADY_AFTER = 60.0  # seconds of service after which the back-off begins anew
 _POLL = 0.05  # seconds between looks while it starts
 _WATCH = 0.5  # seconds between looks at the models' processes
+_PROBE = 5.0  # seconds between two questions with the golden image
+_MOST_FAILED_PROBES = 2  # each has the golden image's own time-out
 
 
 class Readiness(Protocol):
@@ -94,9 +96,10 @@ class Supervisor:
             self._restarted()
             try:
                 await self._bring_up()
-            except StartError as error:
+            except Exception as error:  # whatever it is, giving up would leave the server dead for good
                 self._readiness.not_ready(f"{error}; it is being started again")
-                _log.error("triton did not start", reason=str(error), next_start_in=backoff)
+                unexpected = None if isinstance(error, StartError) else error
+                _log.error("triton did not start", reason=str(error), next_start_in=backoff, exc_info=unexpected)
             else:
                 return backoff
 
@@ -105,26 +108,47 @@ class Supervisor:
         process = self._running()
         models = process.model_processes()
         ended = asyncio.create_task(process.wait())
+        probes = asyncio.create_task(self._until_mute())
         try:
             while True:
-                await asyncio.wait({ended}, timeout=_WATCH)
+                await asyncio.wait({ended, probes}, timeout=_WATCH, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     return f"tritonserver ended with {_exit_in_words(ended.result())}"
                 if lost := models - process.model_processes():
                     return f"a model's process ended ({', '.join(map(str, sorted(lost)))})"
+                if probes.done():
+                    return probes.result()
         finally:
             ended.cancel()
+            probes.cancel()
+
+    async def _until_mute(self) -> str:
+        """Return, with the reason, once the golden image was answered wrongly or not at all several times in a row."""
+        failures = 0
+        while True:
+            await asyncio.sleep(_PROBE)
+            try:
+                await self._verify()
+                failures = 0
+            except FoveaError as error:
+                failures += 1
+                _log.warning("the golden image was not answered rightly", reason=str(error), times=failures)
+                if failures == _MOST_FAILED_PROBES:
+                    return f"the golden image was not answered rightly {failures} times: {error}"
 
     async def _bring_up(self) -> None:
         began = time.monotonic()
         process = self._process = self._launch()
-        await process.start()
         try:
+            await process.start()
             await self._until_answering(process, began)
             await self._verify()
         except FoveaError as error:
             await self._discard()
             raise StartError(str(error), hint="build the model again with `fovea models build --force`") from error
+        except OSError as error:
+            await self._discard()
+            raise StartError(f"tritonserver cannot be started: {error}", hint="see `fovea serve --help`") from error
         except BaseException:
             await self._discard()
             raise
@@ -137,12 +161,12 @@ class Supervisor:
             if process.has_ended():
                 code = await process.wait()
                 raise StartError(
-                    f"tritonserver ended with {_exit_in_words(code)}: {process.last_complaint()}",
+                    f"tritonserver ended with {_exit_in_words(code)}: {await process.last_complaint()}",
                     hint="run `fovea serve --log-level debug` for its whole log",
                 )
             if time.monotonic() - began > self._start_timeout:
                 raise StartError(
-                    f"tritonserver was not ready within {self._start_timeout:g} s: {process.last_complaint()}",
+                    f"tritonserver was not ready within {self._start_timeout:g} s: {await process.last_complaint()}",
                     hint="give it longer with --start-timeout, or read its log with --log-level debug",
                 )
             await asyncio.sleep(_POLL)

@@ -1,0 +1,147 @@
+"""The supervisor starts, proves, watches and starts again, whatever goes wrong; with scripts in Triton's place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from fovea_server.errors import NotReady, StartError
+from fovea_server.request.readiness import Readiness
+from fovea_server.triton import supervisor as supervision
+from fovea_server.triton.installation import Installation
+from fovea_server.triton.process import TritonProcess, TritonSettings
+from fovea_server.triton.supervisor import Supervisor
+
+
+def _installation(folder: Path, script: str) -> Installation:
+    binary = folder / "tritonserver"
+    binary.write_text(f"#!/bin/sh\n{script}\n")
+    binary.chmod(0o755)
+    return Installation(binary, folder, stub=None, libraries=(), config_name="cpu")
+
+
+class Bench:
+    """A supervisor over a script, with answers that a test decides."""
+
+    def __init__(self, installation: Installation, repository: Path) -> None:
+        self.readiness = Readiness()
+        self.restarts = 0
+        self.verify: Callable[[], Awaitable[None]] = self._fine
+        self.supervisor = Supervisor(
+            launch=lambda: TritonProcess(installation, repository, ["ensemble"], TritonSettings()),
+            answers=self._answers,
+            verify=lambda: self.verify(),
+            readiness=self.readiness,
+            restarted=self._restarted,
+            start_timeout=5.0,
+        )
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(500):
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("not within 5 s")
+
+    async def _answers(self) -> bool:
+        return self.supervisor.pid is not None
+
+    async def _fine(self) -> None:
+        return
+
+    def _restarted(self) -> None:
+        self.restarts += 1
+
+
+@contextlib.asynccontextmanager
+async def bench(folder: Path, script: str) -> AsyncIterator[Bench]:
+    bench = Bench(_installation(folder, script), folder)
+    try:
+        yield bench
+    finally:
+        await bench.supervisor.stop()
+
+
+def _leftovers() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("fovea-triton-*"))
+
+
+async def test_a_binary_that_cannot_be_run_is_a_start_error_and_leaves_nothing(tmp_path: Path) -> None:
+    before = _leftovers()
+    async with bench(tmp_path, "exit 0") as under_test:
+        (tmp_path / "tritonserver").chmod(0o644)
+        with pytest.raises(StartError, match="tritonserver cannot be started"):
+            await under_test.supervisor.start()
+    assert _leftovers() == before
+
+
+async def test_what_triton_said_last_is_the_reason_of_a_failed_start(tmp_path: Path) -> None:
+    async with bench(tmp_path, "echo 'error: the real reason'; exit 3") as under_test:
+        under_test.supervisor._answers = _never  # type: ignore[assignment]
+        with pytest.raises(StartError, match="exit code 3: error: the real reason"):
+            await under_test.supervisor.start()
+
+
+async def _never() -> bool:
+    return False
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    before = _leftovers()
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        under_test.supervisor._answers = _never  # type: ignore[assignment]
+        starting = asyncio.create_task(under_test.supervisor.start())
+        await asyncio.sleep(0.05)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert _leftovers() == before
+
+
+async def test_a_death_is_noticed_and_survived_even_if_the_next_starts_fail_in_unexpected_ways(tmp_path: Path) -> None:
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        await under_test.supervisor.start()
+        assert under_test.readiness.is_ready
+        failures = iter([ValueError("nobody expected this"), NotReady("not yet")])
+
+        async def verify() -> None:
+            if failure := next(failures, None):
+                raise failure
+
+        under_test.verify = verify
+        first = under_test.supervisor.pid
+        assert first is not None
+        _kill(first)
+        await under_test.until(lambda: not under_test.readiness.is_ready)
+        await under_test.until(lambda: under_test.readiness.is_ready)
+        assert under_test.restarts == 3
+        assert under_test.supervisor.pid != first
+
+
+async def test_a_triton_that_stops_answering_rightly_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "_PROBE", 0.02)
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        await under_test.supervisor.start()
+        first = under_test.supervisor.pid
+        failures = iter([NotReady("mute")] * 2)
+
+        async def verify() -> None:
+            if failure := next(failures, None):
+                raise failure
+
+        under_test.verify = verify
+        await under_test.until(lambda: under_test.restarts == 1 and under_test.readiness.is_ready)
+        assert under_test.supervisor.pid != first
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
