@@ -3,72 +3,143 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from fovea_pipelines.errors import BadContract
 
-# What each setting may be today. Anything else is refused by name, never approximated.
-_SUPPORTED: dict[str, tuple[object, ...]] = {
-    "orientation": ("apply",),
-    "colour": ("RGB",),
-    "resize": ("short_side",),
-    "kernel": ("bilinear",),
-    "antialias": (True,),
-    "crop": ("centre",),
-    "layout": ("NHWC",),
-}
+_LARGEST_SIDE = 4096
 
 
-@dataclass(frozen=True)
+def _one_of(*choices: object, default: object = None) -> Any:
+    """A setting that may have one of these values. Anything else is refused by name, never approximated."""
+    metadata = {"choices": choices}
+    return field(metadata=metadata) if default is None else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """How an encoded image becomes UINT8 pixels of shape (output_height, output_width, 3).
 
-    orientation   "apply": rotate and flip as the EXIF orientation says, before anything else
-    colour        "RGB": grey is repeated, palettes are looked up, CMYK is converted, alpha is dropped
-    resize        "short_side": the shorter side becomes `resize_to` pixels, the ratio is kept
-    kernel        "bilinear", the triangle filter; with `antialias` its support grows with the shrink factor
-    crop          "centre": the middle `output_width` x `output_height` pixels
+    orientation   "apply": turn upright as the EXIF orientation says, before anything else; "ignore"
+    colour        the order of the channels, "RGB" or "BGR"
+    grey          "repeat": one channel becomes three equal ones
+    palette       "look_up": indices become the colours they stand for
+    cmyk          "invert": R = 255 - min(255, C + K) and so on, without a colour profile, as Pillow converts
+    alpha         "drop": the colours under it as they are stored
+    sixteen_bit   "high_byte": the upper 8 bits
+    icc           "ignore": an embedded profile changes nothing
+    resize        "short_side": the shorter side becomes `resize_to`, the longer follows, cut to whole pixels;
+                  "exact": `resize_to` is [height, width], the ratio is not kept;
+                  "letterbox": as large as fits into the output with the ratio kept, the rest is filled with `fill`
+    kernel        "nearest", "bilinear", "bicubic" (a = -0.5) or "lanczos" (a = 3)
+    antialias     whether the kernel's support grows with the shrink factor, as Pillow's does
+    crop          "centre": the middle of the resized image, halves rounded to even; "none": all of it
+    scaled_decode whether a JPEG at least twice as large as needed may be decoded at 1/2, 1/4 or 1/8 of its size
     layout        "NHWC", the tensor between the stages
     """
 
-    orientation: str
-    colour: str
-    resize: str
-    resize_to: int
-    kernel: str
-    antialias: bool
-    crop: str
-    output_width: int
+    orientation: str = _one_of("apply", "ignore")
+    colour: str = _one_of("RGB", "BGR")
+    grey: str = _one_of("repeat", default="repeat")
+    palette: str = _one_of("look_up", default="look_up")
+    cmyk: str = _one_of("invert", default="invert")
+    alpha: str = _one_of("drop", default="drop")
+    sixteen_bit: str = _one_of("high_byte", default="high_byte")
+    icc: str = _one_of("ignore", default="ignore")
+    resize: str = _one_of("short_side", "exact", "letterbox")
+    resize_to: int | tuple[int, int] | None = None
+    kernel: str = _one_of("nearest", "bilinear", "bicubic", "lanczos")
+    antialias: bool = _one_of(True, False)
+    crop: str = _one_of("centre", "none")
+    fill: tuple[int, int, int] = (114, 114, 114)
     output_height: int
-    layout: str
+    output_width: int
+    scaled_decode: bool = _one_of(True, False, default=False)
+    layout: str = _one_of("NHWC", default="NHWC")
 
     def __post_init__(self) -> None:
-        for name, allowed in _SUPPORTED.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                choices = ", ".join(repr(choice) for choice in allowed)
-                raise BadContract(f"contract.{name} is {value!r}; supported: {choices}")
-        for name in ("resize_to", "output_width", "output_height"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 4096:
-                raise BadContract(f"contract.{name} is {value!r}; it must be a whole number from 1 to 4096")
-        if max(self.output_width, self.output_height) > self.resize_to:
-            raise BadContract(
-                f"contract crops {self.output_width}x{self.output_height} from a short side of {self.resize_to}; "
-                "the crop must fit inside the resized image"
-            )
+        for setting in fields(self):
+            choices = setting.metadata.get("choices")
+            value = getattr(self, setting.name)
+            if choices and not any(value is choice or (value == choice and type(value) is str) for choice in choices):
+                supported = ", ".join(repr(choice) for choice in choices)
+                raise BadContract(f"contract.{setting.name} is {value!r}; supported: {supported}")
+        for name in ("output_height", "output_width"):
+            _check_side(name, getattr(self, name))
+        _CHECKS[self.resize](self)
+        if self.kernel == "nearest" and self.antialias:
+            raise BadContract("contract.antialias is True with the nearest kernel, which has no support to grow")
+        if len(self.fill) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in self.fill):
+            raise BadContract(f"contract.fill is {self.fill!r}; it must be three whole numbers from 0 to 255")
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any]) -> Contract:
         """Build from the `[contract]` table of a `model.toml`; unknown and missing keys are refused by name."""
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(table) - known):
+        known = {setting.name: setting for setting in fields(cls)}
+        if unknown := sorted(set(table) - set(known)):
             raise BadContract(f"contract has unknown settings: {', '.join(unknown)}")
-        if missing := sorted(known - set(table)):
+        required = {name for name, setting in known.items() if not _has_default(setting)}
+        if missing := sorted(required - set(table)):
             raise BadContract(f"contract lacks: {', '.join(missing)}")
-        return cls(**table)
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
+        }
+        return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The `[contract]` table this was read from."""
-        return asdict(self)
+        """The `[contract]` table that says the same, defaults included."""
+        values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value is not None
+        }
+
+
+def _has_default(setting: Field[Any]) -> bool:
+    return setting.default is not MISSING
+
+
+def _check_side(name: str, value: object) -> None:
+    if type(value) is not int or not 1 <= value <= _LARGEST_SIDE:
+        raise BadContract(f"contract.{name} is {value!r}; it must be a whole number from 1 to {_LARGEST_SIDE}")
+
+
+def _check_short_side(contract: Contract) -> None:
+    _check_side("resize_to", contract.resize_to)
+    assert isinstance(contract.resize_to, int)
+    if contract.crop != "centre":
+        raise BadContract(f"contract.crop is {contract.crop!r}; with resize = 'short_side' it must be 'centre'")
+    _check_crop_fits(contract, contract.resize_to, contract.resize_to)
+
+
+def _check_exact(contract: Contract) -> None:
+    if not isinstance(contract.resize_to, tuple) or len(contract.resize_to) != 2:
+        raise BadContract(f"contract.resize_to is {contract.resize_to!r}; with resize = 'exact' it is [height, width]")
+    for side in contract.resize_to:
+        _check_side("resize_to", side)
+    _check_crop_fits(contract, *contract.resize_to)
+    if contract.crop == "none" and contract.resize_to != (contract.output_height, contract.output_width):
+        raise BadContract(
+            f"contract resizes to {contract.resize_to[0]}x{contract.resize_to[1]} and crops nothing, but its output is "
+            f"{contract.output_height}x{contract.output_width}"
+        )
+
+
+def _check_letterbox(contract: Contract) -> None:
+    if contract.resize_to is not None:
+        raise BadContract("contract.resize_to says nothing with resize = 'letterbox': the output's size decides")
+    if contract.crop != "none":
+        raise BadContract(f"contract.crop is {contract.crop!r}; with resize = 'letterbox' it must be 'none'")
+
+
+def _check_crop_fits(contract: Contract, height: int, width: int) -> None:
+    if contract.output_height > height or contract.output_width > width:
+        raise BadContract(
+            f"contract crops {contract.output_height}x{contract.output_width} (height x width) from at least "
+            f"{height}x{width}; the crop must fit inside the resized image"
+        )
+
+
+_CHECKS = {"short_side": _check_short_side, "exact": _check_exact, "letterbox": _check_letterbox}

@@ -8,25 +8,45 @@ from nvidia.dali import fn, math, types
 
 from fovea_pipelines import quality
 from fovea_pipelines.contract import Contract
+from fovea_pipelines.errors import BadContract
 
-_KERNELS = {"bilinear": types.INTERP_LINEAR}
+_KERNELS = {
+    "nearest": types.INTERP_NN,
+    "bilinear": types.INTERP_LINEAR,
+    "bicubic": types.INTERP_CUBIC,
+    "lanczos": types.INTERP_LANCZOS3,
+}
 
 
-def stored(contract: Contract, encoded: Any, begin: Any, end: Any, size: Any) -> tuple[Any, Any]:
-    """Pixels as stored, not yet upright, and their quality measures, which do not depend on that; on the CPU.
+def decoded(encoded: Any) -> Any:
+    """Pixels as stored, on the CPU.
 
-    `begin` and `end` are the region that is kept, as (row, column) in source pixels, `size` what it is resized to.
     The orientation is left alone: nvImageCodec 0.9 reads it twice, once to lay out the buffer and once to rotate into
     it, and writes past the buffer where a crafted file makes the two differ. Turning the few pixels that are left
     upright afterwards is also cheaper.
     """
-    image = _decoded(encoded, device="cpu", apply_orientation=False)
+    return _decoded(encoded, device="cpu", apply_orientation=False)
+
+
+def stored(contract: Contract, image: Any, begin: Any, end: Any, size: Any) -> tuple[Any, Any]:
+    """Resized pixels, not yet upright, and their quality measures, which do not depend on that.
+
+    `begin` and `end` are the region that is kept, as (row, column) in source pixels, `size` what it is resized to.
+    """
     pixels = _resized(contract, image, begin, end, size)
     return pixels, quality.dali_measures(pixels)
 
 
 def upright(contract: Contract, encoded: Any) -> tuple[Any, Any]:
-    """Upright pixels and their quality measures, from the encoded bytes alone; decoded on the GPU, and left there."""
+    """Upright pixels and their quality measures, from the encoded bytes alone; decoded on the GPU, and left there.
+
+    Raises BadContract for what this graph does not do.
+    """
+    if (contract.resize, contract.colour) != ("short_side", "RGB"):
+        raise BadContract(
+            f"contract has resize {contract.resize!r} and colour {contract.colour!r}; Triton's DALI backend is given "
+            "'short_side' and 'RGB' only"
+        )
     image = _decoded(encoded, device="mixed", apply_orientation=contract.orientation == "apply")
     begin, end = _kept_region(image.shape(), contract)
     pixels = _resized(contract, image, begin, end, [contract.output_height, contract.output_width])

@@ -1,4 +1,4 @@
-"""The contract's arithmetic: which part of a stored image becomes the output, and how the output is turned upright."""
+"""The contract's arithmetic, free of any decoder: what is kept of an image, how large it becomes, where it goes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.headers import Header
+
+Size = tuple[int, int]  # height, width
+Pixels = NDArray[np.uint8]
 
 # How a stored image becomes upright, by EXIF orientation: swap the axes, then flip vertically, then horizontally.
 _UPRIGHT = {
@@ -24,43 +27,93 @@ _UPRIGHT = {
 
 
 @dataclass(frozen=True)
+class Plan:
+    """For an upright image: the size it is resized to, the (top, left) and the size of the part that is kept of that,
+    and the (top, left) where that part lies in the output."""
+
+    resized: Size
+    crop: tuple[int, int]
+    size: Size
+    place: tuple[int, int]
+
+
+def plan(height: int, width: int, contract: Contract) -> Plan:
+    """What the contract makes of an upright image of this size."""
+    output = contract.output_height, contract.output_width
+    if contract.resize == "letterbox":
+        return _letterbox(height, width, output)
+    resized = _resized(height, width, contract)
+    size = output if contract.crop == "centre" else resized
+    crop = round((resized[0] - size[0]) / 2), round((resized[1] - size[1]) / 2)
+    return Plan(resized, crop, size, (0, 0))
+
+
+def _resized(height: int, width: int, contract: Contract) -> Size:
+    if isinstance(contract.resize_to, tuple):
+        return contract.resize_to
+    assert contract.resize_to is not None
+    shorter = min(height, width)
+    return height * contract.resize_to // shorter, width * contract.resize_to // shorter
+
+
+def _letterbox(height: int, width: int, output: Size) -> Plan:
+    """Ultralytics' arithmetic (`LetterBox`): sizes rounded, an odd margin's extra pixel to the bottom and right."""
+    scale = min(output[0] / height, output[1] / width)
+    size = max(round(height * scale), 1), max(round(width * scale), 1)
+    place = round((output[0] - size[0]) / 2 - 0.1), round((output[1] - size[1]) / 2 - 0.1)
+    return Plan(size, (0, 0), size, place)
+
+
+@dataclass(frozen=True)
 class Cut:
     """A region of the stored image, in pixels, not rounded, as (top, left) and (bottom, right); and the (height,
     width) it is resized to, before it is turned upright."""
 
     begin: tuple[float, float]
     end: tuple[float, float]
-    size: tuple[int, int]
+    size: Size
 
 
-def cut(header: Header, contract: Contract) -> Cut:
-    """What resizing the whole upright image and cropping its centre would keep, in torchvision's arithmetic.
-
-    The shorter side becomes `resize_to`, the longer is cut to whole pixels; halves of the margin are rounded to even.
-    """
+def cut(header: Header, kept: Plan) -> Cut:
+    """The part of the stored image from which resizing alone gives what the plan keeps of the upright one."""
     swap, flip_vertical, flip_horizontal = _UPRIGHT[header.orientation]
-    height, width = (header.width, header.height) if swap else (header.height, header.width)
-    shorter = min(height, width)
-    rows = _kept(height, shorter, contract.resize_to, contract.output_height, flip_vertical)
-    columns = _kept(width, shorter, contract.resize_to, contract.output_width, flip_horizontal)
-    size = contract.output_height, contract.output_width
+    height, width = upright_size(header)
+    rows = _source(height, kept.resized[0], kept.crop[0], kept.size[0], flip_vertical)
+    columns = _source(width, kept.resized[1], kept.crop[1], kept.size[1], flip_horizontal)
+    size = kept.size
     if swap:
-        rows, columns, size = columns, rows, size[::-1]
+        rows, columns, size = columns, rows, (size[1], size[0])
     return Cut((rows[0], columns[0]), (rows[1], columns[1]), size)
 
 
-def _kept(source: int, shorter: int, resize_to: int, crop: int, flipped: bool) -> tuple[float, float]:
+def _source(source: int, resized: int, start: int, count: int, flipped: bool) -> tuple[float, float]:
     """Along one axis of the upright image: from where to where, in source pixels of the stored one."""
-    resized = source * resize_to // shorter
-    start = round((resized - crop) / 2)
     scale = source / resized
-    begin, end = start * scale, (start + crop) * scale
+    begin, end = start * scale, (start + count) * scale
     return (source - end, source - begin) if flipped else (begin, end)
 
 
-def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def upright_size(header: Header) -> Size:
+    """Height and width once the orientation is applied."""
+    swap = _UPRIGHT[header.orientation][0]
+    return (header.width, header.height) if swap else (header.height, header.width)
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
     """The stored pixels (height, width, 3) as the EXIF orientation says they are to be seen; a view."""
     swap, flip_vertical, flip_horizontal = _UPRIGHT[orientation]
     if swap:
         pixels = pixels.swapaxes(0, 1)
     return pixels[:: -1 if flip_vertical else 1, :: -1 if flip_horizontal else 1]
+
+
+def on_canvas(kept: Pixels, place: tuple[int, int], contract: Contract) -> Pixels:
+    """The output: what is kept, with the contract's fill around it where it is smaller."""
+    output = contract.output_height, contract.output_width
+    if kept.shape[:2] == output:
+        return kept
+    canvas = np.empty((*output, 3), dtype=np.uint8)
+    canvas[:] = contract.fill
+    (top, left), (height, width) = place, kept.shape[:2]
+    canvas[top : top + height, left : left + width] = kept
+    return canvas
