@@ -52,4 +52,4 @@ $(VENV)/.dev: pyproject.toml
 	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu,dev && touch $@ $(VENV)/.cpu
 
 $(VENV)-torch/.torch: pyproject.toml
-	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV)-torch cpu,dev torch==2.13.0 efficientnet_lite_pytorch==0.1.0 && touch $@
+	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV)-torch cpu,dev torch==2.13.0 torchvision==0.28.0 efficientnet_lite_pytorch==0.1.0 && touch $@
