@@ -34,7 +34,8 @@ class Contract:
                   "letterbox": as large as fits into the output with the ratio kept, the rest is filled with `fill`
     kernel        "nearest", "bilinear", "bicubic" (a = -0.5) or "lanczos" (a = 3)
     antialias     whether the kernel's support grows with the shrink factor, as Pillow's does
-    crop          "centre": the middle of the resized image, halves rounded to even; "none": all of it
+    crop          "centre": the middle of the resized image, halves of the margin rounded to even (torchvision);
+                  "centre_down": the same, halves rounded down (transformers); "none": all of it
     scaled_decode whether a JPEG at least twice as large as needed may be decoded at 1/2, 1/4 or 1/8 of its size
     layout        "NHWC", the tensor between the stages
     """
@@ -51,7 +52,7 @@ class Contract:
     resize_to: int | tuple[int, int] | None = None
     kernel: str = _one_of("nearest", "bilinear", "bicubic", "lanczos")
     antialias: bool = _one_of(True, False)
-    crop: str = _one_of("centre", "none")
+    crop: str = _one_of("centre", "centre_down", "none")
     fill: tuple[int, int, int] = (114, 114, 114)
     output_height: int
     output_width: int
@@ -109,8 +110,8 @@ def _check_side(name: str, value: object) -> None:
 def _check_short_side(contract: Contract) -> None:
     _check_side("resize_to", contract.resize_to)
     assert isinstance(contract.resize_to, int)
-    if contract.crop != "centre":
-        raise BadContract(f"contract.crop is {contract.crop!r}; with resize = 'short_side' it must be 'centre'")
+    if contract.crop == "none":
+        raise BadContract("contract.crop is 'none'; with resize = 'short_side' it must be 'centre' or 'centre_down'")
     _check_crop_fits(contract, contract.resize_to, contract.resize_to)
 
 

@@ -42,11 +42,12 @@ def upright(contract: Contract, encoded: Any) -> tuple[Any, Any]:
 
     Raises BadContract for what this graph does not do.
     """
-    if (contract.resize, contract.colour) != ("short_side", "RGB"):
-        raise BadContract(
-            f"contract has resize {contract.resize!r} and colour {contract.colour!r}; Triton's DALI backend is given "
-            "'short_side' and 'RGB' only"
-        )
+    does = {"resize": "short_side", "crop": "centre", "colour": "RGB"}
+    for name, value in does.items():
+        if getattr(contract, name) != value:
+            raise BadContract(
+                f"contract.{name} is {getattr(contract, name)!r}; Triton's DALI backend does {value!r} only"
+            )
     image = _decoded(encoded, device="mixed", apply_orientation=contract.orientation == "apply")
     begin, end = _kept_region(image.shape(), contract)
     pixels = _resized(contract, image, begin, end, [contract.output_height, contract.output_width])

@@ -43,9 +43,20 @@ def plan(height: int, width: int, contract: Contract) -> Plan:
     if contract.resize == "letterbox":
         return _letterbox(height, width, output)
     resized = _resized(height, width, contract)
-    size = output if contract.crop == "centre" else resized
-    crop = round((resized[0] - size[0]) / 2), round((resized[1] - size[1]) / 2)
-    return Plan(resized, crop, size, (0, 0))
+    size = resized if contract.crop == "none" else output
+    half = _HALVES[contract.crop]
+    return Plan(resized, (half(resized[0] - size[0]), half(resized[1] - size[1])), size, (0, 0))
+
+
+def _to_even(margin: int) -> int:
+    return round(margin / 2)
+
+
+def _down(margin: int) -> int:
+    return margin // 2
+
+
+_HALVES = {"centre": _to_even, "centre_down": _down, "none": _down}
 
 
 def _resized(height: int, width: int, contract: Contract) -> Size:

@@ -62,7 +62,7 @@ def test_an_unknown_and_a_missing_setting_are_named(table: dict[str, Any]) -> No
         ({"resize": "exact"}, r"resize_to is 256; with resize = 'exact' it is \[height, width\]"),
         ({"resize": "exact", "resize_to": [224, 256], "crop": "none"}, "resizes to 224x256 and crops nothing"),
         ({"resize": "letterbox", "crop": "none"}, "resize_to says nothing with resize = 'letterbox'"),
-        ({"crop": "none"}, "with resize = 'short_side' it must be 'centre'"),
+        ({"crop": "none"}, "with resize = 'short_side' it must be 'centre' or"),
         ({"kernel": "nearest"}, "antialias is True with the nearest kernel"),
         ({"fill": [0, 0, 300]}, "three whole numbers from 0 to 255"),
     ],

@@ -19,7 +19,7 @@ from fovea_pipelines.package import ModelPackage
 
 SHORT_SIDE: dict[str, Any] = {"resize": "short_side", "resize_to": 256, "crop": "centre"}
 EXACT: dict[str, Any] = {"resize": "exact", "resize_to": (224, 224), "crop": "none"}
-SQUASH: dict[str, Any] = {"resize": "exact", "resize_to": (248, 260), "crop": "centre"}
+SQUASH: dict[str, Any] = {"resize": "exact", "resize_to": (247, 261), "crop": "centre_down"}
 LETTERBOX: dict[str, Any] = {"resize": "letterbox", "resize_to": None, "crop": "none"}
 
 

@@ -66,11 +66,6 @@ _PROCESSORS = {
     "ViT": _Processor(square=True),
 }
 
-_FLOORED = (
-    "transformers starts a centre crop at floor(margin / 2), the contract at the nearest, halves to even: one pixel "
-    "apart along the longer side where the margin leaves 3 when divided by 4"
-)
-
 
 def from_huggingface(config: Table) -> Source:
     """Read a `preprocessor_config.json`; transformers 5.23.0.
@@ -91,7 +86,7 @@ def from_huggingface(config: Table) -> Source:
     _check_flags(library, config)
     resized = _convnext(library, config) if processor.crop_pct else _plain(library, config, processor)
     mean, std = _normalisation(library, config, processor)
-    return Source(resized, mean, std, _differs(library, resized))
+    return Source(resized, mean, std)
 
 
 def _processor(config: Table) -> tuple[str, _Processor]:
@@ -162,7 +157,7 @@ def _contract(library: str, config: Table, sizes: int | tuple[int, int], output:
         _RESAMPLE[resample],
         resize="short_side" if isinstance(sizes, int) else "exact",
         resize_to=sizes,
-        crop="none" if sizes == output else "centre",
+        crop="none" if sizes == output else "centre_down",
         output_height=output[0],
         output_width=output[1],
     )
@@ -202,20 +197,3 @@ def _normalisation(library: str, config: Table, processor: _Processor) -> tuple[
         again = deviations(f"{library} image_std", config["image_std"])
         std = std[0] * again[0], std[1] * again[1], std[2] * again[2]
     return in_pixels(mean), in_pixels(std)
-
-
-def _differs(library: str, contract: Contract) -> tuple[str, ...]:
-    """Where the centre is not the contract's: refused if it never is, told if it depends on the image."""
-    if contract.crop == "none":
-        return ()
-    resized = contract.resize_to
-    sides = resized if isinstance(resized, tuple) else (resized, resized)
-    for before, after in zip(sides, (contract.output_height, contract.output_width), strict=True):
-        assert before is not None
-        margin = before - after
-        if margin // 2 != round(margin / 2):
-            raise BadContract(
-                f"{library} crops {after} of {before} pixels from pixel {margin // 2} on, the contract would from "
-                f"{round(margin / 2)}; supported: margins that do not leave 3 when divided by 4"
-            )
-    return () if isinstance(resized, tuple) else (_FLOORED,)

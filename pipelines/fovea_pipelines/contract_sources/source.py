@@ -15,15 +15,11 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Source:
-    """A contract, and the normalisation that follows it: x = (pixel - mean) / std, per RGB channel, in 0..255.
-
-    `differs` has one sentence for each thing the library does a little differently from the contract on some images.
-    """
+    """A contract, and the normalisation that follows it: x = (pixel - mean) / std, per RGB channel, in 0..255."""
 
     contract: Contract
     mean: Triple
     std: Triple
-    differs: tuple[str, ...] = ()
 
 
 def refusal(name: str, value: object, supported: str) -> BadContract:

@@ -1,0 +1,128 @@
+"""Compare executors with the reference image by image, in pixels and in what the model says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovea_pipelines import reference
+from fovea_pipelines.contract import Contract
+from fovea_pipelines.openvino_engine import Scored
+from fovea_pipelines.parity import measures
+from fovea_pipelines.parity.corpus import Specimen
+from fovea_pipelines.parity.executors import Executor, Pixels
+from fovea_pipelines.parity.measures import PixelDifference
+
+
+class Engine(Protocol):
+    """The model, from pixels to scores."""
+
+    def run(self, images: Sequence[Pixels], /) -> list[Scored]: ...
+
+
+@dataclass(frozen=True)
+class Best:
+    """The class a model finds best, and its score."""
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One image through the reference and through one executor."""
+
+    executor: str
+    specimen: Specimen
+    reference: Pixels
+    served: Pixels
+    pixels: PixelDifference
+    logit_drift: float
+    top_1: tuple[Best, Best]
+    top_5: float
+
+    @property
+    def top_1_agrees(self) -> bool:
+        return self.top_1[0].index == self.top_1[1].index
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One image that the reference, the executor, or both refused, and why: `None` for a side that decoded it."""
+
+    executor: str
+    specimen: Specimen
+    by_reference: str | None
+    by_executor: str | None
+
+    @property
+    def by_both(self) -> bool:
+        return self.by_reference is not None and self.by_executor is not None
+
+
+Outcome = Compared | Refused
+
+
+def compare(
+    specimens: Sequence[Specimen], executors: Mapping[str, Executor], contract: Contract, engine: Engine
+) -> list[Outcome]:
+    """Every specimen on every executor."""
+    expected = [_reference(specimen, contract) for specimen in specimens]
+    expected_scores = _scores(expected, engine)
+    outcomes: list[Outcome] = []
+    for name, executor in executors.items():
+        found = executor([specimen.content for specimen in specimens])
+        found_scores = _scores(found, engine)
+        for place, specimen in enumerate(specimens):
+            pair = expected[place], found[place]
+            outcomes.append(_outcome(name, specimen, pair, (expected_scores[place], found_scores[place])))
+    return outcomes
+
+
+def _reference(specimen: Specimen, contract: Contract) -> Pixels | Exception:
+    try:
+        return reference.pixels(specimen.content, contract)
+    except reference.Unreadable as error:
+        return error
+
+
+def _scores(images: Sequence[Pixels | Exception], engine: Engine) -> list[NDArray[np.float32] | None]:
+    """The scores of each image, None where there is none."""
+    scored = iter(engine.run([image for image in images if not isinstance(image, Exception)]))
+    return [None if isinstance(image, Exception) else next(scored).scores for image in images]
+
+
+def _outcome(
+    executor: str,
+    specimen: Specimen,
+    images: tuple[Pixels | Exception, Pixels | Exception],
+    scores: tuple[NDArray[np.float32] | None, NDArray[np.float32] | None],
+) -> Outcome:
+    (expected, found), (expected_scores, found_scores) = images, scores
+    if isinstance(expected, Exception) or isinstance(found, Exception):
+        return Refused(executor, specimen, _reason(expected), _reason(found))
+    assert expected_scores is not None
+    assert found_scores is not None
+    return Compared(
+        executor=executor,
+        specimen=specimen,
+        reference=expected,
+        served=found,
+        pixels=measures.pixel_difference(expected, found),
+        logit_drift=measures.logit_drift(expected_scores, found_scores),
+        top_1=(_best(expected_scores), _best(found_scores)),
+        top_5=measures.top_5_agreement(expected_scores, found_scores),
+    )
+
+
+def _reason(image: Pixels | Exception) -> str | None:
+    return str(image) if isinstance(image, Exception) else None
+
+
+def _best(scores: NDArray[np.float32]) -> Best:
+    index = int(scores.argmax())
+    return Best(index, float(scores[index]))

@@ -1,0 +1,133 @@
+"""The images that the executors are compared on: every kind there is, generated; or a folder of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from fovea_pipelines.parity import encodings
+from fovea_pipelines.parity.encodings import saved
+from fovea_pipelines.parity.scenes import scene
+
+GENERATED, PHOTOGRAPHS = "generated", "photographs"
+SUMS = (PHOTOGRAPHS, GENERATED)  # kinds that say where an image is from
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp"))
+
+_FORMS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_ODD = ((225, 257), (301, 199), (257, 225), (333, 501))
+_TINY = ((1, 1), (2, 3), (7, 9))
+_EXTREME = ((3000, 40), (40, 3000))
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """An encoded image, and the kinds it counts towards in a report."""
+
+    name: str
+    kinds: tuple[str, ...]
+    content: bytes
+
+
+def files(folder: Path, limit: int | None = None) -> list[Path]:
+    """The images of a folder and those below it, by name; at most `limit` of them, spread evenly."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    wanted = len(found) if limit is None else min(limit, len(found))
+    return [found[place * len(found) // wanted] for place in range(wanted)]
+
+
+def from_folder(folder: Path, limit: int | None = None) -> Iterator[Specimen]:
+    """The photographs of a folder, read one at a time."""
+    for path in files(folder, limit):
+        yield Specimen(f"{folder.name}/{path.relative_to(folder)}", (PHOTOGRAPHS,), path.read_bytes())
+
+
+def generated(seed: int = 0) -> Iterator[Specimen]:
+    """Every kind of image that is served; the same bytes each time, where Pillow is the same."""
+    scenes = _Scenes(seed)
+    for part in (_orientations, _colours, _depths, _jpegs, _sizes, _others):
+        for name, kind, content in part(scenes):
+            yield Specimen(f"generated/{name}", (GENERATED, *kind.split()), content)
+
+
+class _Scenes:
+    """Scenes of one seed; each part of the corpus has its own."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed * 1_000
+
+    @cache  # noqa: B019 (lives as long as the corpus is generated)
+    def __call__(self, number: int, width: int = 500, height: int = 375) -> Image.Image:
+        return scene(width, height, self._seed + number)
+
+
+_Part = Iterator[tuple[str, str, bytes]]  # name, kinds with a space between, content
+
+
+def _orientations(scenes: _Scenes) -> _Part:
+    for form, name in _FORMS.items():
+        for shape, size in {"landscape": (400, 300), "portrait": (300, 400)}.items():
+            for orientation in range(1, 9):
+                content = encodings.oriented(scenes(0, *size), orientation, name)
+                yield f"orientation-{orientation}-{shape}.{form}", f"orientation-{orientation} {form}", content
+
+
+def _colours(scenes: _Scenes) -> _Part:
+    picture = scenes(1)
+    yield "grey.jpeg", "grey", saved(picture.convert("L"), "JPEG", quality=90)
+    yield "grey.png", "grey", saved(picture.convert("L"), "PNG")
+    yield "grey.bmp", "grey", saved(picture.convert("L"), "BMP")
+    yield "cmyk-85.jpeg", "cmyk", encodings.cmyk(picture)
+    yield "cmyk-95.jpeg", "cmyk", encodings.cmyk(scenes(2), quality=95)
+    yield "cmyk-without-adobe.jpeg", "cmyk-without-adobe", encodings.cmyk_without_adobe(picture)
+    yield "ycck.jpeg", "ycck", encodings.ycck(picture)
+    yield "palette-256.png", "palette", saved(picture.quantize(256), "PNG")
+    yield "palette-16.png", "palette", saved(picture.quantize(16), "PNG")
+    yield "palette.bmp", "palette", saved(picture.quantize(256), "BMP")
+    yield "palette-one-clear.png", "palette alpha", encodings.with_clear_colour(picture)
+    yield "alpha.png", "alpha", encodings.with_alpha(picture, "PNG")
+    yield "alpha-grey.png", "alpha grey", encodings.with_alpha(picture.convert("L"), "PNG")
+    yield "alpha-lossy.webp", "alpha", encodings.with_alpha(picture, "WEBP", quality=85)
+    yield "alpha-lossless.webp", "alpha", encodings.with_alpha(picture, "WEBP", lossless=True, exact=True)
+    for form in ("jpeg", "png"):
+        yield f"icc-srgb.{form}", "icc", encodings.with_srgb_profile(picture, _FORMS[form])
+
+
+def _depths(scenes: _Scenes) -> _Part:
+    for number in (3, 4):
+        yield f"16-bit-grey-{number}.png", "16-bit", encodings.grey_16(scenes(number))
+        yield f"16-bit-rgb-{number}.png", "16-bit", encodings.rgb_16(scenes(number))
+    yield "1-bit.png", "1-bit", saved(scenes(3).convert("1"), "PNG")
+    yield "1-bit.bmp", "1-bit", saved(scenes(4).convert("1"), "BMP")
+
+
+def _jpegs(scenes: _Scenes) -> _Part:
+    for number in (5, 6):
+        picture = scenes(number)
+        for sampling in ("4:4:4", "4:2:2", "4:2:0"):
+            kind = f"chroma-{sampling.replace(':', '')}"
+            yield f"{kind}-{number}.jpeg", f"{kind} jpeg", saved(picture, "JPEG", quality=92, subsampling=sampling)
+        for quality in (30, 75, 95):
+            yield f"quality-{quality}-{number}.jpeg", f"quality-{quality} jpeg", saved(picture, "JPEG", quality=quality)
+        for sampling in ("4:4:4", "4:2:0"):
+            content = saved(picture, "JPEG", quality=85, progressive=True, subsampling=sampling)
+            yield f"progressive-{sampling.replace(':', '')}-{number}.jpeg", "progressive jpeg", content
+
+
+def _sizes(scenes: _Scenes) -> _Part:
+    for kind, sizes in {"odd": _ODD, "tiny": _TINY, "extreme": _EXTREME}.items():
+        for width, height in sizes:
+            for form, name in _FORMS.items():
+                yield f"{kind}-{width}x{height}.{form}", kind, saved(scenes(7, width, height), name)
+    huge = scenes(8, 1000, 750).resize((4000, 3000), Image.Resampling.BICUBIC)
+    yield "huge-4000x3000.jpeg", "huge", saved(huge, "JPEG", quality=85)
+
+
+def _others(scenes: _Scenes) -> _Part:
+    for number in (9, 10):
+        yield f"plain-{number}.bmp", "bmp", saved(scenes(number), "BMP")
+        yield f"lossy-{number}.webp", "webp", saved(scenes(number), "WEBP", quality=80)
+        yield f"lossless-{number}.webp", "webp", saved(scenes(number), "WEBP", lossless=True)

@@ -1,0 +1,38 @@
+"""What is compared with the reference: anything that makes pixels of encoded images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovea_pipelines.contract import Contract
+from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed
+
+Pixels = NDArray[np.uint8]
+
+
+class Executor(Protocol):
+    """One outcome for each encoded image, in order: UINT8 (height, width, 3), or why there are no pixels."""
+
+    def __call__(self, images: Sequence[bytes], /) -> list[Pixels | Exception]: ...
+
+
+class DaliCpu:
+    """Exactly what Triton serves on a CPU, in this process."""
+
+    def __init__(self, contract: Contract, max_batch: int = 8, threads: int | None = None) -> None:
+        self._max_batch = max_batch
+        self._executor = DaliExecutor(contract, max_batch, threads or len(os.sched_getaffinity(0)))
+
+    def __call__(self, images: Sequence[bytes], /) -> list[Pixels | Exception]:
+        arrays = [np.frombuffer(image, np.uint8) for image in images]
+        results = [
+            result
+            for begin in range(0, len(arrays), self._max_batch)
+            for result in self._executor.run(arrays[begin : begin + self._max_batch])
+        ]
+        return [result.pixels if isinstance(result, Preprocessed) else result for result in results]

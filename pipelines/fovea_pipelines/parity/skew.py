@@ -1,0 +1,101 @@
+"""The gate: run a corpus through the reference and through executors, and say how far they are apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+
+from fovea_pipelines.contract import Contract
+from fovea_pipelines.openvino_engine import OpenVinoEngine
+from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.parity.comparison import Compared, Refused, compare
+from fovea_pipelines.parity.corpus import SUMS, Specimen
+from fovea_pipelines.parity.diagnosis import diagnose, verdict
+from fovea_pipelines.parity.executors import Executor
+from fovea_pipelines.parity.report import Report, Worst
+from fovea_pipelines.parity.tally import KEPT, Row, Tally
+from fovea_pipelines.parity.thresholds import Thresholds
+
+_BATCH = 16
+_EXPLAINED = 3  # images of each failing kind; each costs about twenty references
+
+_Tallies = dict[tuple[str, str], Tally]
+
+
+def run(
+    package: ModelPackage,
+    specimens: Iterable[Specimen],
+    executors: Mapping[str, Executor],
+    progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Compare every executor with the reference on every specimen; `progress` hears how many are done since.
+
+    The model runs in f32 for both, whatever precision is served: what is measured is the pixels' doing alone.
+    """
+    thresholds = Thresholds.of(package)
+    artefact = package.artefacts[0]
+    artefact.check()
+    engine = OpenVinoEngine(artefact.path, "f32", streams=len(os.sched_getaffinity(0)))
+    tallies: _Tallies = {}
+    refusals: list[Refused] = []
+    images = 0
+    for batch in _batches(specimens):
+        for outcome in compare(batch, executors, package.contract, engine):
+            for kind in outcome.specimen.kinds:
+                tallies.setdefault((outcome.executor, kind), Tally(outcome.executor, kind)).add(outcome)
+            if isinstance(outcome, Refused):
+                refusals.append(outcome)
+        images += len(batch)
+        progress(len(batch))
+    explain = _Explanations(package.contract)
+    return Report(
+        model=package.name,
+        digest=package.digest,
+        labels=package.labels,
+        images=images,
+        rows=tuple(_row(tally, thresholds, explain) for tally in _in_order(tallies, executors)),
+        worst=tuple(Worst(case, explain(case)) for name in executors for case in _worst(tallies, name)),
+        refusals=tuple(refusals),
+    )
+
+
+def _batches(specimens: Iterable[Specimen]) -> Iterator[list[Specimen]]:
+    remaining = iter(specimens)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
+
+
+def _in_order(tallies: _Tallies, executors: Mapping[str, Executor]) -> list[Tally]:
+    """By executor as given, the sums before the kinds they are made of."""
+    names = list(executors)
+    return sorted(tallies.values(), key=lambda each: (names.index(each.executor), each.kind not in SUMS, each.kind))
+
+
+def _row(tally: Tally, thresholds: Thresholds, explain: _Explanations) -> Row:
+    row = tally.row(thresholds)
+    if not row.exceeded:
+        return row
+    return tally.row(thresholds, verdict(explain(case) for case in tally.worst_first()[:_EXPLAINED]))
+
+
+def _worst(tallies: _Tallies, executor: str) -> list[Compared]:
+    """The images furthest off, whatever their kind."""
+    cases = {
+        case.specimen: case for tally in tallies.values() if tally.executor == executor for case in tally.worst_first()
+    }
+    return sorted(cases.values(), key=lambda case: case.pixels.mean, reverse=True)[:KEPT]
+
+
+class _Explanations:
+    """Diagnoses, each made once."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._made: dict[tuple[str, Specimen], str | None] = {}
+
+    def __call__(self, case: Compared) -> str | None:
+        key = case.executor, case.specimen
+        if key not in self._made:
+            self._made[key] = diagnose(case, self._contract)
+        return self._made[key]

@@ -1,0 +1,101 @@
+"""Add up what was measured on the images of one kind."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+from fovea_pipelines.parity.comparison import Compared, Outcome
+from fovea_pipelines.parity.thresholds import Exceeded, Thresholds
+
+KEPT = 12  # images with their pixels, the worst first
+
+
+@dataclass(frozen=True)
+class Row:
+    """One executor on the images of one kind.
+
+    images            all of them; `compared` is how many both sides decoded
+    executor_refused  the executor refused what the reference decodes; `reference_refused` the other way round
+    pixel_mean        mean over the images; `pixel_p99`, `pixel_max` and `logit_drift` are of the worst image,
+                      so that one bad image among many good ones is seen
+    top_1, top_5      agreement, mean over the images
+    looks_like        the stage that went wrong, where that is clear
+    """
+
+    executor: str
+    kind: str
+    images: int
+    compared: int
+    executor_refused: int
+    reference_refused: int
+    pixel_mean: float | None
+    pixel_p99: float | None
+    pixel_max: float | None
+    logit_drift: float | None
+    top_1: float | None
+    top_5: float | None
+    exceeded: tuple[Exceeded, ...]
+    looks_like: str | None = None
+
+
+@dataclass
+class Tally:
+    """What one executor did with the images of one kind so far; `worst` holds those furthest off."""
+
+    executor: str
+    kind: str
+    images: int = 0
+    executor_refused: int = 0
+    reference_refused: int = 0
+    worst: list[tuple[float, int, Compared]] = field(default_factory=list)
+    _sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("pixel_mean", "top_1", "top_5"), 0.0))
+    _largest: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("pixel_p99", "pixel_max", "logit_drift"), 0.0)
+    )
+    _compared: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        self.images += 1
+        if isinstance(outcome, Compared):
+            self._add_compared(outcome)
+        elif not outcome.by_both:
+            self.executor_refused += outcome.by_executor is not None
+            self.reference_refused += outcome.by_reference is not None
+
+    def row(self, thresholds: Thresholds, looks_like: str | None = None) -> Row:
+        measured = self._measured()
+        refusals = (self.executor_refused + self.reference_refused) / max(self.images, 1)
+        return Row(
+            executor=self.executor,
+            kind=self.kind,
+            images=self.images,
+            compared=self._compared,
+            executor_refused=self.executor_refused,
+            reference_refused=self.reference_refused,
+            **{name: measured.get(name) for name in (*self._sums, *self._largest)},
+            exceeded=thresholds.exceeded(self.kind, {**measured, "refusals": refusals}, self._compared),
+            looks_like=looks_like,
+        )
+
+    def _add_compared(self, case: Compared) -> None:
+        self._compared += 1
+        for name, value in (("pixel_mean", case.pixels.mean), ("top_1", case.top_1_agrees), ("top_5", case.top_5)):
+            self._sums[name] += value
+        for name, value in (
+            ("pixel_p99", case.pixels.p99),
+            ("pixel_max", case.pixels.maximum),
+            ("logit_drift", case.logit_drift),
+        ):
+            self._largest[name] = max(self._largest[name], value)
+        # The count breaks ties: cases have no order of their own.
+        entry = (case.pixels.mean, -self._compared, case)
+        (heapq.heappush if len(self.worst) < KEPT else heapq.heappushpop)(self.worst, entry)
+
+    def _measured(self) -> dict[str, float]:
+        if not self._compared:
+            return {}
+        return {**{name: value / self._compared for name, value in self._sums.items()}, **self._largest}
+
+    def worst_first(self) -> list[Compared]:
+        return [case for _, _, case in sorted(self.worst, reverse=True)]

@@ -1,0 +1,153 @@
+"""`fovea skew`: whether the served pixels are the ones the training code would have made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from fovea_server.cli import terminal
+
+if TYPE_CHECKING:
+    from fovea_pipelines.package import ModelPackage
+    from fovea_pipelines.parity.executors import Executor
+    from fovea_pipelines.parity.report import Report
+    from fovea_pipelines.parity.tally import Row
+
+
+def skew(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Which model; the repository's first if not given.")
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", exists=True, file_okay=False, help="Photographs to compare on; repeatable."),
+    ] = None,
+    no_generated: Annotated[bool, typer.Option("--no-generated", help="Leave out the generated images.")] = False,
+    triton: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Also a running tritonserver, by its gRPC port.")
+    ] = None,
+    triton_model: Annotated[str, typer.Option(help="The preprocessing model it serves.")] = "preprocess_224",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All measures, as JSON.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="A page with the worst images side by side.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images of each folder.")] = None,
+    repository: Annotated[
+        Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
+    ] = None,
+) -> None:
+    """Compare the served pixels, and what the model says of them, with the training code's.
+
+    Exits with 0 if every kind of image is within its limits, 1 if any is not, 2 if there was nothing to compare.
+    """
+    from fovea_pipelines.errors import PipelineError
+
+    if no_generated and not images:
+        terminal.fail("there is nothing to compare", "leave out --no-generated, or name a folder with --images", code=2)
+    package = _package(repository, model)
+    try:
+        report = _compared(package, images or [], limit, no_generated, _executors(package, triton, triton_model))
+    except PipelineError as error:
+        terminal.fail(str(error), error.hint)
+    _write(report, json_file, html_file)
+    _print(report)
+    for failure in report.failures():
+        Console(stderr=True).print(Text.assemble(("error: ", "red"), failure), soft_wrap=True)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _package(repository: Path | None, model: str | None) -> ModelPackage:
+    terminal.need_serving()
+    from fovea_pipelines.errors import PipelineError
+    from fovea_server.errors import StartError
+    from fovea_server.triton.repository import default_folder, packages
+
+    try:
+        found = {package.name: package for package in packages(repository or default_folder())}
+    except (PipelineError, StartError) as error:
+        terminal.fail(str(error), error.hint)
+    if model is not None and model not in found:
+        terminal.fail(f"no model named {model}", f"there are: {', '.join(found)}", code=2)
+    return found[model or next(iter(found))]
+
+
+def _executors(package: ModelPackage, triton: str | None, triton_model: str) -> dict[str, Executor]:
+    from fovea_pipelines.parity.executors import DaliCpu
+    from fovea_pipelines.parity.served import Served
+
+    executors: dict[str, Executor] = {"dali-cpu": DaliCpu(package.contract)}
+    if triton is not None:
+        executors["served"] = Served(triton, triton_model)
+    return executors
+
+
+def _compared(
+    package: ModelPackage, folders: list[Path], limit: int | None, no_generated: bool, executors: dict[str, Executor]
+) -> Report:
+    from fovea_pipelines.parity import corpus, skew
+
+    generated = [] if no_generated else list(corpus.generated())
+    total = len(generated) + sum(len(corpus.files(folder, limit)) for folder in folders)
+    if not total:
+        terminal.fail(f"no images in {', '.join(map(str, folders))}", code=2)
+    photographs = (corpus.from_folder(folder, limit) for folder in folders)
+    with _progress(total) as progress:
+        return skew.run(package, chain(generated, *photographs), executors, progress)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    stderr = Console(stderr=True)
+    with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        done = bar.add_task("images", total=total)
+        yield lambda count: bar.advance(done, count)
+
+
+def _write(report: Report, json_file: Path | None, html_file: Path | None) -> None:
+    from fovea_pipelines.parity import page
+
+    try:
+        if json_file:
+            json_file.write_text(json.dumps(report.to_mapping(), indent=1) + "\n", encoding="utf-8")
+        if html_file:
+            html_file.write_text(page.render(report), encoding="utf-8")
+    except OSError as error:
+        terminal.fail(f"{error.filename} cannot be written: {error.strerror}", code=2)
+
+
+def _print(report: Report) -> None:
+    from fovea_pipelines.parity.columns import COLUMNS
+
+    stdout = Console()
+    if not stdout.is_terminal:
+        stdout.width = 1000  # a file or a pipe has no edge to fold at
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("executor", "kind"):
+        table.add_column(name, no_wrap=True)
+    for name in ("images", *(head for head, _ in COLUMNS.values())):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("looks like")
+    for row in report.rows:
+        table.add_row(*_cells(row))
+    stdout.print(table)
+
+
+def _cells(row: Row) -> Iterator[Text]:
+    from fovea_pipelines.parity.columns import cells
+
+    exceeded = {each.measure for each in row.exceeded}
+    yield from (Text(row.executor, "dim"), Text(row.kind, "red" if exceeded else ""), Text(str(row.images)))
+    for measure, text in cells(row):
+        yield Text(text, "bold red" if measure in exceeded else "")
+    yield Text(row.looks_like or "", "red")
