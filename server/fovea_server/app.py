@@ -69,7 +69,8 @@ class App:
         finally:
             await rest.close(0)
             await grpc.close(0)
-            await self._supervisor.stop()
+            _log.info("stopping triton")
+            await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
 
     async def _drain(self, rest: RestFace, grpc: GrpcFace, notice: float) -> None:

@@ -154,6 +154,7 @@ def test_a_body_announced_too_long_is_refused_before_it_is_sent(server: Served) 
         ("?top_k=many", {}, 422, "BAD_PARAMETER", "top_k is 'many'; it must be a whole number"),
         ("?top_k=", {}, 422, "BAD_PARAMETER", "whole number"),
         ("?embedding=maybe", {}, 422, "BAD_PARAMETER", "embedding is 'maybe'"),
+        ("?topk=3", {}, 422, "BAD_PARAMETER", "there is no option 'topk'; there are: embedding, model, top_k"),
         ("?model=nope", {}, 404, "UNKNOWN_MODEL", "there is no model 'nope'; served: efficientnet_lite0"),
         ("", {"X-Request-Timeout": "soon"}, 422, "BAD_PARAMETER", "X-Request-Timeout is 'soon'"),
         ("", {"X-Request-Timeout": "-1"}, 422, "BAD_PARAMETER", "more than 0"),
@@ -189,6 +190,14 @@ def test_json_that_cannot_be_read_is_told_why(server: Served, body: bytes, detai
         (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhi\r\n--x--\r\n', "x", "'image'"),
         (b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nhi\r\n--x--\r\n', "x", "send it as a file"),
         (b"--x--\r\n", None, "the form"),
+        (
+            (
+                b'--x\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n1\r\n'
+                b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nhi\r\n--x--\r\n'
+            ),
+            "x",
+            "mean nothing here: top_k; options such as top_k go into the query",
+        ),
     ],
 )
 def test_a_form_that_cannot_be_read_is_told_why(server: Served, body: bytes, boundary: str | None, detail: str) -> None:

@@ -53,11 +53,29 @@ def test_a_machine_without_tritonserver_is_told_what_to_install(monkeypatch: pyt
     assert raised.value.hint == "pip install 'fovea-server[cpu]'"
 
 
+def test_every_taken_port_is_named_at_once_with_a_line_that_works() -> None:
+    first, second = free_ports(2)
+    with (
+        socket.create_server(("127.0.0.1", first)),
+        socket.create_server(("127.0.0.1", second)),
+        pytest.raises(StartError) as raised,
+    ):
+        ports.check_all_free([("127.0.0.1", first, "REST"), ("127.0.0.1", second, "gRPC")])
+    assert f"port {first} for REST" in str(raised.value)
+    assert f"port {second} for gRPC" in str(raised.value)
+    assert "--triton-metrics-port" in raised.value.hint
+
+
+def test_a_host_that_is_not_ours_is_named() -> None:
+    with pytest.raises(StartError, match=r"no-such-host\.invalid is no address of this machine"):
+        ports.check_all_free([("no-such-host.invalid", 9999, "REST")])
+
+
 def test_a_taken_port_is_named_with_who_holds_it() -> None:
     (port,) = free_ports(1)
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", port))
         holder.listen()
         with pytest.raises(StartError, match=rf"port {port} for REST cannot be used: process \d+ \(.+\) listens on it"):
-            ports.check_free("127.0.0.1", port, "REST")
-    ports.check_free("127.0.0.1", port, "REST")
+            ports.check_all_free([("127.0.0.1", port, "REST")])
+    ports.check_all_free([("127.0.0.1", port, "REST")])

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from fovea_server.domain import Deadline
 from fovea_server.errors import BadParameter
 
+KNOWN = frozenset(("model", "top_k", "embedding"))
 DEFAULT_TOP_K = 5
 DEFAULT_TIMEOUT = 10.0
 MAX_TIMEOUT = 300.0
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _WHOLE = re.compile(r"-?[0-9]{1,9}\Z")
+
+
+def check_known(given: Iterable[str]) -> None:
+    """Raise BadParameter for an option that does not exist: one that is misspelt would be ignored in silence."""
+    if unknown := sorted(set(given) - KNOWN):
+        raise BadParameter(f"there is no option {', '.join(unknown)[:200]!r}; there are: {', '.join(sorted(KNOWN))}")
 
 
 def top_k(text: str | None) -> int:

@@ -26,10 +26,13 @@ _DESCRIPTION = """Send the bytes of a picture, get labels and an embedding back.
 Every failure is a problem document (RFC 9457) whose `reason` is one of those in docs/errors.md.
 """
 
-_PROBLEM: dict[str, Any] = {"model": rest_answers.ProblemDocument, "content": {problems.MEDIA_TYPE: {}}}
+_PROBLEM: dict[str, Any] = {
+    "description": "A problem document (RFC 9457)",
+    "content": {problems.MEDIA_TYPE: {"schema": rest_answers.ProblemDocument.model_json_schema()}},
+}
 _CLASSIFY_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": rest_answers.AnswerDocument},
-    **dict.fromkeys((400, 404, 413, 415, 422, 429, 503, 504), _PROBLEM),
+    **dict.fromkeys((400, 404, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _CLASSIFY_DOCUMENT: dict[str, Any] = {
@@ -77,7 +80,7 @@ _CLASSIFY_DOCUMENT: dict[str, Any] = {
         {
             "name": HEADER,
             "in": "header",
-            "description": "Returned as the answer's id; made by the server if not given",
+            "description": "Returned as the answer's id; replaced if it is not 1 to 128 of A-Z a-z 0-9 . _ : / + = @ -",
             "schema": {"type": "string", "maxLength": 128},
         },
         {
@@ -114,6 +117,7 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
     async def classify(request: Request) -> Response:
         received = time.monotonic()
         query = request.query_params
+        options.check_known(query)
         deadline = options.deadline(request.headers.get("X-Request-Timeout"), received)
         question = Question(
             id=of_request(request),

@@ -76,13 +76,14 @@ class _Form(MultiPartParser):
 
 
 async def _from_form(request: Request, gate: Gate) -> bytes:
-    parser = _Form(request.headers, _limited(request, gate.max_bytes + _ENVELOPE), max_files=1, max_fields=1)
+    parser = _Form(request.headers, _limited(request, gate.max_bytes + _ENVELOPE), max_files=1, max_fields=16)
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise MalformedRequest(f"the form cannot be read: {error}; send one field named {_FIELD!r}") from None
     part = form.get(_FIELD)
     if isinstance(part, UploadFile):
+        _check_alone(set(form) - {_FIELD}, "form")
         image = await part.read()
         await part.close()
         return image
@@ -99,12 +100,16 @@ def _from_json(body: bytes) -> bytes:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get(_FIELD), str):
         raise MalformedRequest(f'the JSON must be an object like {{"{_FIELD}": "<base64>"}}')
-    if unknown := sorted(set(document) - {_FIELD}):
-        raise MalformedRequest(
-            f"the JSON has fields that mean nothing here: {', '.join(unknown)[:200]}; "
-            "options such as top_k go into the query"
-        )
+    _check_alone(set(document) - {_FIELD}, "JSON")
     try:
         return base64.b64decode(document[_FIELD], validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedRequest(f"{_FIELD!r} is not base64: {error}") from None
+
+
+def _check_alone(others: set[str], where: str) -> None:
+    if others:
+        raise MalformedRequest(
+            f"the {where} has fields that mean nothing here: {', '.join(sorted(others))[:200]}; "
+            "options such as top_k go into the query"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Sequence
 
@@ -11,31 +12,43 @@ from fovea_server.errors import StartError
 
 
 def check_all_free(wanted: Sequence[tuple[str, int, str]]) -> None:
-    """Raise StartError unless each (host, port, purpose) can be bound, and no port is wanted twice."""
+    """Raise StartError, naming every port that is in the way, unless each (host, port, purpose) can be bound."""
     purposes: dict[int, str] = {}
+    problems = []
     for host, port, purpose in wanted:
         if port in purposes:
-            raise StartError(
-                f"port {port} is wanted for {purposes[port]} and for {purpose}",
-                hint="give each its own (see `fovea serve --help`)",
-            )
-        purposes[port] = purpose
-        check_free(host, port, purpose)
+            problems.append(f"port {port} is wanted for {purposes[port]} and for {purpose}")
+        elif problem := _problem(host, port):
+            problems.append(f"port {port} for {purpose} cannot be used: {problem}")
+        purposes.setdefault(port, purpose)
+    if problems:
+        raise StartError("; ".join(problems), hint=_hint([port for _, port, _ in wanted]))
 
 
-def check_free(host: str, port: int, purpose: str) -> None:
-    """Raise StartError, naming who holds the port where this user may know, unless it can be bound."""
+def _problem(host: str, port: int) -> str | None:
+    """Why nothing can listen there; None if something can."""
     with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except socket.gaierror:
-            raise StartError(f"{host} is no address of this machine", hint="127.0.0.1 and 0.0.0.0 are") from None
+            return f"{host} is no address of this machine"
         except OSError as error:
-            raise StartError(
-                f"port {port} for {purpose} cannot be used: {_why(port, error)}",
-                hint="stop what uses it, or choose another port (see `fovea serve --help`)",
-            ) from None
+            return _why(port, error)
+    return None
+
+
+def _hint(taken: Sequence[int]) -> str:
+    """A line of options with ports that are free."""
+    options = ("--rest-port", "--grpc-port", "--triton-grpc-port", "--triton-metrics-port")
+    free = _free_ports(len(options), avoid=set(taken))
+    line = " ".join(f"{option} {port}" for option, port in zip(options, free, strict=True))
+    return f"stop what uses it, or use others: fovea serve {line}"
+
+
+def _free_ports(count: int, avoid: set[int]) -> list[int]:
+    free = (port for port in range(9080, 65536) if port not in avoid and _problem("127.0.0.1", port) is None)
+    return list(itertools.islice(free, count))
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -66,15 +66,16 @@ class Supervisor:
         await self._bring_up()
         self._watch = asyncio.create_task(self._keep_running())
 
-    async def stop(self) -> None:
-        """Stop watching, then end tritonserver in order."""
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Stop watching, then end tritonserver: in order, or at once."""
         if self._watch:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        if self._process:
+        if self._process and not at_once:
             await self._process.stop()
             self._process = None
+        await self._discard()
 
     async def _keep_running(self) -> None:
         backoff = _FIRST_BACKOFF
