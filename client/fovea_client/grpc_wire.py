@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import grpc
@@ -11,6 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from fovea_client.answers import Classification, ImageFacts, Model, ModelIdentity, Prediction, Quality, Timings
 from fovea_client.errors import BadImage, DeadlineExceeded, FoveaClientError, ServerFailed, Unreachable, from_reason
 from fovea_client.images import Image
+from fovea_client.request_ids import made_or_checked
 from fovea_client.wire import vision_pb2
 
 # What a stream takes: an image, or one with an id of the caller's.
@@ -19,6 +19,14 @@ Outcome = Classification | FoveaClientError
 
 _MESSAGE_BYTES = 32 * 1024 * 1024
 _LOOPBACK = ("127.0.0.1:", "localhost:", "[::1]:")
+
+
+def target(address: str) -> str:
+    """HOST:PORT of HOST:PORT or grpc://HOST:PORT. Raises ValueError where the port is missing, or it is no address."""
+    plain = address.removeprefix("grpc://").rstrip("/")
+    if "/" in plain or not plain.rpartition(":")[2].isdigit() or not plain.rpartition(":")[0]:
+        raise ValueError(f"{address!r} is not an address like 127.0.0.1:8081")
+    return plain
 
 
 def options(target: str) -> list[tuple[str, int]]:
@@ -37,7 +45,7 @@ def request(
     image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None
 ) -> vision_pb2.ClassifyRequest:
     return vision_pb2.ClassifyRequest(
-        image=image, model=model or "", top_k=top_k, embedding=embedding, request_id=request_id or uuid.uuid4().hex
+        image=image, model=model or "", top_k=top_k, embedding=embedding, request_id=made_or_checked(request_id)
     )
 
 

@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # What a call takes; a string is a path.
-Image = bytes | str | os.PathLike[str]
+Image = bytes | bytearray | memoryview | str | os.PathLike[str]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
 def read(image: Image) -> bytes:
     """The encoded bytes, as they will be sent; never decoded here."""
-    return image if isinstance(image, bytes) else Path(image).read_bytes()
+    return bytes(image) if isinstance(image, bytes | bytearray | memoryview) else Path(image).read_bytes()
 
 
 async def read_async(image: Image) -> bytes:
     """The same, without holding up the event loop while the disk turns."""
-    return image if isinstance(image, bytes) else await asyncio.to_thread(read, image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    return await asyncio.to_thread(read, image)
 
 
 def find(path: str) -> list[str]:
@@ -43,5 +45,6 @@ def _in_folder_or_itself(path: str) -> list[str]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    for root, _, names in os.walk(folder):
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (os.path.join(root, name) for name in names if Path(name).suffix.lower() in SUFFIXES)  # noqa: PTH118

@@ -14,6 +14,7 @@ import httpx
 
 from fovea_client.answers import Classification, ImageFacts, Model, ModelIdentity, Prediction, Quality, Timings
 from fovea_client.errors import DeadlineExceeded, FoveaClientError, ServerFailed, Unreachable, from_reason
+from fovea_client.request_ids import made_or_checked
 from fovea_client.version import __version__
 
 T = TypeVar("T")
@@ -68,9 +69,7 @@ def classify(image: bytes, model: str | None, top_k: int, embedding: bool, reque
         params["embedding"] = "true"
     if model:
         params["model"] = model
-    if request_id and not (request_id.isascii() and request_id.isprintable()):
-        raise ValueError(f"request_id is {request_id!r}; a header can hold printable ASCII alone")
-    return Call("POST", "/v1/classify", request_id or uuid.uuid4().hex, params, image)
+    return Call("POST", "/v1/classify", made_or_checked(request_id), params, image)
 
 
 def list_models() -> Call:

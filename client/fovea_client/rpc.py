@@ -29,7 +29,7 @@ class GrpcClient:
         retries: int = 3,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._target = target
+        self._target = target = grpc_wire.target(target)
         self._retry = Retry(retries)
         options = grpc_wire.options(target)
         self._channel = (
@@ -71,10 +71,14 @@ class GrpcClient:
         try:
             for said in call:
                 yield sending.received(said)
+                while sending.unreadable:
+                    yield sending.unreadable.popleft()
         except grpc.RpcError as error:
             raise grpc_wire.failure(error, self._target) from error
         finally:
             call.cancel()
+        while sending.unreadable:
+            yield sending.unreadable.popleft()
         if sending.failure is not None:
             raise sending.failure
 

@@ -30,7 +30,7 @@ class AsyncGrpcClient:
         retries: int = 3,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._target = target
+        self._target = target = grpc_wire.target(target)
         self._retry = Retry(retries)
         self._credentials = credentials
 
@@ -68,10 +68,14 @@ class AsyncGrpcClient:
         try:
             async for said in call:
                 yield sending.received(said)
+                while sending.unreadable:
+                    yield sending.unreadable.popleft()
         except grpc.RpcError as error:
             raise grpc_wire.failure(error, self._target) from error
         finally:
             call.cancel()
+        while sending.unreadable:
+            yield sending.unreadable.popleft()
         if sending.failure is not None:
             raise sending.failure
 

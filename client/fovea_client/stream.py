@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fovea_client import grpc_wire, images
+from fovea_client.errors import FoveaClientError
 from fovea_client.grpc_wire import Item, Outcome
 from fovea_client.images import Image
 from fovea_client.wire import vision_pb2
@@ -19,21 +21,28 @@ class Sending:
     An image without an id of the caller's is known by its position: "0", "1", ... On the wire the position has a
     prefix, so that no two streams share an id in the server's logs.
 
-    gRPC swallows what an iterator of requests raises. So the first failure is kept here and ends the sending; the
-    images before it are still answered, and then the caller gets the failure.
+    An image that cannot be read from disk gets an error of its own. gRPC swallows what an iterator of requests raises;
+    so any other failure is kept here and ends the sending: the images before it are still answered, and then the caller
+    gets the failure.
     """
 
     model: str | None
     top_k: int
     embedding: bool
     failure: Exception | None = None
+    unreadable: deque[tuple[str, Outcome]] = field(default_factory=deque)
     _prefix: str = field(default_factory=lambda: f"{uuid.uuid4().hex}-")
 
     def requests(self, items: Iterable[Item]) -> Iterator[vision_pb2.ClassifyRequest]:
         try:
-            for position, item in enumerate(items):
+            for position, item in enumerate(_many(items)):
                 name, image = self._named(position, item)
-                yield self._request(name, images.read(image))
+                try:
+                    content = images.read(image)
+                except OSError as error:
+                    self._keep(name, error)
+                else:
+                    yield self._request(name, content)
         except Exception as error:
             self.failure = error
 
@@ -44,13 +53,22 @@ class Sending:
             position = 0
             async for item in _each(items):
                 name, image = self._named(position, item)
-                yield self._request(name, await images.read_async(image))
                 position += 1
+                try:
+                    content = await images.read_async(image)
+                except OSError as error:
+                    self._keep(name, error)
+                else:
+                    yield self._request(name, content)
         except Exception as error:
             self.failure = error
 
     def received(self, said: vision_pb2.ClassifyStreamResponse) -> tuple[str, Outcome]:
         return said.id.removeprefix(self._prefix), grpc_wire.outcome(said)
+
+    def _keep(self, name: str, error: OSError) -> None:
+        failure = FoveaClientError(str(error), reason="UNREADABLE_FILE", request_id=name)
+        self.unreadable.append((name.removeprefix(self._prefix), failure))
 
     def _named(self, position: int, item: Item) -> tuple[str, Image]:
         return item if isinstance(item, tuple) else (f"{self._prefix}{position}", item)
@@ -64,5 +82,12 @@ async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[It
         async for item in items:
             yield item
         return
-    for item in items:
+    for item in _many(items):
         yield item
+
+
+def _many(items: Iterable[Item]) -> Iterable[Item]:
+    """A path or an image's bytes can be iterated too, to nobody's use."""
+    if isinstance(items, str | bytes | bytearray):
+        raise TypeError("classify_stream takes many images; for one there is classify")
+    return items

@@ -21,7 +21,7 @@ from fovea_server.request.golden import Golden
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
 from fovea_server.settings import Settings
-from fovea_server.triton import installation, ports, repository
+from fovea_server.triton import installation, ports, process, repository
 from fovea_server.triton.client import TritonClient
 from fovea_server.triton.process import TritonProcess
 from fovea_server.triton.supervisor import Supervisor
@@ -40,6 +40,7 @@ class App:
             for artefact in package.artefacts:
                 artefact.check()
         self._check_ports()
+        process.sweep()
         self._metrics = Metrics()
         self._readiness = Readiness()
         self._readiness.on_change(self._metrics.triton_up)

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from tests.client.scripted import Refused, Script, grpc_server
 
-from fovea_client import AsyncGrpcClient, BadImage, Classification, DeadlineExceeded, GrpcClient, Unreachable
+from fovea_client import (
+    AsyncGrpcClient,
+    BadImage,
+    Classification,
+    DeadlineExceeded,
+    FoveaClientError,
+    GrpcClient,
+    Unreachable,
+)
 from fovea_server.errors import Undecodable
 
 BROKEN = {b"broken": Refused(Undecodable("damaged after 3 rows"))}
@@ -39,8 +47,8 @@ async def test_the_same_from_asyncio_and_from_an_asynchronous_source() -> None:
 def test_answers_are_known_by_the_callers_ids_when_they_overtake_each_other(tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(b"cat")
     with grpc_server(Script()) as target, GrpcClient(target) as client:
-        said = list(client.classify_stream([("the cat", tmp_path / "cat.jpg"), ("a dog", b"doggy")]))
-    assert [(name, outcome.image.bytes) for name, outcome in said] == [("a dog", 5), ("the cat", 3)]
+        said = list(client.classify_stream([("the-cat", tmp_path / "cat.jpg"), ("a-dog", b"doggy")]))
+    assert [(name, outcome.image.bytes) for name, outcome in said] == [("a-dog", 5), ("the-cat", 3)]
 
 
 def test_two_streams_share_no_id_on_the_wire() -> None:
@@ -51,18 +59,44 @@ def test_two_streams_share_no_id_on_the_wire() -> None:
     assert len({asked.request_id for asked in script.asked}) == 4
 
 
-def test_a_file_that_cannot_be_read_is_raised_after_the_answers_before_it() -> None:
-    said = []
-    with grpc_server(Script()) as target, GrpcClient(target) as client, pytest.raises(FileNotFoundError):
-        said += (name for name, _ in client.classify_stream([b"a", "/no/such/image.jpg", b"c"]))
-    assert said == ["0"]
+def test_a_file_that_cannot_be_read_gets_an_error_of_its_own() -> None:
+    with grpc_server(Script()) as target, GrpcClient(target) as client:
+        said = dict(client.classify_stream([b"a", "/no/such/image.jpg", b"c"]))
+    assert [type(said[n]) for n in ("0", "1", "2")] == [Classification, FoveaClientError, Classification]
+    assert said["1"].reason == "UNREADABLE_FILE"
+    assert "/no/such/image.jpg" in str(said["1"])
 
 
-async def test_the_same_failure_reaches_an_asyncio_caller() -> None:
+async def test_the_same_from_asyncio_with_nothing_else_in_the_stream() -> None:
     with grpc_server(Script()) as target:
         async with AsyncGrpcClient(target) as client:
-            with pytest.raises(FileNotFoundError):
-                [_ async for _ in client.classify_stream([b"a", "/no/such/image.jpg"])]
+            said = [(name, outcome.reason) async for name, outcome in client.classify_stream(["/no/such/image.jpg"])]
+    assert said == [("0", "UNREADABLE_FILE")]
+
+
+def test_an_id_no_server_would_repeat_is_refused_before_it_is_lost() -> None:
+    with grpc_server(Script()) as target, GrpcClient(target) as client:
+        with pytest.raises(ValueError, match="the request id 'c d' is not 1 to 128"):
+            list(client.classify_stream([("c d", b"a")]))
+        with pytest.raises(ValueError, match="the request id 'c d' is not 1 to 128"):
+            client.classify(b"a", request_id="c d")
+
+
+def test_one_image_is_no_stream() -> None:
+    with grpc_server(Script()) as target, GrpcClient(target) as client:
+        with pytest.raises(TypeError, match="classify_stream takes many images"):
+            list(client.classify_stream("espresso.jpg"))
+
+
+@pytest.mark.parametrize("address", ["localhost", "grpc://localhost", "http://127.0.0.1:8081", ":8081", ""])
+def test_an_address_without_host_or_port_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="is not an address like 127"):
+        GrpcClient(address)
+
+
+def test_an_address_may_have_its_scheme() -> None:
+    with grpc_server(Script()) as target, GrpcClient(f"grpc://{target}") as client:
+        assert client.ready()
 
 
 def test_a_stream_that_is_left_early_is_ended() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from fovea_server.errors import NotReady, StartError
 from fovea_server.request.readiness import Readiness
+from fovea_server.triton import process
 from fovea_server.triton import supervisor as supervision
 from fovea_server.triton.installation import Installation
 from fovea_server.triton.process import TritonProcess, TritonSettings
@@ -70,7 +73,7 @@ async def bench(folder: Path, script: str) -> AsyncIterator[Bench]:
 
 
 def _leftovers() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("fovea-triton-*"))
+    return set(Path(tempfile.gettempdir()).glob("fovea-triton_*"))
 
 
 async def test_a_binary_that_cannot_be_run_is_a_start_error_and_leaves_nothing(tmp_path: Path) -> None:
@@ -145,3 +148,21 @@ async def test_a_triton_that_stops_answering_rightly_is_replaced(
 
 def _kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+
+
+def test_what_a_killed_gateway_left_is_swept_and_what_a_living_one_uses_is_not() -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    temporary, shared = Path(tempfile.gettempdir()), Path("/dev/shm")
+    left = [temporary / f"fovea-triton_{int(dead.stdout)}_x", shared / f"fovea_{int(dead.stdout)}_x"]
+    used = [temporary / f"fovea-triton_{os.getpid()}_x", shared / f"fovea_{os.getpid()}_x"]
+    try:
+        for folder in (left[0], used[0]):
+            folder.mkdir()
+        for region in (left[1], used[1]):
+            region.write_bytes(bytes(10))
+        process.sweep()
+        assert not any(path.exists() for path in left)
+        assert all(path.exists() for path in used)
+    finally:
+        used[0].rmdir()
+        used[1].unlink()

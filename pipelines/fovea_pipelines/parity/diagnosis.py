@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 
@@ -22,7 +23,9 @@ def diagnose(case: Compared, contract: Contract) -> str | None:
     """What these pixels look like, "orientation ignored" for example; None where no single knob explains them."""
     if case.pixels.mean < _WORTH_EXPLAINING:
         return None
-    found = [(_distance(pixels, case.served), name) for name, pixels in suspects(case.specimen.content, contract)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow has said what it thinks of an odd file
+        found = [(_distance(pixels, case.served), name) for name, pixels in suspects(case.specimen.content, contract)]
     distance, name = min(found)
     return name if distance <= _CLEARLY_CLOSER * case.pixels.mean else None
 

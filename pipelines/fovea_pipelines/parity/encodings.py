@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 _ADOBE = b"\xff\xee\x00\x0eAdobe"
 _ADOBE_SIZE = 16
 _YCCK = 2
@@ -38,7 +38,7 @@ def saved(image: Image.Image, form: str, **options: Any) -> bytes:
 def oriented(upright: Image.Image, orientation: int, form: str) -> bytes:
     """The scene as a camera held that way stores it, with the EXIF orientation that says so."""
     exif = Image.Exif()
-    exif[_ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     stored = upright.transpose(_STORED[orientation]) if orientation in _STORED else upright
     return saved(stored, form, exif=exif)
 

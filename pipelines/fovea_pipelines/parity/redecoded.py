@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
+from fovea_pipelines.parity.encodings import ORIENTATION, saved
+
 _BLOCKS = {1: (1, 2), 2: (2, 2)}  # pixels (down, across) for each sample of chroma, by Pillow's number for it
 _STEPS = 6  # each leaves less than a third of the error
 
@@ -79,6 +81,6 @@ def inverted_ink(image: bytes) -> bytes | None:
 
 def _written(image: Image.Image, original: Image.Image) -> bytes:
     """Losslessly, with the orientation of the original."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=0, exif=original.getexif())
-    return buffer.getvalue()
+    exif = Image.Exif()
+    exif[ORIENTATION] = original.getexif().get(ORIENTATION, 1)
+    return saved(image, "PNG", compress_level=0, exif=exif)

@@ -40,7 +40,11 @@ POINTLESS = (Unreachable, UnknownModel, BadRequest)
 def classify(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Files, folders, globs in quotes, or - for one image from stdin."),
+        typer.Argument(
+            metavar="PATH",
+            help="Files, folders (with those in them that are not hidden; .jpg .jpeg .png .webp .bmp count), globs in "
+            "quotes, or - for one image from stdin.",
+        ),
     ],
     url: Annotated[
         str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc://HOST:PORT.")
@@ -62,7 +66,7 @@ def classify(
 ) -> None:
     """Say what is in each image.
 
-    Exits with 0 if every image was answered, 1 if any was not, 2 if there was nothing to ask.
+    Exits with 0 if every image was answered, 1 if any was not, 2 if a path means nothing: then none is asked.
     """
     client = _client(url)
     sources = _sources(paths)

@@ -17,6 +17,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback(invoke_without_command=True)
+def callback(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is, and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    """Image inference on NVIDIA Triton: send the bytes of a picture, get labels and embeddings back."""
+    if version:
+        typer.echo(f"fovea {__version__}")
+        raise typer.Exit
+
+
 app.command()(serve.serve)
 app.command()(classify.classify)
 app.add_typer(models.app)

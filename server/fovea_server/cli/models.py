@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fovea_server.cli import terminal
 
@@ -33,10 +33,12 @@ def list_models(
         for row in rows:
             typer.echo(json.dumps(row))
         return
-    table = Table("model", "version", "built", "labels", "licence", "digest")
+    table = Table(
+        Column("model", no_wrap=True), "version", "built", "labels", "licence", Column("digest", no_wrap=True)
+    )
     for row in rows:
         built = "yes" if row["built"] else "no: fovea models build"
-        table.add_row(row["name"], row["version"], built, str(row["labels"]), row["licence"], row["digest"][:19] + "…")
+        table.add_row(row["name"], row["version"], built, str(row["labels"]), row["licence"], row["digest"][7:15] + "…")
     Console().print(table)
 
 

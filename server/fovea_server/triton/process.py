@@ -27,6 +27,7 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Linux keeps it)
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl  # looked up before any fork: afterwards only what needs no lock is safe
 _EXIT_SECONDS = 5
+_FOLDERS, _REGIONS = "fovea-triton_", "fovea_"  # followed by the gateway's process id
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class TritonSettings:
         return f"127.0.0.1:{self.grpc_port}"
 
 
+def sweep() -> None:
+    """Remove the files and the shared memory that gateways left behind which were killed."""
+    leftovers = [*Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"), *_SHARED_MEMORY.glob(f"{_REGIONS}*")]
+    for path in leftovers:
+        owner = path.name.split("_")[1]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _log.debug("swept", path=str(path))
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 class TritonProcess:
     """One run of tritonserver, from start to the end of its last child. Not restarted: make another."""
 
@@ -56,8 +67,8 @@ class TritonProcess:
         self._repository = repository
         self._ensembles = ensembles
         self._settings = settings
-        self._folder = Path(tempfile.mkdtemp(prefix="fovea-triton-"))
-        self._regions = f"fovea_{os.getpid()}_{secrets.token_hex(4)}"
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}_"))
+        self._regions = f"{_REGIONS}{os.getpid()}_{secrets.token_hex(4)}"
         self._complaints: deque[str] = deque(maxlen=3)
         self._child: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
