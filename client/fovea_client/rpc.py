@@ -15,7 +15,7 @@ from fovea_client.errors import FoveaClientError
 from fovea_client.grpc_wire import Item, Outcome
 from fovea_client.images import Image
 from fovea_client.retry import Retry
-from fovea_client.stream import Sending
+from fovea_client.stream import Sending, check_many
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 
 
@@ -66,6 +66,7 @@ class GrpcClient:
         an id is at most 128 letters, digits and ._:/+=@-. The items are read in another thread, as fast as they can
         be sent. `timeout` is for the whole stream; nothing in it is tried twice.
         """
+        check_many(items)
         sending = Sending(model, top_k, embedding)
         call = self._stub.ClassifyStream(sending.requests(items), timeout=timeout)
         try:

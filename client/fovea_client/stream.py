@@ -35,7 +35,7 @@ class Sending:
 
     def requests(self, items: Iterable[Item]) -> Iterator[vision_pb2.ClassifyRequest]:
         try:
-            for position, item in enumerate(_many(items)):
+            for position, item in enumerate(items):
                 name, image = self._named(position, item)
                 try:
                     content = images.read(image)
@@ -82,12 +82,11 @@ async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[It
         async for item in items:
             yield item
         return
-    for item in _many(items):
+    for item in items:
         yield item
 
 
-def _many(items: Iterable[Item]) -> Iterable[Item]:
-    """A path or an image's bytes can be iterated too, to nobody's use."""
+def check_many(items: object) -> None:
+    """A path or an image's bytes can be iterated too, to nobody's use. Raises TypeError."""
     if isinstance(items, str | bytes | bytearray):
         raise TypeError("classify_stream takes many images; for one there is classify")
-    return items

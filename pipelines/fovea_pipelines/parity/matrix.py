@@ -18,7 +18,7 @@ def specimens() -> Iterator[Specimen]:
     for specimen in generated():
         _, kind, *_ = specimen.kinds
         form = specimen.name.rpartition(".")[2]
-        name = form if kind.startswith("orientation") else f"{form}, {kind}"
+        name = form if kind == form or kind.startswith("orientation") else f"{form}, {kind}"
         if name not in seen:
             seen.add(name)
             yield Specimen(name, (name,), specimen.content)
@@ -49,7 +49,7 @@ def markdown(outcomes: Iterable[Outcome]) -> str:
     for outcome in outcomes:
         cells = rows.setdefault(outcome.specimen.name, {"reference": "reads"})
         if isinstance(outcome, Refused):
-            cells["reference"] = f"refuses: {outcome.by_reference}" if outcome.by_reference else "reads"
+            cells["reference"] = "refuses" if outcome.by_reference else "reads"
             cells[outcome.executor] = f"refuses: {outcome.by_executor}" if outcome.by_executor else "reads"
         else:
             cells[outcome.executor] = f"mean {outcome.pixels.mean:.2f}, max {outcome.pixels.maximum:.0f}"

@@ -1,0 +1,96 @@
+"""`fovea skew` as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from tests.conftest import free_ports
+from typer.testing import CliRunner, Result
+
+from fovea_pipelines.package import ModelPackage
+from fovea_server.cli.skew import skew
+
+app = typer.Typer()
+app.command()(skew)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, espresso: bytes) -> Path:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (images / name).write_bytes(espresso)
+    return images
+
+
+def test_photographs_within_the_limits_get_a_table_and_0(folder: Path) -> None:
+    result = run("--no-generated", "--images", str(folder))
+    assert (result.exit_code, result.stderr) == (0, "")
+    head, row = result.stdout.splitlines()
+    assert head.split()[:6] == ["executor", "kind", "images", "mean", "99%", "max"]
+    assert row.split()[:3] == ["dali-cpu", "photographs", "3"]
+    assert row.split()[-3:] == ["100%", "100%", "-"]
+
+
+def test_a_file_that_one_side_refuses_fails_with_1_and_says_so(folder: Path, espresso: bytes) -> None:
+    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff\x02\x00\x00" + espresso)
+    (folder / "b.jpg").write_bytes(espresso[:2] + b"\0\0" + espresso[2:])
+    result = run("--no-generated", "--images", str(folder))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: dali-cpu, photographs: refusals is 0.")
+    assert result.stderr.endswith(", at most 0\n")
+
+
+def test_the_measures_and_the_page_are_written(folder: Path, tmp_path: Path, package: ModelPackage) -> None:
+    result = run(
+        *("--no-generated", "--images", str(folder), "--limit", "2"),
+        *("--json", str(tmp_path / "skew.json"), "--html", str(tmp_path / "skew.html")),
+    )
+    assert result.exit_code == 0
+    report = json.loads((tmp_path / "skew.json").read_text())
+    assert (report["model"], report["images"], report["passed"]) == (package.name, 2, True)
+    assert (tmp_path / "skew.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--no-generated"], "there is nothing to compare"),
+        (["--no-generated", "--images", "empty"], "no images in empty"),
+        (["--images", "nowhere"], "nowhere"),
+        (["--model", "cats"], "no model named cats"),
+        (["--limit", "0"], "--limit"),
+    ],
+)
+def test_what_cannot_be_compared_exits_with_2_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_a_triton_that_is_not_there_is_said_with_a_hint(folder: Path) -> None:
+    (port,) = free_ports(1)
+    result = run("--no-generated", "--images", str(folder), "--triton", f"127.0.0.1:{port}")
+    assert result.exit_code == 1
+    assert f"error: tritonserver is not answering on 127.0.0.1:{port}" in result.stderr
+    assert "hint: start it with `fovea serve`" in result.stderr
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    heavy = "{'numpy', 'PIL', 'nvidia', 'openvino', 'tritonclient', 'fastapi'}"
+    code = f"import sys, fovea_server.cli.skew; print(sorted({heavy} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == "[]\n"
