@@ -18,6 +18,9 @@ from fovea_pipelines.headers import Header
 
 _DECODER = "fn.decoders.image"  # how DALI's messages name the operator that read the image
 
+# Four inks are always stored inverted, and Pillow reads them so; DALI only if this segment says who wrote them.
+_ADOBE_MARKER = np.frombuffer(b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00", np.uint8)
+
 EncodedImage = NDArray[np.uint8]
 
 
@@ -77,6 +80,8 @@ class DaliExecutor:
             header = headers.read(image.tobytes())
         except headers.Refused as refusal:
             return Undecodable(str(refusal))
+        if header.unmarked_inks:
+            image = np.concatenate((image[:2], _ADOBE_MARKER, image[2:]))
         if self._contract.orientation == "ignore":
             header = dataclasses.replace(header, orientation=1)
         return _Job(image, header, geometry.plan(*geometry.upright_size(header), self._contract))

@@ -351,6 +351,26 @@ def _read(image: bytes) -> Header | Refused:
         return refusal
 
 
+def test_a_webp_may_have_its_exif_prefixed_as_in_a_jpeg() -> None:
+    image = _image("webp", orientation=6)
+    place = image.index(b"EXIF")
+    (size,) = struct.unpack_from("<I", image, place + 4)
+    data = b"Exif\0\0" + image[place + 8 : place + 8 + size]
+    chunk = b"EXIF" + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+    prefixed = image[:place] + chunk + image[place + 8 + size + size % 2 :]
+    assert headers.read(_patched(prefixed, 4, "<I", len(prefixed) - 8)).orientation == 6
+
+
+def test_a_jpeg_of_four_inks_says_whether_it_is_marked() -> None:
+    marked = _image("jpeg", "CMYK")
+    place = marked.index(b"\xff\xee")
+    (size,) = struct.unpack_from(">H", marked, place + 2)
+    unmarked = marked[:place] + marked[place + 2 + size :]
+    assert not headers.read(marked).unmarked_inks
+    assert headers.read(unmarked).unmarked_inks
+    assert not headers.read(_image("jpeg")).unmarked_inks
+
+
 SEEDS = [
     *(_image(kind, mode) for kind, modes in MODES.items() for mode in modes),
     *(_image(kind, orientation=6) for kind in ("jpeg", "png", "webp")),

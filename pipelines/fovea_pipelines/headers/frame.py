@@ -13,11 +13,15 @@ SERVED = "JPEG, PNG, WebP, BMP"
 
 @dataclass(frozen=True)
 class Frame:
-    """Size in pixels as stored, and the EXIF orientation, 1 to 8, that is to be applied to it."""
+    """Size in pixels as stored, and the EXIF orientation, 1 to 8, that is to be applied to it.
+
+    `unmarked_inks`: a JPEG of four inks that lacks Adobe's marker.
+    """
 
     width: int
     height: int
     orientation: int = 1
+    unmarked_inks: bool = False
 
 
 def not_served(what: str) -> FormatNotServed:

@@ -14,7 +14,7 @@ from fovea_pipelines.headers.refusals import Damaged
 _MOST_SCANS = 64
 _MOST_SEGMENTS = 4096
 
-_APP1, _SOS, _EOI, _PROGRESSIVE = 0xE1, 0xDA, 0xD9, 0xC2
+_APP1, _APP14, _SOS, _EOI, _PROGRESSIVE = 0xE1, 0xEE, 0xDA, 0xD9, 0xC2
 _BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # TEM, RST0 to RST7, SOI: markers without a length
 _SERVED = frozenset((0xC0, 0xC1, _PROGRESSIVE))
 _REFUSED = {
@@ -29,7 +29,7 @@ _REFUSED = {
     0xCE: "an arithmetic-coded JPEG",
     0xCF: "an arithmetic-coded JPEG",
 }
-_EXIF = b"Exif\0\0"
+_EXIF, _ADOBE = b"Exif\0\0", b"Adobe"
 _MARKER = re.compile(rb"\xff{1,1024}([^\x00\xff])", re.DOTALL)
 _MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # a scan holds FF 00 and FF D0 to FF D7
 _LENGTH = Struct(">H")
@@ -40,7 +40,7 @@ Segment = tuple[int, int, int]  # marker, where its length stands, where it ends
 
 def read(image: bytes) -> Frame:
     """The size in the frame header and the orientation in the EXIF segment."""
-    kind, size, components, blocks, scans = 0, None, 0, [], 0
+    kind, size, components, blocks, scans, adobe = 0, None, 0, [], 0, False
     for marker, start, end in _segments(image):
         if marker == _SOS:
             scans += 1
@@ -53,13 +53,19 @@ def read(image: bytes) -> Frame:
             kind, size, components = marker, _size(image, marker, start), image[start + 7]
         elif marker == _APP1 and not scans and image.startswith(_EXIF, start + 2, end):
             blocks.append(memoryview(image)[start + 8 : end])
+        elif marker == _APP14 and image.startswith(_ADOBE, start + 2, end):
+            adobe = True
     if not size:
         raise Damaged("it has no frame header before its pixels")
-    if not scans:
+    _check_scans(scans)
+    return Frame(*size, exif.agreed(map(exif.orientations, blocks)), unmarked_inks=components == 4 and not adobe)
+
+
+def _check_scans(count: int) -> None:
+    if not count:
         raise Damaged("it ends before its first scan")
-    if scans > _MOST_SCANS:
+    if count > _MOST_SCANS:
         raise Damaged(f"it has more than {_MOST_SCANS} scans")
-    return Frame(*size, exif.agreed(map(exif.orientations, blocks)))
 
 
 def _segments(image: bytes) -> Iterator[Segment]:

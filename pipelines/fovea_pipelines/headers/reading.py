@@ -38,12 +38,16 @@ _KNOWN = (
 
 @dataclass(frozen=True)
 class Header:
-    """`format` is "jpeg", "png", "webp" or "bmp"; width and height are as stored; `orientation` is EXIF's, 1 to 8."""
+    """`format` is "jpeg", "png", "webp" or "bmp"; width and height are as stored; `orientation` is EXIF's, 1 to 8.
+
+    `unmarked_inks`: a JPEG of four inks that lacks the marker by which decoders know that they are stored inverted.
+    """
 
     format: str
     width: int
     height: int
     orientation: int
+    unmarked_inks: bool = False
 
 
 def read(image: bytes) -> Header:
@@ -54,7 +58,7 @@ def read(image: bytes) -> Header:
     frame = _READERS[name](image)
     if not frame.width or not frame.height:
         raise Damaged(f"its header says {frame.width}x{frame.height}, which has no pixels")
-    return Header(name, frame.width, frame.height, frame.orientation)
+    return Header(name, frame.width, frame.height, frame.orientation, frame.unmarked_inks)
 
 
 def _format(image: bytes) -> str:

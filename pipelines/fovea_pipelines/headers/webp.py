@@ -13,6 +13,7 @@ from fovea_pipelines.headers.refusals import Damaged
 _MOST_CHUNKS = 1000
 _ANIMATED, _HAS_EXIF, _RESERVED = 0x02, 0x08, 0xC1
 _FOURTEEN_BITS = 0x3FFF
+_PREFIX = b"Exif\0\0"  # as in a JPEG; some writers put it here too
 _RIFF = Struct("<4sI4s")
 _CHUNK = Struct("<4sI")
 _SOUND = re.compile(rb"VP8X(?:ICCP)?(?:EXIF|XMP )*(?:VP8L|(?:ALPH)?VP8 )(?:EXIF|XMP )*")
@@ -68,7 +69,8 @@ def _orientation(image: bytes, end: int) -> int:
     readings: list[frozenset[int]] = []
     for kind, start, size in _chunks(image, end):
         if kind == b"EXIF":
-            readings.append(exif.orientations(memoryview(image)[start : start + size]))
+            block = memoryview(image)[start : start + size]
+            readings.append(exif.orientations(block[len(_PREFIX) :] if block[: len(_PREFIX)] == _PREFIX else block))
         elif size % 2 and not readings:
             # nvImageCodec 0.9 forgets the byte that pads it, and finds no EXIF, or one that nobody else sees.
             raise not_served("a WebP with EXIF behind a chunk of odd length, which the decoder cannot step over")
