@@ -24,7 +24,7 @@ def build(package: ModelPackage, *, force: bool = False) -> list[Path]:
     wanted = [artefact for artefact in package.artefacts if force or not _is_current(artefact)]
     if not wanted:
         return []
-    weights = _weights_of(package)
+    weights = weights_of(package)
     builder = _BUILDERS[package.table["architecture"]]
     for artefact in wanted:
         _write(artefact, builder(package, weights))
@@ -35,7 +35,8 @@ def _is_current(artefact: Artefact) -> bool:
     return artefact.path.is_file() and sha256_of(artefact.path) == artefact.sha256
 
 
-def _weights_of(package: ModelPackage) -> Path:
+def weights_of(package: ModelPackage) -> Path:
+    """The published weights that the package names, where pip put them, after checking their digest."""
     source = package.table["source"]
     try:
         files = metadata.distribution(source["package"]).files or []

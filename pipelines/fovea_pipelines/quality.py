@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NAMES = ("brightness", "contrast", "sharpness")
-
 
 def measure(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Brightness, contrast and sharpness of one image of shape (height, width, 3); float32 of shape (3,)."""

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # provided by Triton's Python backend
@@ -20,10 +20,6 @@ from numpy.typing import NDArray
 from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed, Result, Undecodable
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.triton_messages import CANCELLED, UNDECODABLE
-
-
-class _Request(Protocol):
-    def is_cancelled(self) -> bool: ...
 
 
 class Preprocess:

@@ -7,10 +7,10 @@ import io
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from tests.conftest import Photograph
+from PIL import Image
+from tests.conftest import ROOT, Photograph
 
-from fovea_pipelines import geometry, quality
+from fovea_pipelines import geometry, quality, reference
 from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed, Undecodable
 from fovea_pipelines.package import ModelPackage
 
@@ -36,22 +36,9 @@ def _one(executor: DaliExecutor, content: bytes) -> Preprocessed:
     return result
 
 
-def _reference(content: bytes) -> NDArray[np.uint8]:
-    """Resize 256, centre crop 224, as torchvision does it with Pillow."""
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    image = image.convert("RGB")
-    width, height = image.size
-    short = min(width, height)
-    width, height = 256 * width // short, 256 * height // short
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = round((width - 224) / 2), round((height - 224) / 2)
-    return np.asarray(image.crop((left, top, left + 224, top + 224)))
-
-
 def _difference(content: bytes, result: Preprocessed) -> float:
-    return float(np.abs(_reference(content).astype(int) - result.pixels).mean())
+    contract = ModelPackage.read(ROOT / "model_repository/efficientnet_lite0").contract
+    return float(np.abs(reference.pixels(content, contract).astype(int) - result.pixels).mean())
 
 
 @pytest.fixture(scope="module")

