@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,17 @@ def test_the_command_line_reads_stdin_and_prints_a_table(server: Served, espress
     result = _fovea("classify", "-", "--url", url, stdin=espresso)
     assert result.returncode == 0
     assert b"espresso" in result.stdout
+
+
+def test_an_interrupted_run_shows_what_it_has(server: Served, folder: Path) -> None:
+    command = [FOVEA, "classify", "--url", server.url, "--concurrency", "2", *[str(folder / "a_cup.jpg")] * 5000]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        shown, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"espresso" in shown
+    assert re.search(rb"interrupted; \d+ of 5000 images were asked about", said)
 
 
 def test_a_server_that_is_not_there_is_one_sentence_and_a_hint(folder: Path) -> None:

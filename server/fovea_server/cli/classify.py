@@ -148,8 +148,8 @@ def _report(answers: Iterator[tuple[str, Outcome]], total: int, json_lines: bool
     stdout, stderr = Console(), Console(stderr=True)
     if not stdout.is_terminal:
         stdout.width = 1000  # a file or a pipe has no edge to fold at
-    table, failed = _table(stdout.width), 0
-    pointless: FoveaClientError | None = None
+    table, done, failed = _table(stdout.width), 0, 0
+    ended_by: FoveaClientError | KeyboardInterrupt | None = None
     # JSON lines on the same terminal are progress enough, and a bar would run through them.
     shown = stderr.is_terminal and total > 1 and not (json_lines and sys.stdout.isatty())
     with Progress(
@@ -165,13 +165,16 @@ def _report(answers: Iterator[tuple[str, Outcome]], total: int, json_lines: bool
                 if isinstance(outcome, FoveaClientError):
                     failed += 1
                     stderr.print(_complaint(name, outcome), soft_wrap=True)
+                done += 1
                 bar.advance(images_done)
-        except POINTLESS as error:
-            pointless = error
+        except (*POINTLESS, KeyboardInterrupt) as error:
+            ended_by = error
     if table.rows:
         stdout.print(table)
-    if pointless is not None:
-        fail(str(pointless))
+    if ended_by is not None:
+        so_far = f"; {done} of {total} images were asked about" if done else ""
+        interrupted = isinstance(ended_by, KeyboardInterrupt)
+        fail(f"{'interrupted' if interrupted else ended_by}{so_far}", code=130 if interrupted else 1)
     return failed
 
 
