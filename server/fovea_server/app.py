@@ -65,8 +65,10 @@ class App:
             draining = asyncio.create_task(self._drain(rest, grpc, notice=await stop))
             hurried = asyncio.create_task(hurry.wait())
             await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (draining, hurried):
-                task.cancel()
+            hurried.cancel()
+            if draining.done():
+                draining.result()
+            draining.cancel()
         finally:
             await rest.close(0)
             await grpc.close(0)

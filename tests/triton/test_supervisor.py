@@ -135,7 +135,7 @@ async def test_a_triton_that_stops_answering_rightly_is_replaced(
     async with bench(tmp_path, "exec sleep 60") as under_test:
         await under_test.supervisor.start()
         first = under_test.supervisor.pid
-        failures = iter([NotReady("mute")] * 2)
+        failures = iter([NotReady("mute"), OSError("the golden image is gone")])
 
         async def verify() -> None:
             if failure := next(failures, None):

@@ -79,17 +79,18 @@ class GrpcFace:
         self._vision = vision
         self._readiness = readiness
         self._settings = settings
+        self._server: grpc.aio.Server | None = None
 
     async def open(self) -> None:
-        self._server = grpc.aio.server(
+        server = self._server = grpc.aio.server(
             options=(("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.so_reuseport", 0))
         )
-        vision_pb2_grpc.add_VisionServicer_to_server(self._vision, self._server)  # type: ignore[no-untyped-call]
+        vision_pb2_grpc.add_VisionServicer_to_server(self._vision, server)  # type: ignore[no-untyped-call]
         self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-        self._server.add_insecure_port(_address(self._settings.host, self._settings.grpc_port))
-        await self._server.start()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        server.add_insecure_port(_address(self._settings.host, self._settings.grpc_port))
+        await server.start()
         self._updates: set[asyncio.Task[None]] = set()
         self._readiness.on_change(self._on_readiness)
 
@@ -98,6 +99,8 @@ class GrpcFace:
 
         Calls that never end by themselves, such as a health `Watch` or an idle stream, are not waited for.
         """
+        if self._server is None:
+            return
         stopping = asyncio.create_task(self._server.stop(grace))
         idle = asyncio.create_task(self._vision.idle.wait())
         await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)

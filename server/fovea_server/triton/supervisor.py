@@ -131,7 +131,7 @@ class Supervisor:
             try:
                 await self._verify()
                 failures = 0
-            except FoveaError as error:
+            except Exception as error:  # anything: a watch that ends by itself watches nothing
                 failures += 1
                 _log.warning("the golden image was not answered rightly", reason=str(error), times=failures)
                 if failures == _MOST_FAILED_PROBES:
