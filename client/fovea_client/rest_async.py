@@ -65,34 +65,28 @@ class AsyncClient:
 
     async def _content(self, call: Call, timeout: float) -> dict[str, Any]:
         async def once(budget: Budget) -> dict[str, Any]:
-            try:
-                reply = await asyncio.wait_for(self._once(call, budget), budget.remaining())
-            except asyncio.TimeoutError as error:
-                raise rest_wire.too_slow(self._url, call) from error
-            return rest_wire.content(reply, self._url, call)
+            return rest_wire.content(await self._once(call, budget), self._url, call)
 
         return await answered_async(once, self._retry, timeout)
 
     async def _once(self, call: Call, budget: Budget) -> Reply:
         try:
-            response = await self._http.send(self._request(call, budget.remaining()), stream=True)
+            # httpx times each read, not the whole: a server that drips would never be too slow.
+            return await asyncio.wait_for(self._exchange(call, budget.remaining()), budget.remaining())
+        except asyncio.TimeoutError as error:
+            raise rest_wire.too_slow(self._url, call) from error
+
+    async def _exchange(self, call: Call, seconds: float) -> Reply:
+        try:
+            response = await self._http.send(self._request(call, seconds), stream=True)
         except httpx.RequestError as error:
             raise rest_wire.no_answer(error, self._url, call) from error
         try:
-            return Reply(response.status_code, response.headers, await self._body(response, call, budget))
+            return Reply(response.status_code, response.headers, await response.aread())
         except httpx.RequestError as error:
             raise rest_wire.cut_short(error, self._url, call) from error
         finally:
             await response.aclose()
-
-    async def _body(self, response: httpx.Response, call: Call, budget: Budget) -> bytes:
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            # httpx times each read, not the whole: a server that drips would never be too slow.
-            if budget.spent():
-                raise rest_wire.too_slow(self._url, call)
-        return bytes(body)
 
     def _request(self, call: Call, seconds: float) -> httpx.Request:
         return self._http.build_request(

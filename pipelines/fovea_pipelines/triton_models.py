@@ -32,17 +32,14 @@ class Preprocess:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begin = time.monotonic_ns()
-        wanted = [request for request in requests if not request.is_cancelled()]
-        images = [_images_of(request) for request in wanted]
-        results = iter(self._executor.run([image for group in images for image in group]))
-        groups = iter([[next(results) for _ in group] for group in images])
+        groups = [None if request.is_cancelled() else _images_of(request) for request in requests]
+        results = iter(self._executor.run([image for group in groups for image in group or ()]))
         end = time.monotonic_ns()
-        gone = set(map(id, requests)) - set(map(id, wanted))
         return [
             _failure(CANCELLED, pb_utils.TritonError.CANCELLED)
-            if id(request) in gone
-            else _preprocessed(next(groups), (begin, end))
-            for request in requests
+            if group is None
+            else _preprocessed([next(results) for _ in group], (begin, end))
+            for group in groups
         ]
 
 

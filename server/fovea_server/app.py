@@ -17,7 +17,6 @@ from fovea_server.request import golden
 from fovea_server.request.admission import Admission
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.gate import Gate
-from fovea_server.request.golden import Golden
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
 from fovea_server.settings import Settings
@@ -98,14 +97,15 @@ class App:
 
     def _build_supervisor(self) -> Supervisor:
         ensembles = [package.ensemble for package in self._packages]
+        known = [(_model(package), package.golden, package.golden.image.read_bytes()) for package in self._packages]
 
         async def answers() -> bool:
             ready = [await self._client.is_ready(ensemble, timeout=1.0) for ensemble in ensembles]
             return all(ready)
 
         async def verify() -> None:
-            for package in self._packages:
-                await golden.verify(self._client, _model(package), _golden(package))
+            for model, expected, image in known:
+                await golden.verify(self._client, model, expected, image)
 
         return Supervisor(
             launch=lambda: TritonProcess(
@@ -149,8 +149,3 @@ def _model(package: ModelPackage) -> Model:
         description=str(package.table.get("description", "")),
         licence=str(package.table.get("source", {}).get("licence", "")),
     )
-
-
-def _golden(package: ModelPackage) -> Golden:
-    entry = package.golden
-    return Golden(entry.image.read_bytes(), entry.index, entry.score, entry.tolerance)

@@ -12,10 +12,9 @@ import grpc.aio
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.domain import Answer, Deadline, Question
-from fovea_server.edge import grpc_status, options, request_id
-from fovea_server.edge.rest_answers import server_timing
+from fovea_server.edge import grpc_status, options, request_id, unexpected
+from fovea_server.edge.server_timing import server_timing
 from fovea_server.errors import FoveaError
-from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
@@ -23,7 +22,6 @@ from fovea_server.request.service import Service
 
 NAME = vision_pb2.DESCRIPTOR.services_by_name["Vision"].full_name
 
-_log = get_logger("grpc")
 _IN_ONE_STREAM = 32  # images of one stream that are worked on at once
 
 
@@ -117,12 +115,10 @@ class Vision(vision_pb2_grpc.VisionServicer):
         return vision_pb2.ClassifyStreamResponse(id=question.id, answer=_message(answer))
 
     def _ours(self, error: Exception, identity: str) -> FoveaError:
-        """An error of ours as it is; any other is logged with its trace and told without it. Counted by its reason."""
-        if not isinstance(error, FoveaError):
-            _log.error("unexpected failure", request_id=identity, exc_info=error)
-            error = FoveaError(f"an unexpected failure; the server's log has it under {identity}")
-        self._metrics.refused(error.reason)
-        return error
+        """The error as the caller is told it, counted by its reason."""
+        ours = unexpected.as_ours(error, identity)
+        self._metrics.refused(ours.reason)
+        return ours
 
 
 async def _next(requests: Any) -> Any:

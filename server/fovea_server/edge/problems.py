@@ -10,6 +10,7 @@ import orjson
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
+from fovea_server.edge import unexpected
 from fovea_server.edge.request_id import of_request
 from fovea_server.errors import FoveaError
 from fovea_server.logs import get_logger
@@ -42,11 +43,7 @@ class Problems:
         return _answer(status, status.name, status.phrase, detail, of_request(request), dict(error.headers or {}))
 
     async def on_any_other(self, request: Request, error: Exception) -> Response:
-        """A fault of ours: logged with its trace, told without it."""
-        request_id = of_request(request)
-        _log.error("unexpected failure", request_id=request_id, exc_info=error)
-        ours = FoveaError(f"an unexpected failure; the server's log has it under {request_id}")
-        return await self.on_fovea_error(request, ours)
+        return await self.on_fovea_error(request, unexpected.as_ours(error, of_request(request)))
 
 
 def _of_error(error: FoveaError, request_id: str) -> Response:

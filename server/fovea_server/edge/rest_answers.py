@@ -8,7 +8,8 @@ import orjson
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from fovea_server.domain import Answer, Model, Timings
+from fovea_server.domain import Answer, Model
+from fovea_server.edge.server_timing import server_timing
 
 
 def of_answer(answer: Answer) -> Response:
@@ -28,12 +29,6 @@ def of_answer(answer: Answer) -> Response:
         headers={"X-Request-ID": answer.id, "Server-Timing": server_timing(answer.timings_ms)},
         media_type="application/json",
     )
-
-
-def server_timing(timings: Timings) -> str:
-    """The stages as a `Server-Timing` value (W3C Server Timing), milliseconds."""
-    stages = ("gateway", "queue", "preprocess", "model", "total")
-    return ", ".join(f"{stage};dur={getattr(timings, stage):g}" for stage in stages)
 
 
 def of_models(models: list[Model], default: Model, ready: bool) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 
+from fovea_pipelines.package import Golden
 from fovea_server.domain import Deadline, Model
 from fovea_server.errors import NotReady
 from fovea_server.request.service import InferenceEngine
@@ -12,19 +12,9 @@ from fovea_server.request.service import InferenceEngine
 _TIMEOUT = 5.0  # seconds; under full load an answer takes less than one
 
 
-@dataclass(frozen=True)
-class Golden:
-    """`index` must win with `score` within `tolerance`."""
-
-    image: bytes
-    index: int
-    score: float
-    tolerance: float
-
-
-async def verify(engine: InferenceEngine, model: Model, golden: Golden) -> None:
-    """Raise NotReady, with both answers in the message, unless the golden image is answered as it should be."""
-    inference = await engine.infer(model, golden.image, f"golden-{uuid.uuid4()}", Deadline.after(_TIMEOUT))
+async def verify(engine: InferenceEngine, model: Model, golden: Golden, image: bytes) -> None:
+    """Raise NotReady, with both answers in the message, unless `image`, the golden one, is answered as it should be."""
+    inference = await engine.infer(model, image, f"golden-{uuid.uuid4()}", Deadline.after(_TIMEOUT))
     winner = int(inference.scores.argmax())
     score = float(inference.scores[winner])
     if winner != golden.index or abs(score - golden.score) > golden.tolerance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -53,7 +53,7 @@ class TritonClient:
         try:
             response = await self._infer(request, timeout=max(deadline.remaining(), 0.001))
         except grpc.aio.AioRpcError as error:
-            _raise_ours(error.code(), error.details() or "")
+            raise translate(error.code(), error.details() or "") from None
         return _inference(_tensors(response))
 
     async def is_ready(self, ensemble: str, timeout: float) -> bool:
@@ -94,10 +94,6 @@ def _span(nanoseconds: NDArray[Any]) -> Span | None:
     """Backends that cannot tell the time of a stage answer zeros."""
     begin, end = (int(value) for value in nanoseconds)
     return Span(begin / 1e9, end / 1e9) if end else None
-
-
-def _raise_ours(code: grpc.StatusCode, details: str) -> NoReturn:
-    raise translate(code, details) from None
 
 
 def translate(code: grpc.StatusCode, details: str) -> FoveaError:
