@@ -6,7 +6,7 @@ SERVE ?=
 TEST ?=
 
 .NOTPARALLEL:
-.PHONY: help serve test test-torch check bench proto format clean
+.PHONY: help serve test test-torch check bench gpu-check proto format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,12 @@ check: $(VENV)/.dev  ## ruff, mypy strict, import contracts, Dockerfile
 bench: $(VENV)/.dev model  ## measure Triton (perf_analyzer) and the gateway under load, and print one table
 	@$(BIN)/python -m benchmarks.serving $(BENCH)
 
+gpu-check:  ## on a machine with an NVIDIA GPU: its tests, then its benchmark, in under ten minutes (IMAGES=folder)
+	@PYTHON=$(PYTHON) deploy/gpu_check.sh $(VENV) $(IMAGES)
+
+bench-peers: $(VENV)/.dev model  ## the same model behind FastAPI, LitServe, BentoML and MLServer, in one table
+	@$(BIN)/python -m benchmarks.peers $(BENCH)
+
 proto: $(VENV)/.dev  ## compile the wire format again after changing vision.proto
 	@$(BIN)/python -m grpc_tools.protoc -I client \
 		-I $$($(BIN)/python -c "import google.rpc, os; print(os.path.dirname(os.path.dirname(google.rpc.__path__[0])))") \
@@ -43,7 +49,7 @@ model:
 	@$(firstword $(wildcard $(BIN) $(VENV)-torch/bin))/fovea models build --quiet
 
 clean:  ## remove environments and built artefacts
-	rm -rf $(VENV) $(VENV)-torch .cache model_repository/*/1/model.onnx
+	rm -rf $(VENV) $(VENV)-torch .cache model_repository/*/1/model*.onnx model_repository/*/1/model.plan*
 
 $(VENV)/.cpu: pyproject.toml
 	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu && touch $@
@@ -52,4 +58,4 @@ $(VENV)/.dev: pyproject.toml
 	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu,dev && touch $@ $(VENV)/.cpu
 
 $(VENV)-torch/.torch: pyproject.toml
-	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV)-torch cpu,dev torch==2.13.0 torchvision==0.28.0 efficientnet_lite_pytorch==0.1.0 && touch $@
+	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV)-torch cpu,dev torch==2.13.0 torchvision==0.28.0 timm==1.0.31 onnxscript==0.7.2 efficientnet_lite_pytorch==0.1.0 && touch $@

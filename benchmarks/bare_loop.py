@@ -1,6 +1,6 @@
 """The floor: the same pixels and the same model in one process, with nobody to serve.
 
-Run alone: `python -m benchmarks.bare_loop --precision f32`.
+Run alone: `python -m benchmarks.bare_loop --precision bf16`.
 
 Batches of eight go through DaliExecutor, then OpenVinoEngine, each on all cores. What a server adds to this is the
 price of serving.
@@ -36,18 +36,23 @@ class CannotRun(BenchmarkError):
 def measure(images: tuple[Photograph, ...], seconds: float, precision: str) -> Row:
     """Batch after batch for `seconds`, after a few that do not count. A batch's time is each of its images' time."""
     try:
-        from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed
+        from fovea_pipelines.dali_executor import DaliExecutor
+        from fovea_pipelines.errors import PipelineError
         from fovea_pipelines.openvino_engine import OpenVinoEngine
         from fovea_pipelines.package import ModelPackage
+        from fovea_pipelines.precision import artefact_of, choose
+        from fovea_pipelines.preprocessed import Preprocessed
     except ImportError as error:
         raise CannotRun(f"{error.name} is not installed", "pip install -e '.[cpu]'") from error
     package = ModelPackage.read(_MODEL)
-    model = package.artefacts[0].path
-    if not model.is_file():
-        raise CannotRun("the model is not built", "build it with `fovea models build`")
+    try:
+        chosen = choose(package, precision)
+        model = artefact_of(package, chosen)
+    except PipelineError as error:
+        raise CannotRun(str(error), error.hint or "") from error
     cores = len(os.sched_getaffinity(0))
     executor = DaliExecutor(package.contract, max_batch=BATCH, threads=cores)
-    engine = OpenVinoEngine(model, precision, streams=cores)
+    engine = OpenVinoEngine(model, chosen, streams=cores)
     encoded = itertools.cycle([np.frombuffer(image.encoded, np.uint8) for image in images])
 
     def one_batch() -> float:
@@ -73,7 +78,9 @@ def measure(images: tuple[Photograph, ...], seconds: float, precision: str) -> R
 def main() -> None:
     parser = argparse.ArgumentParser(description="DALI and OpenVINO in one process; prints one line of JSON.")
     parser.add_argument("--seconds", type=float, default=8.0, help="how long (default: 8)")
-    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="of the model (default: f32)")
+    parser.add_argument(
+        "--precision", choices=("auto", "f32", "bf16", "int8"), default="auto", help="of the model (default: auto)"
+    )
     parser.add_argument("--images", type=Path, help="folder of photographs (default: ../shared/images if it exists)")
     arguments = parser.parse_args()
     images = photographs.read(arguments.images).images

@@ -14,7 +14,7 @@ import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -127,13 +127,15 @@ def read_head(head: bytes) -> tuple[int, int]:
 
 def request(image: Photograph, host: str) -> bytes:
     """The bytes of one request, head and body."""
+    return post(_PATH, host, image.media_type, image.encoded)
+
+
+def post(path: str, host: str, content_type: str, body: bytes) -> bytes:
+    """Head and body of a POST; `host` with its port."""
     head = (
-        f"POST {_PATH} HTTP/1.1\r\n"
-        f"Host: {host}\r\n"
-        f"Content-Type: {image.media_type}\r\n"
-        f"Content-Length: {len(image.encoded)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    return head.encode() + image.encoded
+    return head.encode() + body
 
 
 async def measure(url: str, images: tuple[Photograph, ...], concurrency: int, seconds: float) -> Load:
@@ -142,15 +144,26 @@ async def measure(url: str, images: tuple[Photograph, ...], concurrency: int, se
     if address.scheme != "http" or not address.hostname:
         raise LoadFailed(f"{url} is not an http:// address", "give it as http://127.0.0.1:8080")
     host, port = address.hostname, address.port or 80
-    requests = itertools.cycle([request(image, f"{host}:{port}") for image in images])
+    requests = [request(image, f"{host}:{port}") for image in images]
+    return await send(requests, (host, port), concurrency, seconds, hint="start the server with `fovea serve`")
+
+
+async def send(
+    requests: Sequence[bytes], address: tuple[str, int], concurrency: int, seconds: float, *, hint: str
+) -> Load:
+    """Send whole requests over `concurrency` connections, one after the other on each, over and over for `seconds`.
+
+    Raises LoadFailed, with the `hint`, where nothing answers at `address`, (host, port).
+    """
+    host, port = address
     cpu = time.process_time()
-    run = _Run(requests, seconds, concurrency)
+    run = _Run(itertools.cycle(requests), seconds, concurrency)
     loop = asyncio.get_running_loop()
     try:
         for _ in range(concurrency):
             await loop.create_connection(lambda: _Connection(run), host, port)
     except OSError as error:
-        raise LoadFailed(f"nothing answers on {host}:{port}", "start the server with `fovea serve`") from error
+        raise LoadFailed(f"nothing answers on {host}:{port}", hint) from error
     done, _ = await asyncio.wait([run.finished], timeout=seconds + _GRACE)
     if not done:
         run.errors["no answer in time"] += 1

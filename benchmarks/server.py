@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import signal
 import socket
 import subprocess
@@ -48,7 +49,11 @@ def started(arguments: Sequence[str], timeout: float) -> Iterator[Server]:
         *("--drain-notice", "0"),
         *arguments,
     ]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,
+        tempfile.TemporaryDirectory() as state,
+    ):
+        command += ["--state", state]  # without the models that somebody added here
         try:
             # In a session of its own, Ctrl-C reaches only us and the server is stopped in order.
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=CHECKOUT, start_new_session=True)
@@ -82,6 +87,22 @@ def is_ready(url: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def precision(rest: str) -> str:
+    """What the default model computes in, as the gateway says."""
+    address = urlsplit(rest)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    try:
+        connection.request("GET", "/v1/models")
+        models = json.load(connection.getresponse())["models"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ServerNotReady(
+            f"{rest} does not say which models it serves: {error}", "start it with `fovea serve`"
+        ) from error
+    finally:
+        connection.close()
+    return str(next(model["engine"] for model in models if model["default"])).split()[-1]
 
 
 def describe(triton: str) -> dict[str, Any]:

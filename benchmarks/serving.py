@@ -126,11 +126,8 @@ def _about(plan: Plan, under_test: Server) -> dict[str, Any]:
 
 
 def _precision(under_test: Server) -> str:
-    """What the served model computes in, so that the bare loop does too; f32 where it cannot be asked."""
-    if not under_test.triton:
-        return "f32"
-    models = server.describe(under_test.triton)["models"]
-    return str(models["efficientnet_lite0"].get("precision", "f32"))
+    """What the served model computes in, so that the bare loop does too; what this CPU prefers where nobody says."""
+    return server.precision(under_test.rest) if under_test.rest else "auto"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,17 @@
 """Ask a Fovea server what is in a picture: over REST or gRPC, with or without asyncio."""
 
-from fovea_client.answers import Classification, ImageFacts, Model, ModelIdentity, Prediction, Quality, Timings
+from fovea_client.answers import (
+    Analysis,
+    Classification,
+    ImageFacts,
+    Model,
+    ModelIdentity,
+    Prediction,
+    Quality,
+    Result,
+    StageTimings,
+    Timings,
+)
 from fovea_client.connect import connect
 from fovea_client.errors import (
     BadImage,
@@ -26,12 +37,15 @@ __all__ = [
     "AsyncGrpcClient",
     "connect",
     "Classification",
+    "Analysis",
+    "Result",
     "ImageFacts",
     "Model",
     "ModelIdentity",
     "Prediction",
     "Quality",
     "Timings",
+    "StageTimings",
     "FoveaClientError",
     "BadImage",
     "BadRequest",

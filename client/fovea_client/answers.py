@@ -53,16 +53,52 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class StageTimings:
+    """Milliseconds that one model's stages took; models of one analysis may run side by side."""
+
+    preprocess: float
+    model: float
+
+
+@dataclass(frozen=True)
 class Classification:
-    """The labels of one image, best first, and all that was learned on the way."""
+    """The labels of one image, and all that was learned on the way."""
 
     id: str
     model: ModelIdentity
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[Prediction, ...]  # best first; none from a model that only embeds
     image: ImageFacts
     quality: Quality
-    embedding: tuple[float, ...] | None  # None unless asked for
+    embedding: tuple[float, ...] | None  # None unless asked for, or the model only embeds
     timings_ms: Timings
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one model says of an image; predictions and embedding as in a Classification."""
+
+    model: ModelIdentity
+    predictions: tuple[Prediction, ...]
+    quality: Quality
+    embedding: tuple[float, ...] | None
+    timings_ms: StageTimings
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What several models say of one image: a result of each, in the order of asking."""
+
+    id: str
+    image: ImageFacts
+    results: tuple[Result, ...]
+    timings_ms: Timings
+
+    def result_of(self, model: str) -> Result:
+        """The result of the model of this name. Raises KeyError where it was not asked."""
+        for result in self.results:
+            if result.model.name == model:
+                return result
+        raise KeyError(f"{model!r} was not asked, but {', '.join(result.model.name for result in self.results)}")
 
 
 @dataclass(frozen=True)
@@ -72,6 +108,7 @@ class Model:
     identity: ModelIdentity
     description: str
     licence: str
-    labels: int
+    labels: int  # how many it tells apart; 0 for a model that only embeds
+    features: int  # how many numbers its embedding has
     default: bool
     ready: bool

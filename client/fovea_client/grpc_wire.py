@@ -1,13 +1,15 @@
-"""gRPC on the wire: messages from and to nouns, and what a status means."""
+"""gRPC on the wire: what is sent, and what a status means."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from fovea_client.answers import Classification, ImageFacts, Model, ModelIdentity, Prediction, Quality, Timings
+from fovea_client import grpc_answers, model_names
+from fovea_client.answers import Classification
 from fovea_client.errors import BadImage, DeadlineExceeded, FoveaClientError, ServerFailed, Unreachable, from_reason
 from fovea_client.images import Image
 from fovea_client.request_ids import made_or_checked
@@ -41,7 +43,7 @@ def options(target: str) -> list[tuple[str, int]]:
     ]
 
 
-def request(
+def classify(
     image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None
 ) -> vision_pb2.ClassifyRequest:
     return vision_pb2.ClassifyRequest(
@@ -49,30 +51,22 @@ def request(
     )
 
 
-def classification(said: vision_pb2.ClassifyResponse) -> Classification:
-    facts, quality, took = said.image, said.quality, said.timings_ms
-    return Classification(
-        id=said.id,
-        model=_identity(said.model),
-        predictions=tuple(Prediction(one.label, one.index, one.score) for one in said.predictions),
-        image=ImageFacts(facts.format, facts.width, facts.height, facts.orientation, facts.bytes),
-        quality=Quality(quality.brightness, quality.contrast, quality.sharpness),
-        embedding=tuple(said.embedding) or None,
-        timings_ms=Timings(took.gateway, took.queue, took.preprocess, took.model, took.total),
-    )
-
-
-def models(said: vision_pb2.ListModelsResponse) -> tuple[Model, ...]:
-    return tuple(
-        Model(_identity(one.identity), one.description, one.licence, one.labels, one.default, one.ready)
-        for one in said.models
+def analyze(
+    image: bytes, models: Iterable[str], top_k: int, embedding: bool, request_id: str | None
+) -> vision_pb2.AnalyzeRequest:
+    return vision_pb2.AnalyzeRequest(
+        image=image,
+        models=model_names.checked(models),
+        top_k=top_k,
+        embedding=embedding,
+        request_id=made_or_checked(request_id),
     )
 
 
 def outcome(said: vision_pb2.ClassifyStreamResponse) -> Outcome:
     """What a stream says of one image."""
     if said.WhichOneof("outcome") == "answer":
-        return classification(said.answer)
+        return grpc_answers.classification(said.answer)
     return _named(said.error, said.id) or ServerFailed(
         said.error.message or "the stream gave neither an answer nor an error", request_id=said.id
     )
@@ -114,7 +108,3 @@ def _unnamed(code: grpc.StatusCode, details: str, target: str, request_id: str |
     return ServerFailed(
         f"{target} did not answer like a Fovea server: {code.name}, {details}", reason="NOT_OURS", request_id=request_id
     )
-
-
-def _identity(said: vision_pb2.ModelIdentity) -> ModelIdentity:
-    return ModelIdentity(said.name, said.version, said.digest)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
 import httpx
 
-from fovea_client import images, rest_wire
-from fovea_client.answers import Classification, Model
+from fovea_client import images, rest_answers, rest_wire
+from fovea_client.answers import Analysis, Classification, Model
 from fovea_client.attempts import Budget, answered_async
 from fovea_client.errors import FoveaClientError
 from fovea_client.images import Image
@@ -38,11 +39,25 @@ class AsyncClient:
     ) -> Classification:
         """The labels of one image: its bytes, or a path to them. `timeout` is in seconds, over all tries."""
         call = rest_wire.classify(await images.read_async(image), model, top_k, embedding, request_id)
-        return rest_wire.classification(await self._content(call, timeout), self._url)
+        return rest_answers.classification(await self._content(call, timeout), self._url)
+
+    async def analyze(
+        self,
+        image: Image,
+        *,
+        models: Sequence[str],
+        top_k: int = 5,
+        embedding: bool = False,
+        timeout: float = 10.0,
+        request_id: str | None = None,
+    ) -> Analysis:
+        """What each of several models, by name, says of one image, which is sent once. The rest is as in `classify`."""
+        call = rest_wire.analyze(await images.read_async(image), models, top_k, embedding, request_id)
+        return rest_answers.analysis(await self._content(call, timeout), self._url)
 
     async def models(self, timeout: float = 10.0) -> tuple[Model, ...]:
         """The models that can be asked for."""
-        return rest_wire.models(await self._content(rest_wire.list_models(), timeout), self._url)
+        return rest_answers.models(await self._content(rest_wire.list_models(), timeout), self._url)
 
     async def ready(self, timeout: float = 10.0) -> bool:
         """Whether an image sent now would be answered. Asks once."""

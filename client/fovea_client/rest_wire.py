@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
-from fovea_client.answers import Classification, ImageFacts, Model, ModelIdentity, Prediction, Quality, Timings
+from fovea_client import model_names
 from fovea_client.errors import DeadlineExceeded, FoveaClientError, ServerFailed, Unreachable, from_reason
 from fovea_client.request_ids import made_or_checked
 from fovea_client.version import __version__
-
-T = TypeVar("T")
 
 LONGEST = 300.0  # seconds; servers refuse to be asked for more
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
@@ -64,12 +62,13 @@ def base_url(url: str) -> str:
 
 
 def classify(image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None) -> Call:
-    params = {"top_k": str(top_k)}
-    if embedding:
-        params["embedding"] = "true"
-    if model:
-        params["model"] = model
-    return Call("POST", "/v1/classify", made_or_checked(request_id), params, image)
+    which = {"model": model} if model else {}
+    return _about("/v1/classify", image, which, top_k, embedding, request_id)
+
+
+def analyze(image: bytes, models: Iterable[str], top_k: int, embedding: bool, request_id: str | None) -> Call:
+    which = {"models": ",".join(model_names.checked(models))}
+    return _about("/v1/analyze", image, which, top_k, embedding, request_id)
 
 
 def list_models() -> Call:
@@ -122,32 +121,11 @@ def content(reply: Reply, url: str, call: Call) -> dict[str, Any]:
     )
 
 
-def classification(said: dict[str, Any], url: str) -> Classification:
-    try:
-        embedding = said.get("embedding")
-        return Classification(
-            id=said["id"],
-            model=_known(ModelIdentity, said["model"]),
-            predictions=tuple(_known(Prediction, one) for one in said["predictions"]),
-            image=_known(ImageFacts, said["image"]),
-            quality=_known(Quality, said["quality"]),
-            embedding=None if embedding is None else tuple(embedding),
-            timings_ms=_known(Timings, said["timings_ms"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise not_ours(url, f"{error!r} in its answer", said.get("id")) from error
-
-
-def models(said: dict[str, Any], url: str) -> tuple[Model, ...]:
-    try:
-        return tuple(_known(Model, {**one, "identity": _known(ModelIdentity, one)}) for one in said["models"])
-    except (KeyError, TypeError) as error:
-        raise not_ours(url, f"{error!r} in its list of models", None) from error
-
-
-def _known(noun: type[T], said: dict[str, Any]) -> T:
-    """The noun from its JSON. Fields this client does not know are left aside: the server may be newer."""
-    return noun(**{known.name: said[known.name] for known in fields(noun)})  # type: ignore[arg-type]
+def _about(path: str, image: bytes, which: dict[str, str], top_k: int, embedding: bool, request_id: str | None) -> Call:
+    params = {**which, "top_k": str(top_k)}
+    if embedding:
+        params["embedding"] = "true"
+    return Call("POST", path, made_or_checked(request_id), params, image)
 
 
 def _seconds(retry_after: str | None) -> float | None:

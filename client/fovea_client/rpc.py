@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
 
-from fovea_client import grpc_wire, images
-from fovea_client.answers import Classification, Model
+from fovea_client import grpc_answers, grpc_wire, images
+from fovea_client.answers import Analysis, Classification, Model
 from fovea_client.attempts import Budget, answered
 from fovea_client.errors import FoveaClientError
 from fovea_client.grpc_wire import Item, Outcome
@@ -48,8 +48,22 @@ class GrpcClient:
         request_id: str | None = None,
     ) -> Classification:
         """The labels of one image: its bytes, or a path to them. `timeout` is in seconds, over all tries."""
-        request = grpc_wire.request(images.read(image), model, top_k, embedding, request_id)
-        return grpc_wire.classification(self._answer(self._stub.Classify, request, timeout, request.request_id))
+        request = grpc_wire.classify(images.read(image), model, top_k, embedding, request_id)
+        return grpc_answers.classification(self._answer(self._stub.Classify, request, timeout, request.request_id))
+
+    def analyze(
+        self,
+        image: Image,
+        *,
+        models: Sequence[str],
+        top_k: int = 5,
+        embedding: bool = False,
+        timeout: float = 10.0,
+        request_id: str | None = None,
+    ) -> Analysis:
+        """What each of several models, by name, says of one image, which is sent once. The rest is as in `classify`."""
+        request = grpc_wire.analyze(images.read(image), models, top_k, embedding, request_id)
+        return grpc_answers.analysis(self._answer(self._stub.Analyze, request, timeout, request.request_id))
 
     def classify_stream(
         self,
@@ -85,7 +99,7 @@ class GrpcClient:
 
     def models(self, timeout: float = 10.0) -> tuple[Model, ...]:
         """The models that can be asked for."""
-        return grpc_wire.models(self._answer(self._stub.ListModels, vision_pb2.ListModelsRequest(), timeout))
+        return grpc_answers.models(self._answer(self._stub.ListModels, vision_pb2.ListModelsRequest(), timeout))
 
     def ready(self, timeout: float = 10.0) -> bool:
         """Whether an image sent now would be answered. Asks once."""
@@ -93,7 +107,7 @@ class GrpcClient:
             said = self._once(self._stub.ListModels, vision_pb2.ListModelsRequest(), Budget(timeout), None)
         except FoveaClientError:
             return False
-        return any(model.default and model.ready for model in grpc_wire.models(said))
+        return any(model.default and model.ready for model in grpc_answers.models(said))
 
     def close(self) -> None:
         self._channel.close()

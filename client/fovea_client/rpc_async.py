@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any
 
 import grpc
 
-from fovea_client import grpc_wire, images
-from fovea_client.answers import Classification, Model
+from fovea_client import grpc_answers, grpc_wire, images
+from fovea_client.answers import Analysis, Classification, Model
 from fovea_client.attempts import Budget, answered_async
 from fovea_client.errors import FoveaClientError
 from fovea_client.grpc_wire import Item, Outcome
@@ -45,8 +45,24 @@ class AsyncGrpcClient:
         request_id: str | None = None,
     ) -> Classification:
         """The labels of one image: its bytes, or a path to them. `timeout` is in seconds, over all tries."""
-        request = grpc_wire.request(await images.read_async(image), model, top_k, embedding, request_id)
-        return grpc_wire.classification(await self._answer(self._stub.Classify, request, timeout, request.request_id))
+        request = grpc_wire.classify(await images.read_async(image), model, top_k, embedding, request_id)
+        return grpc_answers.classification(
+            await self._answer(self._stub.Classify, request, timeout, request.request_id)
+        )
+
+    async def analyze(
+        self,
+        image: Image,
+        *,
+        models: Sequence[str],
+        top_k: int = 5,
+        embedding: bool = False,
+        timeout: float = 10.0,
+        request_id: str | None = None,
+    ) -> Analysis:
+        """What each of several models, by name, says of one image, which is sent once. The rest is as in `classify`."""
+        request = grpc_wire.analyze(await images.read_async(image), models, top_k, embedding, request_id)
+        return grpc_answers.analysis(await self._answer(self._stub.Analyze, request, timeout, request.request_id))
 
     async def classify_stream(
         self,
@@ -82,7 +98,7 @@ class AsyncGrpcClient:
 
     async def models(self, timeout: float = 10.0) -> tuple[Model, ...]:
         """The models that can be asked for."""
-        return grpc_wire.models(await self._answer(self._stub.ListModels, vision_pb2.ListModelsRequest(), timeout))
+        return grpc_answers.models(await self._answer(self._stub.ListModels, vision_pb2.ListModelsRequest(), timeout))
 
     async def ready(self, timeout: float = 10.0) -> bool:
         """Whether an image sent now would be answered. Asks once."""
@@ -90,7 +106,7 @@ class AsyncGrpcClient:
             said = await self._once(self._stub.ListModels, vision_pb2.ListModelsRequest(), Budget(timeout), None)
         except FoveaClientError:
             return False
-        return any(model.default and model.ready for model in grpc_wire.models(said))
+        return any(model.default and model.ready for model in grpc_answers.models(said))
 
     async def close(self) -> None:
         if "_channel" in self.__dict__:

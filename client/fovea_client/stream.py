@@ -74,7 +74,7 @@ class Sending:
         return item if isinstance(item, tuple) else (f"{self._prefix}{position}", item)
 
     def _request(self, name: str, image: bytes) -> vision_pb2.ClassifyRequest:
-        return grpc_wire.request(image, self.model, self.top_k, self.embedding, name)
+        return grpc_wire.classify(image, self.model, self.top_k, self.embedding, name)
 
 
 async def _each(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:

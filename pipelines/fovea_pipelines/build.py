@@ -7,28 +7,29 @@ import os
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from fovea_pipelines.errors import BadPackage, BadWeights, MissingArtefact
 from fovea_pipelines.package import Artefact, ModelPackage, sha256_of
 from fovea_pipelines.weights import read_state_dict
 
-_Builder = Callable[[ModelPackage, Path], bytes]
+_Author = Callable[[ModelPackage, Path], bytes]
 
 
 def build(package: ModelPackage, *, force: bool = False) -> list[Path]:
-    """Build what is missing (with `force`, everything); the files written, which match the package's digests.
+    """Build what is missing (with `force`, also what is there); the files written, which match the package's digests.
 
+    The graph of a model that was added has no weights here to build it from again: while it is sound it stays.
     Raises MissingArtefact where the weights are not installed, BadWeights where they are not the ones named, and
     BadPackage where what was built is not what the package describes.
     """
-    wanted = [artefact for artefact in package.artefacts if force or not _is_current(artefact)]
-    if not wanted:
-        return []
-    weights = weights_of(package)
-    builder = _BUILDERS[package.table["architecture"]]
-    for artefact in wanted:
-        _write(artefact, builder(package, weights))
-    return [artefact.path for artefact in wanted]
+    forced = {name for name in package.artefacts if force and (name != "onnx" or _has_author(package))}
+    wanted = {name: each for name, each in package.artefacts.items() if name in forced or not _is_current(each)}
+    if "onnx" in wanted:
+        write(package.onnx, _author(package))
+    if "int8" in wanted:
+        write(package.artefacts["int8"], _quantised(package))
+    return [artefact.path for artefact in wanted.values()]
 
 
 def _is_current(artefact: Artefact) -> bool:
@@ -53,18 +54,47 @@ def weights_of(package: ModelPackage) -> Path:
     return found
 
 
+def _has_author(package: ModelPackage) -> bool:
+    return package.table.get("architecture") in _AUTHORS
+
+
+def _author(package: ModelPackage) -> bytes:
+    """The graph in 32-bit floats, from weights published elsewhere."""
+    if not _has_author(package):
+        raise MissingArtefact(
+            f"the graph of {package.name} was made when it was added, and is gone or spoilt",
+            hint=f"fovea models remove {package.name}, and add it again",
+        )
+    return _AUTHORS[package.table["architecture"]](package, weights_of(package))
+
+
+def _quantised(package: ModelPackage) -> bytes:
+    """The 8-bit form, from the ranges that the package keeps."""
+    import onnx
+
+    from fovea_pipelines.quantisation import graph
+    from fovea_pipelines.quantisation.ranges import Ranges
+
+    ranges = Ranges.read(package.folder / package.table["artefacts"]["int8"]["ranges"])
+    return serialised(graph.quantised(onnx.load(package.onnx.path), ranges))
+
+
+def serialised(model: Any) -> bytes:
+    """The same bytes for the same graph."""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def _efficientnet_lite0(package: ModelPackage, weights: Path) -> bytes:
     from fovea_pipelines import efficientnet_lite
 
     normalisation = package.table["normalisation"]
-    model = efficientnet_lite.author(read_state_dict(weights), normalisation["mean"], normalisation["std"])
-    return bytes(model.SerializeToString(deterministic=True))
+    return serialised(efficientnet_lite.author(read_state_dict(weights), normalisation["mean"], normalisation["std"]))
 
 
-_BUILDERS: dict[str, _Builder] = {"efficientnet_lite0": _efficientnet_lite0}
+_AUTHORS: dict[str, _Author] = {"efficientnet_lite0": _efficientnet_lite0}
 
 
-def _write(artefact: Artefact, content: bytes) -> None:
+def write(artefact: Artefact, content: bytes) -> None:
     """Write beside the target, check, then move into place: a reader never sees half a file."""
     draft = artefact.path.with_name(f".{artefact.path.name}.{os.getpid()}")
     try:

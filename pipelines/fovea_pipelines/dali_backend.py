@@ -11,19 +11,19 @@ from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.plugin.triton import autoserialize
 
 from fovea_pipelines import dali_graph
-from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.package import contract_of
 
 _MAX_BATCH = 64  # as in the model's config.pbtxt
 _THREADS = 4
 
 
-def autoserialized(module_file: str, package: str) -> Callable[[], Any]:
-    """The pipeline of `package`, a folder of the repository that holds the module `module_file` (.../model/1/dali.py).
+def autoserialized(module_file: str) -> Callable[[], Any]:
+    """The pipeline of the contract of the model that the module `module_file` (.../model/1/dali.py) belongs to.
 
     Decodes on the GPU ("mixed") and stays there. Its third output, PREPROCESS_SPAN, is zeros: this backend cannot
     tell when it began and ended.
     """
-    contract = ModelPackage.read(Path(module_file).resolve().parents[2] / package).contract
+    contract = contract_of(Path(module_file).resolve().parents[1])
 
     def preprocess() -> Any:
         encoded = fn.external_source(name="IMAGE", device="cpu", dtype=types.UINT8, ndim=1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nvidia.dali import fn, math, types
 
-from fovea_pipelines import quality
+from fovea_pipelines import geometry, quality
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.errors import BadContract
 
@@ -18,23 +20,72 @@ _KERNELS = {
 }
 
 
-def decoded(encoded: Any) -> Any:
-    """Pixels as stored, on the CPU.
+@dataclass(frozen=True)
+class OnGpu:
+    """How JPEGs are decoded on a GPU.
+
+    hardware_load      the share of them given to the GPU's JPEG engines, where it has any; its kernels, helped by the
+                       CPU, do the others. 0.65 is DALI's own choice; `make gpu-check` measures others
+    largest            (height, width) for which the engines' buffers are made at the start: of 2 megapixels, a batch of
+                       64 takes 400 MB. Larger images work; their first makes the buffers anew, and all wait for it
+    """
+
+    hardware_load: float = 0.65
+    largest: tuple[int, int] = (1088, 1920)
+
+
+def decoded(encoded: Any, on_gpu: OnGpu | None = None) -> Any:
+    """Pixels as stored, on the CPU, or on the GPU where that is given.
 
     The orientation is left alone: nvImageCodec 0.9 reads it twice, once to lay out the buffer and once to rotate into
     it, and writes past the buffer where a crafted file makes the two differ. Turning the few pixels that are left
     upright afterwards is also cheaper.
     """
-    return _decoded(encoded, device="cpu", apply_orientation=False)
+    if on_gpu is None:
+        return _decoded(encoded, device="cpu", apply_orientation=False)
+    return _decoded(
+        encoded,
+        device="mixed",
+        apply_orientation=False,
+        hw_decoder_load=on_gpu.hardware_load,
+        preallocate_height_hint=on_gpu.largest[0],
+        preallocate_width_hint=on_gpu.largest[1],
+    )
 
 
-def stored(contract: Contract, image: Any, begin: Any, end: Any, size: Any) -> tuple[Any, Any]:
+Region = tuple[Any, Any, Any]  # from (row, column) to (row, column) in source pixels, and the size it is resized to
+
+
+def stored(contract: Contract, image: Any, passes: Sequence[Region]) -> tuple[Any, Any]:
     """Resized pixels, not yet upright, and their quality measures, which do not depend on that.
 
-    `begin` and `end` are the region that is kept, as (row, column) in source pixels, `size` what it is resized to.
+    `passes` are made one after the other: `geometry.passes`.
     """
-    pixels = _resized(contract, image, begin, end, size)
-    return pixels, quality.dali_measures(pixels)
+    for region in passes:
+        image = _resized(contract, image, *region)
+    return image, quality.dali_measures(image)
+
+
+def finished(contract: Contract, pixels: Any, matrix: Any, size: Any, place: Any) -> Any:
+    """Stored pixels turned upright, on the contract's canvas, in its order of colours.
+
+    `matrix` (2, 3) says for each place (column, row, 1) of the upright pixels, which are `size` (height, width), where
+    it lies in the stored ones: `geometry.stored_place`. It only swaps and mirrors whole pixels, so nothing is
+    interpolated. `place` is minus the (top, left) of the pixels on the canvas.
+    """
+    pixels = fn.warp_affine(pixels, matrix=matrix, size=size, interp_type=types.INTERP_NN)
+    if contract.resize == "letterbox":
+        pixels = fn.slice(
+            pixels,
+            start=place,
+            shape=[contract.output_height, contract.output_width],
+            axes=(0, 1),
+            out_of_bounds_policy="pad",
+            fill_values=list(contract.fill),
+        )
+    if contract.colour == "BGR":
+        pixels = fn.color_space_conversion(pixels, image_type=types.RGB, output_type=types.BGR)
+    return pixels
 
 
 def upright(contract: Contract, encoded: Any) -> tuple[Any, Any]:
@@ -50,11 +101,16 @@ def upright(contract: Contract, encoded: Any) -> tuple[Any, Any]:
             )
     image = _decoded(encoded, device="mixed", apply_orientation=contract.orientation == "apply")
     begin, end = _kept_region(image.shape(), contract)
-    pixels = _resized(contract, image, begin, end, [contract.output_height, contract.output_width])
-    return pixels, quality.dali_measures(pixels)
+    height, width = float(contract.output_height), float(contract.output_width)
+    if geometry.count_of_passes(contract) == 1:
+        return stored(contract, image, [(begin, end, [height, width])])
+    rows = fn.cast(image.shape()[0], dtype=types.FLOAT)
+    across = fn.stack(0.0, begin[1]), fn.stack(rows, end[1]), fn.stack(rows, width)
+    down = fn.stack(begin[0], 0.0), fn.stack(end[0], width), [height, width]
+    return stored(contract, image, [across, down])
 
 
-def _decoded(encoded: Any, *, device: str, apply_orientation: bool) -> Any:
+def _decoded(encoded: Any, *, device: str, apply_orientation: bool, **settings: Any) -> Any:
     return fn.decoders.image(
         encoded,
         device=device,
@@ -62,6 +118,7 @@ def _decoded(encoded: Any, *, device: str, apply_orientation: bool) -> Any:
         adjust_orientation=apply_orientation,
         # Triangle-filtered chroma, what libjpeg and therefore Pillow does; without it edges of colours move.
         jpeg_fancy_upsampling=True,
+        **settings,
     )
 
 

@@ -21,5 +21,13 @@ class BadWeights(PipelineError):
     """A weights file that is damaged, is not the one expected, or would run code when loaded."""
 
 
+class BadNetwork(PipelineError):
+    """A network that cannot be served as it is."""
+
+
 class MissingArtefact(PipelineError):
     """A file that has to be built or installed before the model can serve."""
+
+
+class NoGpu(PipelineError):
+    """No GPU that can be used: none there, its driver too old, its memory full, or what it needs not installed."""

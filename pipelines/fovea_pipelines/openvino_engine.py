@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,10 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-PRECISIONS = ("f32", "bf16")
+from fovea_pipelines import precision as precisions
+from fovea_pipelines.outputs import Outputs
 
-
-@dataclass(frozen=True)
-class Scored:
-    """A model's outputs for one image: `scores` FP32 (classes,) that sum to 1, `embedding` FP32 (features,)."""
-
-    scores: NDArray[np.float32]
-    embedding: NDArray[np.float32]
+__all__ = ["OpenVinoEngine", "Outputs"]
 
 
 class OpenVinoEngine:
@@ -31,8 +25,8 @@ class OpenVinoEngine:
     """
 
     def __init__(self, model: Path, precision: str, streams: int) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is {precision!r}; supported: {', '.join(PRECISIONS)}")
+        if precision not in precisions.PRECISIONS:
+            raise ValueError(f"precision is {precision!r}; supported: {', '.join(precisions.PRECISIONS)}")
         core = ov.Core()
         graph = core.read_model(model)
         _, *pixel_shape = graph.input("PIXELS").get_partial_shape()
@@ -42,28 +36,30 @@ class OpenVinoEngine:
             graph,
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": precision,
+                # Of an 8-bit graph, what is left in floats.
+                "INFERENCE_PRECISION_HINT": precisions.of_floats(precision),
                 "NUM_STREAMS": streams,
                 "INFERENCE_NUM_THREADS": streams,
                 # Pinned, every process that infers sits on the same first cores.
                 "ENABLE_CPU_PINNING": False,
             },
         )
+        self.classifies = any("SCORES" in output.get_names() for output in compiled.outputs)
         self._queue = ov.AsyncInferQueue(compiled, streams)
-        self._queue.set_callback(_keep)
+        self._queue.set_callback(self._keep)
         # The first inference of each stream allocates and takes ten times as long; nobody should wait for it.
         self.run([np.zeros(size, dtype=np.uint8)] * streams)
 
-    def run(self, images: Sequence[NDArray[np.uint8]]) -> list[Scored]:
+    def run(self, images: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
         """Outputs for each image, UINT8 (height, width, 3), in order."""
-        results: list[Scored | None] = [None] * len(images)
+        results: list[Outputs | None] = [None] * len(images)
         for index, pixels in enumerate(images):
             self._queue.start_async({"PIXELS": pixels[np.newaxis]}, (results, index))
         self._queue.wait_all()
         return [result for result in results if result is not None]
 
-
-def _keep(request: Any, slot: tuple[list[Scored | None], int]) -> None:
-    results, index = slot
-    # Copied: the request's own tensors are overwritten by the next image.
-    results[index] = Scored(request.get_tensor("SCORES").data[0].copy(), request.get_tensor("EMBEDDING").data[0].copy())
+    def _keep(self, request: Any, slot: tuple[list[Outputs | None], int]) -> None:
+        results, index = slot
+        # Copied: the request's own tensors are overwritten by the next image.
+        scores = request.get_tensor("SCORES").data[0].copy() if self.classifies else None
+        results[index] = Outputs(scores, request.get_tensor("EMBEDDING").data[0].copy())

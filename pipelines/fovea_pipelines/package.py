@@ -39,13 +39,28 @@ class Artefact:
 
 
 @dataclass(frozen=True)
+class BestClass:
+    """The class that must win, and its score within a tolerance."""
+
+    index: int
+    score: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The embedding, an .npy file of FP32 (features,), and the cosine to it that an answer must reach."""
+
+    file: Path
+    least_cosine: float
+
+
+@dataclass(frozen=True)
 class Golden:
     """An image whose answer is known: what the model must say before it may serve."""
 
     image: Path
-    index: int
-    score: float
-    tolerance: float
+    expected: BestClass | Direction
 
 
 @dataclass(frozen=True)
@@ -62,12 +77,7 @@ class ModelPackage:
         path = folder / "model.toml"
         if not path.is_file():
             raise BadPackage(f"{path} does not exist; a model folder is described by its model.toml")
-        content = path.read_bytes()
-        try:
-            table = tomllib.loads(content.decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadPackage(f"{path} is not valid TOML: {error}") from error
-        package = cls(folder, table, "sha256:" + hashlib.sha256(content).hexdigest())
+        package = cls(folder, _toml(path), f"sha256:{sha256_of(path)}")
         package._check()
         return package
 
@@ -89,35 +99,84 @@ class ModelPackage:
     def contract(self) -> Contract:
         return Contract.from_mapping(self.table["contract"])
 
+    @property
+    def preprocess(self) -> str:
+        """The Triton model that does what the contract says; packages of one contract share it."""
+        return str(self.table["preprocess"])
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The class names, in the order of the scores."""
+        """The class names, in the order of the scores; none for a network that only embeds."""
+        if "labels" not in self.table:
+            return ()
         path = self.folder / str(self.table["labels"]["file"])
         return tuple(path.read_text(encoding="utf-8").splitlines())
 
     @property
-    def artefacts(self) -> tuple[Artefact, ...]:
-        return tuple(
-            Artefact(self.folder / entry["file"], entry["sha256"]) for entry in self.table["artefacts"].values()
-        )
+    def features(self) -> int:
+        """How many numbers the embedding has."""
+        return int(self.table["embedding"]["features"])
+
+    @property
+    def artefacts(self) -> dict[str, Artefact]:
+        """By name: "onnx", the graph in 32-bit floats, and "int8" where the network has an 8-bit form."""
+        return {
+            name: Artefact(self.folder / entry["file"], entry["sha256"])
+            for name, entry in self.table["artefacts"].items()
+        }
+
+    @property
+    def onnx(self) -> Artefact:
+        """The graph in 32-bit floats, which every other form is made of."""
+        return self.artefacts["onnx"]
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """Top-1 by precision, as far as it was measured."""
+        return {precision: entry["top_1"] for precision, entry in self.table.get("precisions", {}).items()}
 
     @property
     def golden(self) -> Golden:
         entry = self.table["golden"]
-        return Golden(self.folder / entry["image"], entry["index"], entry["score"], entry["tolerance"])
+        image = self.folder / entry["image"]
+        if "embedding" in entry:
+            return Golden(image, Direction(self.folder / entry["embedding"], entry["least_cosine"]))
+        return Golden(image, BestClass(entry["index"], entry["score"], entry["tolerance"]))
 
     def _check(self) -> None:
         path = self.folder / "model.toml"
-        for key in ("name", "version", "ensemble", "contract", "labels", "artefacts", "golden"):
+        for key in ("name", "version", "preprocess", "ensemble", "contract", "embedding", "artefacts", "golden"):
             if key not in self.table:
                 raise BadPackage(f"{path} lacks `{key}`")
-        for file in (self.folder / str(self.table["labels"]["file"]), self.golden.image):
+        if "onnx" not in self.table["artefacts"]:
+            raise BadPackage(f"{path} lacks `artefacts.onnx`")
+        for file in self._files():
             if not file.is_file():
                 raise BadPackage(f"{path} names {file.name}, which is not there")
-        declared = self.table["labels"]["count"]
-        if len(self.labels) != declared:
+        if "labels" in self.table and len(self.labels) != (declared := self.table["labels"]["count"]):
             raise BadPackage(f"{path}: {len(self.labels)} labels in the file, {declared} declared")
         _ = self.contract
+
+    def _files(self) -> list[Path]:
+        """What the description names besides artefacts, which may still have to be built."""
+        golden = self.golden
+        files = [golden.image, *([golden.expected.file] if isinstance(golden.expected, Direction) else [])]
+        return [*files, *([self.folder / self.table["labels"]["file"]] if "labels" in self.table else [])]
+
+
+def contract_of(preprocess: Path) -> Contract:
+    """The contract that a preprocessing model, the folder `preprocess`, carries out."""
+    path = preprocess / "contract.toml"
+    if not path.is_file():
+        raise BadPackage(f"{path} does not exist; a preprocessing model is described by its contract.toml")
+    return Contract.from_mapping(_toml(path))
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadPackage(f"{path} is not valid TOML: {error}") from error
 
 
 def sha256_of(path: Path) -> str:

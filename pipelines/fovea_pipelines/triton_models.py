@@ -1,4 +1,4 @@
-"""What Triton's Python backend runs: a preprocessing model and a classifier, one class each.
+"""What Triton's Python backend runs: a preprocessing model and a network, one class each.
 
 Triton merges requests into batches (`dynamic_batching`), the classes here never do. Both add to their outputs the
 span of their own work, INT64 (2,): begin and end in nanoseconds of CLOCK_MONOTONIC, which every process of one
@@ -11,75 +11,84 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # provided by Triton's Python backend
 from numpy.typing import NDArray
 
-from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed, Result, Undecodable
-from fovea_pipelines.package import ModelPackage
+from fovea_pipelines import precision
+from fovea_pipelines.package import ModelPackage, contract_of
+from fovea_pipelines.preprocessed import Preprocessed, Result, Undecodable
 from fovea_pipelines.triton_messages import CANCELLED, UNDECODABLE
+
+if TYPE_CHECKING:
+    from fovea_pipelines.outputs import Outputs
 
 
 class Preprocess:
-    """IMAGE UINT8 (n,) to PIXELS UINT8 (height, width, 3) and QUALITY FP32 (3,), by a package's contract."""
+    """IMAGE UINT8 (n,) to PIXELS UINT8 (height, width, 3) and QUALITY FP32 (3,), by the contract in its own folder."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        settings = _Settings(args)
-        contract = settings.package().contract
+        # Not above: the process of a network has no need of DALI's 70 MB.
+        from fovea_pipelines.dali_executor import DaliExecutor
+
+        settings = ModelSettings(args)
+        contract = contract_of(settings.folder)
         self._executor = DaliExecutor(contract, max_batch=settings.max_batch, threads=settings.threads())
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begin = time.monotonic_ns()
-        groups = [None if request.is_cancelled() else _images_of(request) for request in requests]
+        groups = [None if request.is_cancelled() else images_of(request) for request in requests]
         results = iter(self._executor.run([image for group in groups for image in group or ()]))
         end = time.monotonic_ns()
         return [
-            _failure(CANCELLED, pb_utils.TritonError.CANCELLED)
-            if group is None
-            else _preprocessed([next(results) for _ in group], (begin, end))
+            failed(None) if group is None else _preprocessed([next(results) for _ in group], (begin, end))
             for group in groups
         ]
 
 
-class OpenVinoClassifier:
-    """PIXELS UINT8 (height, width, 3) to SCORES FP32 (classes,) and EMBEDDING FP32 (features,), by OpenVINO."""
+class OpenVinoNetwork:
+    """PIXELS UINT8 (height, width, 3) to SCORES FP32 (classes,) and EMBEDDING FP32 (features,), by OpenVINO.
+
+    A network that only embeds has no SCORES.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
+        # Not above: the process of a preprocessing model has no need of OpenVINO's 20 MB.
         from fovea_pipelines.openvino_engine import OpenVinoEngine
 
-        settings = _Settings(args)
-        artefact = settings.package().artefacts[0]
-        artefact.check()
-        self._engine = OpenVinoEngine(artefact.path, settings.text("precision"), streams=settings.threads())
+        settings = ModelSettings(args)
+        package = ModelPackage.read(settings.folder)
+        chosen = precision.choose(package, os.environ.get(precision.VARIABLE) or settings.text("precision"))
+        model = precision.artefact_of(package, chosen)
+        self._engine = OpenVinoEngine(model, chosen, streams=settings.threads())
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begin = time.monotonic_ns()
         groups = [pb_utils.get_input_tensor_by_name(request, "PIXELS").as_numpy() for request in requests]
-        scored = iter(self._engine.run([pixels for group in groups for pixels in group]))
-        answers = [[next(scored) for _ in group] for group in groups]
+        outputs = iter(self._engine.run([pixels for group in groups for pixels in group]))
+        answers = [[next(outputs) for _ in group] for group in groups]
         end = time.monotonic_ns()
-        return [
-            _response(
-                SCORES=np.stack([answer.scores for answer in group]),
-                EMBEDDING=np.stack([answer.embedding for answer in group]),
-                MODEL_SPAN=_span(begin, end, len(group)),
-            )
-            for group in answers
-        ]
+        return [scored(group, (begin, end)) for group in answers]
 
 
-class _Settings:
+class ModelSettings:
     """The parameters of a model's configuration, read once when it loads."""
 
     def __init__(self, args: dict[str, str]) -> None:
-        self._folder = Path(args["model_repository"])
+        self.folder = Path(args["model_repository"])
         self._config = json.loads(args["model_config"])
+        self._kind, self._place = args["model_instance_kind"], args["model_instance_device_id"]
 
     @property
     def max_batch(self) -> int:
         return int(self._config["max_batch_size"])
+
+    @property
+    def device(self) -> int | None:
+        """The GPU that Triton placed this instance on; None for the CPU."""
+        return int(self._place) if self._kind == "GPU" else None
 
     def text(self, name: str) -> str:
         return str(self._config["parameters"][name]["string_value"])
@@ -88,36 +97,48 @@ class _Settings:
         """`threads` of the configuration; 0 means one for each CPU this process may use."""
         return int(self.text("threads")) or len(os.sched_getaffinity(0))
 
-    def package(self) -> ModelPackage:
-        """The package named by `package`, a folder of the same repository."""
-        return ModelPackage.read(self._folder.parent / self.text("package"))
 
-
-def _images_of(request: Any) -> list[NDArray[np.uint8]]:
+def images_of(request: Any) -> list[NDArray[np.uint8]]:
     return list(pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy())
 
 
 def _preprocessed(group: list[Result], span: tuple[int, int]) -> Any:
     decoded = [result for result in group if isinstance(result, Preprocessed)]
     if len(decoded) < len(group):
-        culprit = next(result for result in group if not isinstance(result, Preprocessed))
-        if isinstance(culprit, Undecodable):
-            return _failure(f"{UNDECODABLE}{culprit}", pb_utils.TritonError.INVALID_ARG)
-        return _failure(str(culprit), pb_utils.TritonError.INTERNAL)
-    return _response(
+        return failed(next(result for result in group if not isinstance(result, Preprocessed)))
+    return answered(
         PIXELS=np.stack([result.pixels for result in decoded]),
         QUALITY=np.stack([result.quality for result in decoded]),
-        PREPROCESS_SPAN=_span(*span, len(decoded)),
+        PREPROCESS_SPAN=span_of(*span, len(decoded)),
     )
 
 
-def _response(**tensors: NDArray[Any]) -> Any:
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in tensors.items()])
+def failed(culprit: Undecodable | RuntimeError | None) -> Any:
+    """The answer to a request one of whose images has no pixels; `culprit` None is a caller who went away."""
+    if culprit is None:
+        return _failure(CANCELLED, pb_utils.TritonError.CANCELLED)
+    if isinstance(culprit, Undecodable):
+        return _failure(f"{UNDECODABLE}{culprit}", pb_utils.TritonError.INVALID_ARG)
+    return _failure(str(culprit), pb_utils.TritonError.INTERNAL)
+
+
+def scored(group: list[Outputs], span: tuple[int, int]) -> Any:
+    scores = [outputs.scores for outputs in group if outputs.scores is not None]
+    return answered(
+        **({"SCORES": np.stack(scores)} if scores else {}),
+        EMBEDDING=np.stack([outputs.embedding for outputs in group]),
+        MODEL_SPAN=span_of(*span, len(group)),
+    )
+
+
+def answered(*made: Any, **arrays: NDArray[Any]) -> Any:
+    """A response of tensors that are Triton's already, and of arrays by name."""
+    return pb_utils.InferenceResponse([*made, *(pb_utils.Tensor(name, array) for name, array in arrays.items())])
 
 
 def _failure(message: str, code: Any) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
 
 
-def _span(begin: int, end: int, images: int) -> NDArray[np.int64]:
+def span_of(begin: int, end: int, images: int) -> NDArray[np.int64]:
     return np.tile(np.array([begin, end], dtype=np.int64), (images, 1))

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
-from fovea_pipelines.package import ModelPackage
-from fovea_server.domain import Model, ModelIdentity
-from fovea_server.edge import rest_app
+from fovea_pipelines.engines.choice import engine_of
+from fovea_server.edge import control_app, rest_app
 from fovea_server.edge.grpc_servicer import Vision
-from fovea_server.edge.listen import GrpcFace, RestFace
+from fovea_server.edge.listen import ControlFace, GrpcFace, RestFace
+from fovea_server.errors import StartError
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
-from fovea_server.request import golden
 from fovea_server.request.admission import Admission
-from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
+from fovea_server.request.roster import Roster
 from fovea_server.request.service import Service
 from fovea_server.settings import Settings
-from fovea_server.triton import installation, ports, process, repository
+from fovea_server.triton import device, installation, ports, process
 from fovea_server.triton.client import TritonClient
 from fovea_server.triton.process import TritonProcess
+from fovea_server.triton.repository import Repositories
 from fovea_server.triton.supervisor import Supervisor
 
 _log = get_logger("app")
@@ -33,16 +38,19 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._packages = repository.packages(settings.repository)
-        self._installation = installation.find(plans_are_built=all(map(repository.has_plan, self._packages)))
-        for package in self._packages:
-            for artefact in package.artefacts:
-                artefact.check()
-        self._check_ports()
         process.sweep()
+        _check_writable(settings.state)
+        self._repositories = Repositories(settings.repository, settings.state, moment=process.folder_of_this_gateway())
+        self._packages = self._repositories.packages()
+        self._device = device.choose(settings.device, self._packages, in_container=installation.is_container())
+        _log.info("device", device=self._device.device, name=self._device.name, reason=self._device.reason)
+        self._installation = installation.find(self._device.device)
+        self._check_ports()
+        self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()
         self._readiness = Readiness()
         self._readiness.on_change(self._metrics.triton_up)
+        self._conversion = Conversion(settings.conversion, settings.gate.max_pixels)
         self._admission = Admission(settings.admission)
         self._metrics.watch_admission(lambda: self._admission.in_flight, lambda: self._admission.waiting)
 
@@ -52,13 +60,16 @@ class App:
         The result is for how many seconds a stopping server still answers while it already says it is not ready, so
         that balancers notice. Setting `hurry` ends the drain at once.
         """
-        self._client = TritonClient(self._settings.triton.address)
+        self._client = TritonClient(self._settings.triton.address, self._key)
+        self._roster = self._build_roster()
         self._supervisor = self._build_supervisor()
         rest, grpc = self._build_faces()
+        control = ControlFace(control_app.create(self._roster, self._metrics), self._settings.state)
         try:
             await rest.open()
             await grpc.open()
-            if not await _first(self._supervisor.start(), stop):
+            await control.open()
+            if not await _first(self._start(), stop):
                 return
             on_ready()
             draining = asyncio.create_task(self._drain(rest, grpc, notice=await stop))
@@ -68,12 +79,29 @@ class App:
             if draining.done():
                 draining.result()
             draining.cancel()
+            await asyncio.wait({draining})
         finally:
+            await control.close(0)
             await rest.close(0)
             await grpc.close(0)
+            await self._conversion.close()
             _log.info("stopping triton")
             await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
+            shutil.rmtree(self._repositories.moment, ignore_errors=True)
+
+    async def _start(self) -> None:
+        """On the GPU where one was found; should the models not run there after all and nobody insists, on the CPU."""
+        try:
+            await self._supervisor.start()
+        except StartError as error:
+            if self._device.device == "cpu" or self._settings.device == "cuda":
+                raise
+            _log.warning("the gpu cannot serve, so the cpu does", reason=str(error))
+            self._device = device.Choice("cpu", "CPU", str(error))
+            self._installation = installation.find("cpu")
+            self._roster.describe_again()
+            await self._supervisor.start()
 
     async def _drain(self, rest: RestFace, grpc: GrpcFace, notice: float) -> None:
         """Say not ready, let balancers notice, let what was accepted finish; Triton ends last."""
@@ -95,33 +123,43 @@ class App:
         ]
         ports.check_all_free([each for each in wanted if each[1]])
 
+    def _build_roster(self) -> Roster:
+        return Roster(
+            self._repositories,
+            self._packages,
+            self._client,
+            self._readiness,
+            changing=lambda leaving: self._supervisor.changing_models(leaving),
+            engine_of=lambda package: engine_of(package, self._device.device, self._settings.triton.precision),
+        )
+
     def _build_supervisor(self) -> Supervisor:
-        ensembles = [package.ensemble for package in self._packages]
-        known = [(_model(package), package.golden, package.golden.image.read_bytes()) for package in self._packages]
-
         async def answers() -> bool:
-            ready = [await self._client.is_ready(ensemble, timeout=1.0) for ensemble in ensembles]
+            ready = [await self._client.is_ready(ensemble, timeout=1.0) for ensemble in self._roster.ensembles]
             return all(ready)
-
-        async def verify() -> None:
-            for model, expected, image in known:
-                await golden.verify(self._client, model, expected, image)
 
         return Supervisor(
             launch=lambda: TritonProcess(
-                self._installation, self._settings.repository, ensembles, self._settings.triton
+                self._installation,
+                self._repositories.folders,
+                self._roster.ensembles,
+                self._settings.triton,
+                self._key,
             ),
             answers=answers,
-            verify=verify,
+            verify=self._roster.verify,
             readiness=self._readiness,
             restarted=self._metrics.triton_restarted,
-            start_timeout=self._settings.triton.start_timeout,
+            # CUDA's libraries are large, and cuDNN tries its algorithms for each size of batch.
+            start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
         )
 
     def _build_faces(self) -> tuple[RestFace, GrpcFace]:
         gate = Gate(self._settings.gate)
-        catalogue = Catalogue([_model(package) for package in self._packages])
-        service = Service(self._readiness, gate, catalogue, self._admission, self._client, self._metrics)
+        catalogue = self._roster.catalogue
+        service = Service(
+            self._readiness, gate, catalogue, self._conversion, self._admission, self._client, self._metrics
+        )
         rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics)
         vision = Vision(service, catalogue, self._readiness, self._metrics)
         edge = self._settings.edge
@@ -141,11 +179,12 @@ async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) 
     return False
 
 
-def _model(package: ModelPackage) -> Model:
-    return Model(
-        identity=ModelIdentity(package.name, package.version, package.digest),
-        ensemble=package.ensemble,
-        labels=package.labels,
-        description=str(package.table.get("description", "")),
-        licence=str(package.table.get("source", {}).get("licence", "")),
-    )
+def _check_writable(state: Path) -> None:
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=state):
+            pass
+    except OSError as error:
+        raise StartError(
+            f"the state folder {state} cannot be written: {error.strerror}", hint="name another one with --state"
+        ) from error

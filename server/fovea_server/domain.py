@@ -27,11 +27,16 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Question:
-    """One image and what the caller wants to know of it."""
+    """One image and what the caller wants to know of it.
+
+    models     whom to ask, by name; nobody named is the default model
+    top_k      how many labels, best first
+    embedding  whether to answer with the embedding too
+    """
 
     id: str
     image: bytes
-    model: str | None
+    models: tuple[str, ...]
     top_k: int
     embedding: bool
     deadline: Deadline
@@ -58,13 +63,16 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that can be asked for, and where in Triton it answers."""
+    """A model that can be asked for, and where in Triton it answers; without labels it only embeds."""
 
     identity: ModelIdentity
+    preprocess: str
     ensemble: str
     labels: tuple[str, ...]
+    features: int
     description: str
     licence: str
+    engine: str = ""  # what runs its network
 
 
 @dataclass(frozen=True)
@@ -81,13 +89,13 @@ class Span:
 
 @dataclass(frozen=True)
 class Inference:
-    """What Triton answered for one image.
+    """What one model in Triton answered for one image.
 
-    scores FP32 (classes,) summing to 1; embedding FP32 (features,); quality FP32 (3,): brightness, contrast,
-    sharpness. The spans are None where the backend cannot tell.
+    scores FP32 (classes,) summing to 1, None where it only embeds; embedding FP32 (features,); quality FP32 (3,):
+    brightness, contrast, sharpness. The spans are None where the backend cannot tell.
     """
 
-    scores: NDArray[np.float32]
+    scores: NDArray[np.float32] | None
     embedding: NDArray[np.float32]
     quality: NDArray[np.float32]
     preprocess: Span | None
@@ -109,6 +117,14 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class StageTimings:
+    """Milliseconds that one model's stages took."""
+
+    preprocess: float
+    model: float
+
+
+@dataclass(frozen=True)
 class Timings:
     """Milliseconds; the first four add up to the total."""
 
@@ -120,13 +136,21 @@ class Timings:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the caller gets."""
+class Result:
+    """What one model says of the image. No predictions where it only embeds, no embedding where none was wanted."""
 
-    id: str
     model: ModelIdentity
     predictions: tuple[Prediction, ...]
-    image: ImageFacts
     quality: Quality
     embedding: NDArray[Any] | None
+    timings_ms: StageTimings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the caller gets: a result for each model asked, in the order of asking, and where the time went."""
+
+    id: str
+    image: ImageFacts
+    results: tuple[Result, ...]
     timings_ms: Timings

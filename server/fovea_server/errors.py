@@ -88,6 +88,15 @@ class UnknownModel(FoveaError):
     rpc = grpc.StatusCode.NOT_FOUND
 
 
+class ModelRefused(FoveaError):
+    """A model was not taken into service, or not out of it; what is served stayed as it was."""
+
+    reason = "MODEL_REFUSED"
+    title = "The model is not taken into service"
+    http = HTTPStatus.CONFLICT
+    rpc = grpc.StatusCode.FAILED_PRECONDITION
+
+
 class Busy(FoveaError):
     """More is waiting than may wait."""
 

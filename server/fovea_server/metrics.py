@@ -35,10 +35,13 @@ class Metrics:
         self._bytes = Counter("fovea_image_bytes", "Bytes of the images answered", registry=self.registry)
         self._triton_up = Gauge("fovea_triton_up", "1 while Triton answers rightly", registry=self.registry)
         self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
+        self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
         self._answered = self._requests.labels("OK")
 
     def answered(self, answer: Answer) -> None:
         self._answered.inc()
+        for result in answer.results:
+            self._answers.labels(result.model.name).inc()
         self._bytes.inc(answer.image.bytes)
         self._seconds.observe(answer.timings_ms.total / 1000)
         for name, series in self._stages.items():

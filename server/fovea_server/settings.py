@@ -7,17 +7,22 @@ from pathlib import Path
 
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.request.admission import AdmissionSettings
+from fovea_server.request.conversion import ConversionSettings
 from fovea_server.request.gate import GateSettings
 from fovea_server.triton.process import TritonSettings
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`drain_timeout` is how many seconds a stopping server gives what it is still answering."""
+    """`repository` holds the models that are always served, `state` what is added at run time; `drain_timeout` is how
+    many seconds a stopping server gives what it is still answering; `device` is "cpu", "cuda", or "auto"."""
 
     repository: Path
+    state: Path
     edge: EdgeSettings = field(default_factory=EdgeSettings)
     triton: TritonSettings = field(default_factory=TritonSettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    conversion: ConversionSettings = field(default_factory=ConversionSettings)
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     drain_timeout: float = 20.0
+    device: str = "auto"

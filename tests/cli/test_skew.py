@@ -13,6 +13,7 @@ from PIL import Image
 from tests.conftest import free_ports
 from typer.testing import CliRunner, Result
 
+from fovea_pipelines.errors import NoGpu
 from fovea_pipelines.package import ModelPackage
 from fovea_server.cli.skew import skew
 
@@ -69,6 +70,7 @@ def test_the_measures_and_the_page_are_written(folder: Path, tmp_path: Path, pac
         (["--images", "nowhere"], "nowhere"),
         (["--model", "cats"], "no model named cats"),
         (["--limit", "0"], "--limit"),
+        (["--device", "tpu"], "--device is 'tpu'"),
     ],
 )
 def test_what_cannot_be_compared_exits_with_2_and_says_why(
@@ -87,6 +89,16 @@ def test_a_triton_that_is_not_there_is_said_with_a_hint(folder: Path) -> None:
     assert result.exit_code == 1
     assert f"error: tritonserver is not answering on 127.0.0.1:{port}" in result.stderr
     assert "hint: start it with `fovea serve`" in result.stderr
+
+
+def test_a_gpu_that_is_not_there_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_gpu() -> None:
+        raise NoGpu("this machine has no NVIDIA driver", "install one, or use the CPU")
+
+    monkeypatch.setattr("fovea_pipelines.gpu.found.first", no_gpu)
+    result = run("--no-generated", "--images", str(folder), "--device", "cuda")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "error: this machine has no NVIDIA driver" in result.stderr
 
 
 def test_importing_it_imports_nothing_heavy() -> None:

@@ -11,20 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
+from tests.client import said
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.errors import FoveaError
 
-DIGEST = "sha256:" + "0" * 64
-
 
 @dataclass(frozen=True)
 class Answered:
-    """The good answer: one label a class asked for, the embedding where asked for."""
+    """The good answer: as many labels as asked for, the embedding where asked for."""
 
     extra: dict[str, Any] = field(default_factory=dict)  # fields of a server newer than the client
 
@@ -88,57 +88,28 @@ class Script:
             return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
 
 
-def answer(image: bytes, request_id: str, top_k: int, embedding: bool, model: str) -> dict[str, Any]:
-    """What the wire says of an image; scores are exact in single precision."""
-    said: dict[str, Any] = {
-        "id": request_id,
-        "model": {"name": model or "efficientnet_lite0", "version": "1", "digest": DIGEST},
-        "predictions": [{"label": f"class {n}", "index": n, "score": 0.5 ** (n + 1)} for n in range(top_k)],
-        "image": {"format": "jpeg", "width": 640, "height": 480, "orientation": 1, "bytes": len(image)},
-        "quality": {"brightness": 0.5, "contrast": 0.25, "sharpness": 0.125},
-        "timings_ms": {"gateway": 0.5, "queue": 0.25, "preprocess": 3.0, "model": 4.0, "total": 7.75},
-    }
-    return {**said, "embedding": [0.5, -0.25, 2.0]} if embedding else said
-
-
-MODEL = {
-    "name": "efficientnet_lite0",
-    "version": "1",
-    "digest": DIGEST,
-    "description": "ImageNet",
-    "licence": "Apache-2.0",
-    "labels": 1000,
-    "default": True,
-}
-
-
 class _Handler(BaseHTTPRequestHandler):
     script: Script
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         image = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        params = dict(pair.split("=") for pair in self.path.partition("?")[2].split("&") if pair)
+        params = dict(parse_qsl(urlsplit(self.path).query))
         seconds = float(self.headers["X-Request-Timeout"])
         asked = Asked(image, self.headers["X-Request-ID"], seconds, params, self.client_address)
         self._reply(self.script.next(asked), asked)
 
     def do_GET(self) -> None:
         if self.path == "/v1/models":
-            self._send(200, json.dumps({"models": [{**MODEL, "ready": self.script.ready, "since": 2031}]}).encode())
+            self._send(
+                200, json.dumps({"models": [{**said.MODEL, "ready": self.script.ready, "since": 2031}]}).encode()
+            )
         else:
             self._send(200 if self.script.ready else 503, b"{}")
 
     def _reply(self, reply: Reply, asked: Asked) -> None:
         if isinstance(reply, Answered):
-            said = answer(
-                asked.image,
-                asked.request_id,
-                int(asked.params["top_k"]),
-                asked.params.get("embedding") == "true",
-                asked.params.get("model", ""),
-            )
-            self._send(200, json.dumps({**said, **reply.extra}).encode())
+            self._send(200, json.dumps({**self._answer(asked), **reply.extra}).encode())
         elif isinstance(reply, Refused):
             self._send(*_problem(reply.error, asked.request_id))
         elif isinstance(reply, Raw):
@@ -147,6 +118,13 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(reply, Slow):
                 self.script.over.wait(reply.seconds)
             self.close_connection = True
+
+    def _answer(self, asked: Asked) -> dict[str, Any]:
+        params = asked.params
+        wanted = (asked.image, asked.request_id, int(params["top_k"]), params.get("embedding") == "true")
+        if urlsplit(self.path).path == "/v1/analyze":
+            return said.analysis(*wanted, params["models"].split(","))
+        return said.classification(*wanted, params.get("model", ""))
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -196,10 +174,15 @@ class _Vision(vision_pb2_grpc.VisionServicer):
         self._script = script
 
     def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
-        asked = _asked(request, context)
-        reply = self._script.next(asked)
+        return self._reply(request, context, _classification)
+
+    def Analyze(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return self._reply(request, context, _analysis)
+
+    def _reply(self, request: Any, context: Any, answer: Callable[[Any], Any]) -> Any:
+        reply = self._script.next(_asked(request, context))
         if isinstance(reply, Answered):
-            return _response(request)
+            return answer(request)
         if isinstance(reply, Slow):
             self._script.over.wait(reply.seconds)
         if isinstance(reply, Refused):
@@ -216,11 +199,11 @@ class _Vision(vision_pb2_grpc.VisionServicer):
                 error = status(reply.error, request.request_id)
                 yield vision_pb2.ClassifyStreamResponse(id=request.request_id, error=error)
             else:
-                yield vision_pb2.ClassifyStreamResponse(id=request.request_id, answer=_response(request))
+                yield vision_pb2.ClassifyStreamResponse(id=request.request_id, answer=_classification(request))
 
     def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
-        facts = {key: MODEL[key] for key in ("description", "licence", "labels", "default")}
-        identity = {key: MODEL[key] for key in ("name", "version", "digest")}
+        facts = {key: said.MODEL[key] for key in ("description", "licence", "labels", "features", "default")}
+        identity = {key: said.MODEL[key] for key in ("name", "version", "digest")}
         model = vision_pb2.Model(identity=identity, ready=self._script.ready, **facts)
         return vision_pb2.ListModelsResponse(models=[model])
 
@@ -229,9 +212,16 @@ def _asked(request: Any, context: Any) -> Asked:
     return Asked(request.image, request.request_id, context.time_remaining(), {"top_k": str(request.top_k)})
 
 
-def _response(request: Any) -> Any:
-    said = answer(request.image, request.request_id, request.top_k, request.embedding, request.model)
-    return vision_pb2.ClassifyResponse(**said)
+def _classification(request: Any) -> Any:
+    return vision_pb2.ClassifyResponse(**said.classification(*_wanted(request), request.model))
+
+
+def _analysis(request: Any) -> Any:
+    return vision_pb2.AnalyzeResponse(**said.analysis(*_wanted(request), request.models))
+
+
+def _wanted(request: Any) -> tuple[bytes, str, int, bool]:
+    return request.image, request.request_id, request.top_k, request.embedding
 
 
 def status(error: FoveaError, request_id: str) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.client.callers import ask
-from tests.client.scripted import DIGEST, MODEL, Answered, Raw, Script, http_server
+from tests.client.said import DIGEST, EMBEDDER, MODEL
+from tests.client.scripted import Answered, Raw, Script, http_server
 
 from fovea_client import (
     Classification,
@@ -41,6 +42,11 @@ def test_the_embedding_comes_when_asked_for(name: str) -> None:
     assert ask(name, Script(), "classify", b"image", embedding=True).embedding == (0.5, -0.25, 2.0)
 
 
+def test_a_model_that_only_embeds_answers_with_its_embedding_alone(name: str) -> None:
+    said = ask(name, Script(), "classify", b"image", model=EMBEDDER)
+    assert (said.predictions, said.embedding) == ((), (0.5, -0.25, 2.0))
+
+
 def test_another_model_can_be_asked_for(name: str) -> None:
     assert ask(name, Script(), "classify", b"image", model="other").model.name == "other"
 
@@ -59,7 +65,7 @@ def test_each_request_has_an_id_even_if_the_caller_gave_none(name: str) -> None:
 
 
 def test_the_models_are_listed(name: str) -> None:
-    expected = Model(IDENTITY, str(MODEL["description"]), "Apache-2.0", 1000, default=True, ready=True)
+    expected = Model(IDENTITY, str(MODEL["description"]), "Apache-2.0", 1000, 1280, default=True, ready=True)
     assert ask(name, Script(), "models") == (expected,)
 
 

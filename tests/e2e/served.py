@@ -30,6 +30,7 @@ class Served:
     triton_port: int
     triton_http_port: int
     log_path: Path
+    state: Path
 
     @property
     def url(self) -> str:
@@ -68,7 +69,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(free_ports: list[int], *options: str) -> Iterator[Served]:
+def served(free_ports: list[int], *options: str, seconds: float = START_SECONDS) -> Iterator[Served]:
     """A server that is ready; whatever happens it is stopped, with everything below it."""
     rest, grpc, triton, triton_http, metrics = free_ports
     with tempfile.TemporaryDirectory() as folder:
@@ -80,15 +81,15 @@ def served(free_ports: list[int], *options: str) -> Iterator[Served]:
                     "serve",
                     *(f"--rest-port={rest}", f"--grpc-port={grpc}", f"--triton-grpc-port={triton}"),
                     *(f"--triton-http-port={triton_http}", f"--triton-metrics-port={metrics}"),
-                    *("--drain-notice=0.5", *options),
+                    *("--drain-notice=0.5", f"--state={folder}/state", *options),
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
-        server = Served(process, rest, grpc, triton, triton_http, log_path)
+        server = Served(process, rest, grpc, triton, triton_http, log_path, Path(folder, "state"))
         try:
-            server.wait_ready()
+            server.wait_ready(seconds)
             yield server
         finally:
             _stop(process)

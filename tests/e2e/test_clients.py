@@ -14,7 +14,17 @@ import pytest
 from PIL import Image
 from tests.e2e.served import FOVEA, Served
 
-from fovea_client import AsyncClient, AsyncGrpcClient, BadImage, Client, GrpcClient, UnknownModel
+from fovea_client import (
+    Analysis,
+    AsyncClient,
+    AsyncGrpcClient,
+    BadImage,
+    BadRequest,
+    Classification,
+    Client,
+    GrpcClient,
+    UnknownModel,
+)
 from fovea_pipelines.package import ModelPackage
 
 
@@ -34,21 +44,58 @@ def test_each_client_labels_a_photograph_rightly(
         assert answer.embedding is not None
         assert len(answer.embedding) == 1280
         assert client.ready()
-        assert client.models()[0].identity == answer.model
+        model = client.models()[0]
+        assert (model.identity, model.labels, model.features) == (answer.model, 1000, 1280)
 
 
-def test_each_client_raises_the_same_typed_errors(client: Client | GrpcClient, espresso: bytes) -> None:
+def test_an_analysis_says_what_a_classification_says(
+    client: Client | GrpcClient, espresso: bytes, package: ModelPackage
+) -> None:
+    with client:
+        analysis = client.analyze(espresso, models=[package.name], top_k=2, embedding=True, request_id="mine")
+        answer = client.classify(espresso, top_k=2, embedding=True)
+        assert client.analyze(espresso, models=[package.name]).results[0].embedding is None
+    _check_agreement(analysis, answer)
+    assert analysis.id == "mine"
+    assert analysis.results[0].embedding == pytest.approx(answer.embedding, abs=1e-3)
+
+
+def _check_agreement(analysis: Analysis, answer: Classification) -> None:
+    (result,) = analysis.results
+    assert result == analysis.result_of(answer.model.name)
+    assert (result.model, result.quality, analysis.image) == (answer.model, answer.quality, answer.image)
+    assert [each.label for each in result.predictions] == [each.label for each in answer.predictions]
+    assert result.predictions[0].score == pytest.approx(answer.predictions[0].score, abs=1e-4)
+    took = result.timings_ms
+    assert 0 < took.preprocess <= analysis.timings_ms.total
+    assert 0 < took.model <= analysis.timings_ms.total
+
+
+def test_each_client_raises_the_same_typed_errors(
+    client: Client | GrpcClient, espresso: bytes, package: ModelPackage
+) -> None:
     with client:
         with pytest.raises(BadImage) as damaged:
             client.classify(espresso[:-10_000])
         assert damaged.value.reason == "UNDECODABLE"
         with pytest.raises(UnknownModel, match="'nope'"):
             client.classify(espresso, model="nope")
+        with pytest.raises(BadImage) as damaged:
+            client.analyze(espresso[:-10_000], models=[package.name])
+        assert damaged.value.reason == "UNDECODABLE"
+        with pytest.raises(UnknownModel, match="'nope'"):
+            client.analyze(espresso, models=[package.name, "nope"])
+        with pytest.raises(BadRequest, match="more than once"):
+            client.analyze(espresso, models=[package.name, package.name])
+        with pytest.raises(BadRequest, match="must name one model or more"):
+            client.analyze(espresso, models=[])
 
 
-async def test_the_asynchronous_clients_answer_the_same(server: Served, espresso: bytes) -> None:
+async def test_the_asynchronous_clients_answer_the_same(server: Served, espresso: bytes, package: ModelPackage) -> None:
     async with AsyncClient(server.url) as rest, AsyncGrpcClient(server.grpc) as grpc:
         over_rest, over_grpc = await rest.classify(espresso), await grpc.classify(espresso)
+        for each in (rest, grpc):
+            _check_agreement(await each.analyze(espresso, models=[package.name]), over_grpc)
     assert [each.label for each in over_rest.predictions] == [each.label for each in over_grpc.predictions]
     assert over_rest.image == over_grpc.image
 

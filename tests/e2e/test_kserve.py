@@ -46,7 +46,7 @@ def test_the_ensemble_answers_over_both_ports(
     for result in (over_grpc, over_http):
         scores = result.as_numpy("SCORES")
         assert scores.shape == (1, 1000)
-        assert int(scores.argmax()) == package.golden.index
+        assert int(scores.argmax()) == package.golden.expected.index
         assert result.as_numpy("EMBEDDING").shape == (1, 1280)
         assert result.as_numpy("QUALITY").shape == (1, 3)
     np.testing.assert_array_equal(over_grpc.as_numpy("SCORES"), over_http.as_numpy("SCORES"))

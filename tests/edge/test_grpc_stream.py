@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission, AdmissionSettings
 from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.conversion import Conversion, ConversionSettings
 from fovea_server.request.gate import Gate, GateSettings
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
@@ -25,11 +26,12 @@ class CountingEngine:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def infer(self, model: Model, image: bytes, request_id: str, deadline: Deadline) -> Inference:
+    async def infer(
+        self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
+    ) -> list[Inference]:
         self.asked += 1
-        return Inference(
-            np.array([0.25, 0.75], np.float32), np.zeros(4, np.float32), np.zeros(3, np.float32), None, None
-        )
+        scores, zeros = np.array([0.25, 0.75], np.float32), np.zeros(3, np.float32)
+        return [Inference(scores, zeros, zeros, None, None) for _ in models]
 
 
 class Call:
@@ -45,9 +47,11 @@ class Call:
 def _vision(engine: CountingEngine) -> Vision:
     readiness, metrics = Readiness(), Metrics()
     readiness.ready(1)
-    catalogue = Catalogue([Model(ModelIdentity("m", "1", "sha256:"), "classify_m", ("a", "b"), "", "")])
+    identity = ModelIdentity("m", "1", "sha256:")
+    catalogue = Catalogue([Model(identity, "preprocess_224", "classify_m", ("a", "b"), 3, "", "")])
     admission = Admission(AdmissionSettings())
-    service = Service(readiness, Gate(GateSettings()), catalogue, admission, engine, metrics)
+    conversion = Conversion(ConversionSettings(), GateSettings().max_pixels)
+    service = Service(readiness, Gate(GateSettings()), catalogue, conversion, admission, engine, metrics)
     return Vision(service, catalogue, readiness, metrics)
 
 

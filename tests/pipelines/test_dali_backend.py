@@ -14,8 +14,8 @@ from fovea_pipelines.errors import BadContract
 from fovea_pipelines.package import ModelPackage
 
 
-def test_the_module_in_the_repository_finds_its_package(repository: Path) -> None:
-    assert callable(autoserialized(str(repository / "preprocess_224/1/dali.py"), package="efficientnet_lite0"))
+def test_the_module_in_the_repository_finds_its_contract(repository: Path) -> None:
+    assert callable(autoserialized(str(repository / "preprocess_224/1/dali.py")))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from PIL import Image
 from tests.conftest import ROOT, Photograph
 
 from fovea_pipelines import geometry, quality, reference
-from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed, Undecodable
+from fovea_pipelines.dali_executor import DaliExecutor
 from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.preprocessed import Preprocessed, Undecodable
 
 
 @pytest.fixture(scope="module")

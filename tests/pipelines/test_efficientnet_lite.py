@@ -6,18 +6,19 @@ import numpy as np
 import onnx
 import pytest
 
-from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed
+from fovea_pipelines.dali_executor import DaliExecutor
 from fovea_pipelines.openvino_engine import OpenVinoEngine
-from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.package import BestClass, ModelPackage
+from fovea_pipelines.preprocessed import Preprocessed
 
 
 @pytest.fixture(scope="module")
 def engine(package: ModelPackage) -> OpenVinoEngine:
-    return OpenVinoEngine(package.artefacts[0].path, "f32", streams=2)
+    return OpenVinoEngine(package.onnx.path, "f32", streams=2)
 
 
 def test_the_graph_takes_pixels_first_and_normalises_inside(package: ModelPackage) -> None:
-    graph = onnx.load(package.artefacts[0].path).graph
+    graph = onnx.load(package.onnx.path).graph
     (pixels,) = graph.input
     assert pixels.name == "PIXELS"
     assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
@@ -31,8 +32,11 @@ def test_the_golden_image_scores_as_the_package_says(package: ModelPackage, engi
     (preprocessed,) = DaliExecutor(package.contract, 1, 1).run([content])
     assert isinstance(preprocessed, Preprocessed)
     (answer,) = engine.run([preprocessed.pixels])
-    assert int(answer.scores.argmax()) == package.golden.index
-    assert answer.scores.max() == pytest.approx(package.golden.score, abs=0.002)
+    expected = package.golden.expected
+    assert isinstance(expected, BestClass)
+    assert answer.scores is not None
+    assert int(answer.scores.argmax()) == expected.index
+    assert answer.scores.max() == pytest.approx(expected.score, abs=0.002)
     assert answer.scores.sum() == pytest.approx(1, abs=1e-5)
     assert answer.embedding.shape == (1280,)
     assert (answer.embedding >= 0).all()
@@ -49,5 +53,5 @@ def test_an_image_scores_the_same_alone_and_in_company(engine: OpenVinoEngine) -
 
 
 def test_an_unknown_precision_is_refused(package: ModelPackage) -> None:
-    with pytest.raises(ValueError, match="precision is 'f8'; supported: f32, bf16"):
-        OpenVinoEngine(package.artefacts[0].path, "f8", streams=1)
+    with pytest.raises(ValueError, match="precision is 'f8'; supported: int8, bf16, f32"):
+        OpenVinoEngine(package.onnx.path, "f8", streams=1)

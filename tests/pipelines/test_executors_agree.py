@@ -14,8 +14,9 @@ from tests.conftest import Photograph
 
 from fovea_pipelines import reduced_jpeg, reference
 from fovea_pipelines.contract import Contract
-from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed
+from fovea_pipelines.dali_executor import DaliExecutor
 from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.preprocessed import Preprocessed
 
 SHORT_SIDE: dict[str, Any] = {"resize": "short_side", "resize_to": 256, "crop": "centre"}
 EXACT: dict[str, Any] = {"resize": "exact", "resize_to": (224, 224), "crop": "none"}

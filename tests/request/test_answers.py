@@ -25,7 +25,7 @@ def test_the_best_are_those_of_a_full_stable_sort(scores: list[float], top_k: in
 
 
 def test_the_stages_add_up_to_the_total() -> None:
-    result = timings(10.0, 10.030, Span(10.002, 10.029), Span(10.005, 10.010), Span(10.012, 10.022))
+    result = timings(10.0, 10.030, Span(10.002, 10.029), [Span(10.005, 10.010)], [Span(10.012, 10.022)])
     assert result.total == pytest.approx(30, abs=0.01)
     assert result.gateway == pytest.approx(3, abs=0.01)
     assert result.preprocess == pytest.approx(5, abs=0.01)
@@ -36,6 +36,15 @@ def test_the_stages_add_up_to_the_total() -> None:
 
 
 def test_a_backend_that_cannot_tell_its_time_leaves_all_of_it_to_the_queue() -> None:
-    result = timings(10.0, 10.030, Span(10.0, 10.030), None, None)
+    result = timings(10.0, 10.030, Span(10.0, 10.030), [], [])
     assert (result.preprocess, result.model) == (0, 0)
     assert result.queue == pytest.approx(30, abs=0.01)
+
+
+def test_what_runs_side_by_side_is_counted_once() -> None:
+    preprocess = [Span(10.000, 10.010), Span(10.004, 10.014)]
+    models = [Span(10.012, 10.020), Span(10.015, 10.025)]
+    result = timings(10.0, 10.030, Span(10.0, 10.030), preprocess, models)
+    assert result.model == pytest.approx(13, abs=0.01)
+    assert result.preprocess == pytest.approx(12, abs=0.01)
+    assert result.queue == pytest.approx(5, abs=0.01)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from tests.conftest import Photograph
 
 from fovea_pipelines import build, efficientnet_lite
-from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed
+from fovea_pipelines.dali_executor import DaliExecutor
 from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.preprocessed import Preprocessed
 from fovea_pipelines.weights import read_state_dict
 
 torch = pytest.importorskip("torch", reason="torch is not installed; run `make test-torch`")
@@ -55,8 +56,8 @@ def _our_logits(package: ModelPackage, checkpoint: Path, pixels: NDArray[np.uint
 
     normalisation = package.table["normalisation"]
     model = efficientnet_lite.author(read_state_dict(checkpoint), normalisation["mean"], normalisation["std"])
-    assert model.SerializeToString(deterministic=True) == package.artefacts[0].path.read_bytes()
-    graph = ov.Core().read_model(package.artefacts[0].path)
+    assert model.SerializeToString(deterministic=True) == package.onnx.path.read_bytes()
+    graph = ov.Core().read_model(package.onnx.path)
     graph.add_outputs(efficientnet_lite.LOGITS)
     compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled({"PIXELS": pixels})[efficientnet_lite.LOGITS]

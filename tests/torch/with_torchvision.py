@@ -1,7 +1,4 @@
-"""Import torchvision, also where its compiled operators do not fit the torch that is installed (a CPU-only build).
-
-Its transforms and architectures are plain Python and need none of them; the import alone asks that they be declared.
-"""
+"""Import torchvision, or skip the tests that need it where it is not installed."""
 
 from __future__ import annotations
 
@@ -9,17 +6,13 @@ from typing import Any
 
 import pytest
 
+from fovea_pipelines.adding.pytorch import libraries
+from fovea_pipelines.errors import MissingArtefact
+
 
 def torchvision() -> Any:
-    torch = pytest.importorskip("torch", reason="torch is not installed; run `make test-torch`")
+    pytest.importorskip("torch", reason="torch is not installed; run `make test-torch`")
     try:
-        import torchvision
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        for name in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision
-    except ModuleNotFoundError:
+        return libraries.torchvision()
+    except MissingArtefact:
         pytest.skip("torchvision is not installed; run `make test-torch`")
-    return torchvision

@@ -15,7 +15,7 @@ from fovea_server.triton import installation, ports
 
 
 def test_the_tritonserver_of_the_wheel_is_found_with_what_surrounds_it() -> None:
-    found = installation.find(plans_are_built=False)
+    found = installation.find("cpu")
     assert found.binary.is_file()
     assert (found.backends / "python/libtriton_python.so").is_file()
     assert found.stub is None or found.stub.is_file()
@@ -25,7 +25,7 @@ def test_the_tritonserver_of_the_wheel_is_found_with_what_surrounds_it() -> None
 def test_an_old_glibc_is_named_with_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.31"))
     with pytest.raises(StartError, match=r"needs glibc 2\.35; this system has glibc 2\.31") as raised:
-        installation.find(plans_are_built=False)
+        installation.find("cpu")
     assert "Debian 12" in raised.value.hint
 
 
@@ -49,7 +49,7 @@ def test_a_python_without_its_shared_library_is_named(monkeypatch: pytest.Monkey
 def test_a_machine_without_tritonserver_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(StartError, match="no tritonserver on this machine") as raised:
-        installation.find(plans_are_built=False)
+        installation.find("cpu")
     assert raised.value.hint == "pip install 'fovea-server[cpu]'"
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Bench:
         self.restarts = 0
         self.verify: Callable[[], Awaitable[None]] = self._fine
         self.supervisor = Supervisor(
-            launch=lambda: TritonProcess(installation, repository, ["ensemble"], TritonSettings()),
+            launch=lambda: TritonProcess(installation, [repository], ["ensemble"], TritonSettings(), key=""),
             answers=self._answers,
             verify=lambda: self.verify(),
             readiness=self.readiness,
@@ -166,3 +167,23 @@ def test_what_a_killed_gateway_left_is_swept_and_what_a_living_one_uses_is_not()
     finally:
         used[0].rmdir()
         used[1].unlink()
+
+
+async def test_a_process_that_dies_while_models_change_is_missed_and_one_that_leaves_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Counter({"/r/default/1/model.py": 1, "/r/added/1/model.py": 1})
+    monkeypatch.setattr(TritonProcess, "model_processes", lambda _: Counter(running))
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        await under_test.supervisor.start()
+        await asyncio.sleep(0.05)  # its watch has begun
+        with under_test.supervisor.changing_models(leaving=["added"]):
+            del running["/r/added/1/model.py"]
+            running["/r/default/1/model.py"] += 1  # loaded again: the old one and the new one
+        await asyncio.sleep(0.7)
+        running["/r/default/1/model.py"] -= 1
+        await asyncio.sleep(0.7)
+        assert under_test.restarts == 0
+        with under_test.supervisor.changing_models():
+            running["/r/default/1/model.py"] = 0
+        await under_test.until(lambda: under_test.restarts == 1)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ovea_client/wire/vision.proto\x12\x08\x66ovea.v1\x1a\x17google/rpc/status.proto\"t\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x11\n\tembedding\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x08\n\x06_top_k\"\xf4\x01\n\x10\x43lassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.fovea.v1.ModelIdentity\x12)\n\x0bpredictions\x18\x03 \x03(\x0b\x32\x14.fovea.v1.Prediction\x12#\n\x05image\x18\x04 \x01(\x0b\x32\x14.fovea.v1.ImageFacts\x12\"\n\x07quality\x18\x05 \x01(\x0b\x32\x11.fovea.v1.Quality\x12\x11\n\tembedding\x18\x06 \x03(\x02\x12%\n\ntimings_ms\x18\x07 \x01(\x0b\x32\x11.fovea.v1.Timings\"\x82\x01\n\x16\x43lassifyStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\">\n\rModelIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"9\n\nPrediction\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x02\"_\n\nImageFacts\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x13\n\x0borientation\x18\x04 \x01(\x05\x12\r\n\x05\x62ytes\x18\x05 \x01(\x05\"B\n\x07Quality\x12\x12\n\nbrightness\x18\x01 \x01(\x02\x12\x10\n\x08\x63ontrast\x18\x02 \x01(\x02\x12\x11\n\tsharpness\x18\x03 \x01(\x02\"[\n\x07Timings\x12\x0f\n\x07gateway\x18\x01 \x01(\x02\x12\r\n\x05queue\x18\x02 \x01(\x02\x12\x12\n\npreprocess\x18\x03 \x01(\x02\x12\r\n\x05model\x18\x04 \x01(\x02\x12\r\n\x05total\x18\x05 \x01(\x02\"\x13\n\x11ListModelsRequest\"5\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.fovea.v1.Model\"\x88\x01\n\x05Model\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.fovea.v1.ModelIdentity\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\x0e\n\x06labels\x18\x04 \x01(\x05\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x05 \x01(\x08\x12\r\n\x05ready\x18\x06 \x01(\x08\x32\xe7\x01\n\x06Vision\x12\x41\n\x08\x43lassify\x12\x19.fovea.v1.ClassifyRequest\x1a\x1a.fovea.v1.ClassifyResponse\x12Q\n\x0e\x43lassifyStream\x12\x19.fovea.v1.ClassifyRequest\x1a .fovea.v1.ClassifyStreamResponse(\x01\x30\x01\x12G\n\nListModels\x12\x1b.fovea.v1.ListModelsRequest\x1a\x1c.fovea.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ovea_client/wire/vision.proto\x12\x08\x66ovea.v1\x1a\x17google/rpc/status.proto\"t\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x11\n\tembedding\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x08\n\x06_top_k\"\xf4\x01\n\x10\x43lassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.fovea.v1.ModelIdentity\x12)\n\x0bpredictions\x18\x03 \x03(\x0b\x32\x14.fovea.v1.Prediction\x12#\n\x05image\x18\x04 \x01(\x0b\x32\x14.fovea.v1.ImageFacts\x12\"\n\x07quality\x18\x05 \x01(\x0b\x32\x11.fovea.v1.Quality\x12\x11\n\tembedding\x18\x06 \x03(\x02\x12%\n\ntimings_ms\x18\x07 \x01(\x0b\x32\x11.fovea.v1.Timings\"t\n\x0e\x41nalyzeRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x0e\n\x06models\x18\x02 \x03(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x11\n\tembedding\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x08\n\x06_top_k\"\x8c\x01\n\x0f\x41nalyzeResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x05image\x18\x02 \x01(\x0b\x32\x14.fovea.v1.ImageFacts\x12!\n\x07results\x18\x03 \x03(\x0b\x32\x10.fovea.v1.Result\x12%\n\ntimings_ms\x18\x04 \x01(\x0b\x32\x11.fovea.v1.Timings\"\xbe\x01\n\x06Result\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.fovea.v1.ModelIdentity\x12)\n\x0bpredictions\x18\x02 \x03(\x0b\x32\x14.fovea.v1.Prediction\x12\"\n\x07quality\x18\x03 \x01(\x0b\x32\x11.fovea.v1.Quality\x12\x11\n\tembedding\x18\x04 \x03(\x02\x12*\n\ntimings_ms\x18\x05 \x01(\x0b\x32\x16.fovea.v1.StageTimings\"1\n\x0cStageTimings\x12\x12\n\npreprocess\x18\x01 \x01(\x02\x12\r\n\x05model\x18\x02 \x01(\x02\"\x82\x01\n\x16\x43lassifyStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\">\n\rModelIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"9\n\nPrediction\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x02\"_\n\nImageFacts\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x13\n\x0borientation\x18\x04 \x01(\x05\x12\r\n\x05\x62ytes\x18\x05 \x01(\x05\"B\n\x07Quality\x12\x12\n\nbrightness\x18\x01 \x01(\x02\x12\x10\n\x08\x63ontrast\x18\x02 \x01(\x02\x12\x11\n\tsharpness\x18\x03 \x01(\x02\"[\n\x07Timings\x12\x0f\n\x07gateway\x18\x01 \x01(\x02\x12\r\n\x05queue\x18\x02 \x01(\x02\x12\x12\n\npreprocess\x18\x03 \x01(\x02\x12\r\n\x05model\x18\x04 \x01(\x02\x12\r\n\x05total\x18\x05 \x01(\x02\"\x13\n\x11ListModelsRequest\"5\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.fovea.v1.Model\"\x9a\x01\n\x05Model\x12)\n\x08identity\x18\x01 \x01(\x0b\x32\x17.fovea.v1.ModelIdentity\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\x0e\n\x06labels\x18\x04 \x01(\x05\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x05 \x01(\x08\x12\r\n\x05ready\x18\x06 \x01(\x08\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x01(\x05\x32\xa7\x02\n\x06Vision\x12\x41\n\x08\x43lassify\x12\x19.fovea.v1.ClassifyRequest\x1a\x1a.fovea.v1.ClassifyResponse\x12>\n\x07\x41nalyze\x12\x18.fovea.v1.AnalyzeRequest\x1a\x19.fovea.v1.AnalyzeResponse\x12Q\n\x0e\x43lassifyStream\x12\x19.fovea.v1.ClassifyRequest\x1a .fovea.v1.ClassifyStreamResponse(\x01\x30\x01\x12G\n\nListModels\x12\x1b.fovea.v1.ListModelsRequest\x1a\x1c.fovea.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,24 +36,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLASSIFYREQUEST']._serialized_end=185
   _globals['_CLASSIFYRESPONSE']._serialized_start=188
   _globals['_CLASSIFYRESPONSE']._serialized_end=432
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=435
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=565
-  _globals['_MODELIDENTITY']._serialized_start=567
-  _globals['_MODELIDENTITY']._serialized_end=629
-  _globals['_PREDICTION']._serialized_start=631
-  _globals['_PREDICTION']._serialized_end=688
-  _globals['_IMAGEFACTS']._serialized_start=690
-  _globals['_IMAGEFACTS']._serialized_end=785
-  _globals['_QUALITY']._serialized_start=787
-  _globals['_QUALITY']._serialized_end=853
-  _globals['_TIMINGS']._serialized_start=855
-  _globals['_TIMINGS']._serialized_end=946
-  _globals['_LISTMODELSREQUEST']._serialized_start=948
-  _globals['_LISTMODELSREQUEST']._serialized_end=967
-  _globals['_LISTMODELSRESPONSE']._serialized_start=969
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1022
-  _globals['_MODEL']._serialized_start=1025
-  _globals['_MODEL']._serialized_end=1161
-  _globals['_VISION']._serialized_start=1164
-  _globals['_VISION']._serialized_end=1395
+  _globals['_ANALYZEREQUEST']._serialized_start=434
+  _globals['_ANALYZEREQUEST']._serialized_end=550
+  _globals['_ANALYZERESPONSE']._serialized_start=553
+  _globals['_ANALYZERESPONSE']._serialized_end=693
+  _globals['_RESULT']._serialized_start=696
+  _globals['_RESULT']._serialized_end=886
+  _globals['_STAGETIMINGS']._serialized_start=888
+  _globals['_STAGETIMINGS']._serialized_end=937
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=940
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=1070
+  _globals['_MODELIDENTITY']._serialized_start=1072
+  _globals['_MODELIDENTITY']._serialized_end=1134
+  _globals['_PREDICTION']._serialized_start=1136
+  _globals['_PREDICTION']._serialized_end=1193
+  _globals['_IMAGEFACTS']._serialized_start=1195
+  _globals['_IMAGEFACTS']._serialized_end=1290
+  _globals['_QUALITY']._serialized_start=1292
+  _globals['_QUALITY']._serialized_end=1358
+  _globals['_TIMINGS']._serialized_start=1360
+  _globals['_TIMINGS']._serialized_end=1451
+  _globals['_LISTMODELSREQUEST']._serialized_start=1453
+  _globals['_LISTMODELSREQUEST']._serialized_end=1472
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1474
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1527
+  _globals['_MODEL']._serialized_start=1530
+  _globals['_MODEL']._serialized_end=1684
+  _globals['_VISION']._serialized_start=1687
+  _globals['_VISION']._serialized_end=1982
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,54 @@ class ClassifyResponse(_message.Message):
     timings_ms: Timings
     def __init__(self, id: _Optional[str] = ..., model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., embedding: _Optional[_Iterable[float]] = ..., timings_ms: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
 
+class AnalyzeRequest(_message.Message):
+    __slots__ = ("image", "models", "top_k", "embedding", "request_id")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    image: bytes
+    models: _containers.RepeatedScalarFieldContainer[str]
+    top_k: int
+    embedding: bool
+    request_id: str
+    def __init__(self, image: _Optional[bytes] = ..., models: _Optional[_Iterable[str]] = ..., top_k: _Optional[int] = ..., embedding: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class AnalyzeResponse(_message.Message):
+    __slots__ = ("id", "image", "results", "timings_ms")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_MS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    image: ImageFacts
+    results: _containers.RepeatedCompositeFieldContainer[Result]
+    timings_ms: Timings
+    def __init__(self, id: _Optional[str] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., timings_ms: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+
+class Result(_message.Message):
+    __slots__ = ("model", "predictions", "quality", "embedding", "timings_ms")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_MS_FIELD_NUMBER: _ClassVar[int]
+    model: ModelIdentity
+    predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
+    quality: Quality
+    embedding: _containers.RepeatedScalarFieldContainer[float]
+    timings_ms: StageTimings
+    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., embedding: _Optional[_Iterable[float]] = ..., timings_ms: _Optional[_Union[StageTimings, _Mapping]] = ...) -> None: ...
+
+class StageTimings(_message.Message):
+    __slots__ = ("preprocess", "model")
+    PREPROCESS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    preprocess: float
+    model: float
+    def __init__(self, preprocess: _Optional[float] = ..., model: _Optional[float] = ...) -> None: ...
+
 class ClassifyStreamResponse(_message.Message):
     __slots__ = ("id", "answer", "error")
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -118,17 +166,19 @@ class ListModelsResponse(_message.Message):
     def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("identity", "description", "licence", "labels", "default", "ready")
+    __slots__ = ("identity", "description", "licence", "labels", "default", "ready", "features")
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     LICENCE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     identity: ModelIdentity
     description: str
     licence: str
     labels: int
     default: bool
     ready: bool
-    def __init__(self, identity: _Optional[_Union[ModelIdentity, _Mapping]] = ..., description: _Optional[str] = ..., licence: _Optional[str] = ..., labels: _Optional[int] = ..., default: bool = ..., ready: bool = ...) -> None: ...
+    features: int
+    def __init__(self, identity: _Optional[_Union[ModelIdentity, _Mapping]] = ..., description: _Optional[str] = ..., licence: _Optional[str] = ..., labels: _Optional[int] = ..., default: bool = ..., ready: bool = ..., features: _Optional[int] = ...) -> None: ...

@@ -39,6 +39,11 @@ class VisionStub(object):
                 request_serializer=fovea__client_dot_wire_dot_vision__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=fovea__client_dot_wire_dot_vision__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.Analyze = channel.unary_unary(
+                '/fovea.v1.Vision/Analyze',
+                request_serializer=fovea__client_dot_wire_dot_vision__pb2.AnalyzeRequest.SerializeToString,
+                response_deserializer=fovea__client_dot_wire_dot_vision__pb2.AnalyzeResponse.FromString,
+                _registered_method=True)
         self.ClassifyStream = channel.stream_stream(
                 '/fovea.v1.Vision/ClassifyStream',
                 request_serializer=fovea__client_dot_wire_dot_vision__pb2.ClassifyRequest.SerializeToString,
@@ -56,6 +61,13 @@ class VisionServicer(object):
 
     def Classify(self, request, context):
         """Labels for one image. Errors carry google.rpc.ErrorInfo, whose `reason` is listed in docs/errors.md.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Analyze(self, request, context):
+        """What several models say of one image, which is decoded and preprocessed once for all whose contracts are equal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,6 +95,11 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.Classify,
                     request_deserializer=fovea__client_dot_wire_dot_vision__pb2.ClassifyRequest.FromString,
                     response_serializer=fovea__client_dot_wire_dot_vision__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'Analyze': grpc.unary_unary_rpc_method_handler(
+                    servicer.Analyze,
+                    request_deserializer=fovea__client_dot_wire_dot_vision__pb2.AnalyzeRequest.FromString,
+                    response_serializer=fovea__client_dot_wire_dot_vision__pb2.AnalyzeResponse.SerializeToString,
             ),
             'ClassifyStream': grpc.stream_stream_rpc_method_handler(
                     servicer.ClassifyStream,
@@ -122,6 +139,33 @@ class Vision(object):
             '/fovea.v1.Vision/Classify',
             fovea__client_dot_wire_dot_vision__pb2.ClassifyRequest.SerializeToString,
             fovea__client_dot_wire_dot_vision__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Analyze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fovea.v1.Vision/Analyze',
+            fovea__client_dot_wire_dot_vision__pb2.AnalyzeRequest.SerializeToString,
+            fovea__client_dot_wire_dot_vision__pb2.AnalyzeResponse.FromString,
             options,
             channel_credentials,
             insecure,

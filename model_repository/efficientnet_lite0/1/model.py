@@ -1,1 +1,1 @@
-from fovea_pipelines.triton_models import OpenVinoClassifier as TritonPythonModel  # noqa: F401
+from fovea_pipelines.triton_models import OpenVinoNetwork as TritonPythonModel  # noqa: F401

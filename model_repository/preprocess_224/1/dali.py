@@ -1,3 +1,3 @@
 from fovea_pipelines.dali_backend import autoserialized
 
-preprocess = autoserialized(__file__, package="efficientnet_lite0")
+preprocess = autoserialized(__file__)

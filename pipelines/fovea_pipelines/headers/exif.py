@@ -8,23 +8,18 @@ process dies (nvImageCodec 0.9). So a block that can be read in more than one wa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from struct import Struct, error
+from struct import error
 
+from fovea_pipelines.headers import directory
 from fovea_pipelines.headers.refusals import Damaged
+
+ORIENTATION = 0x0112
 
 _UPRIGHT = 1
 _MOST_BLOCKS = 4
-_MOST_ENTRIES = 512
-_ORIENTATION = 0x0112
 _TEXTS = frozenset((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x8298))
 # Bytes of rationals behind the offset of each such tag.
 _RATIONALS = {0x011A: 8, 0x011B: 8, 0x013E: 16, 0x013F: 48, 0x0211: 24, 0x0214: 48}
-
-_BYTE_ORDERS = {b"II": "<", b"MM": ">"}
-_HEADERS = {order: Struct(f"{order}HI") for order in "<>"}  # 42, where the directory begins
-_COUNTS = {order: Struct(f"{order}H") for order in "<>"}
-_ENTRIES = {order: Struct(f"{order}HHII") for order in "<>"}  # tag, type, count, value or offset
-_VALUES = {order: Struct(f"{order}HHIH") for order in "<>"}  # the same, with the value of a SHORT
 
 
 def agreed(blocks: Iterable[frozenset[int]]) -> int:
@@ -42,7 +37,7 @@ def agreed(blocks: Iterable[frozenset[int]]) -> int:
 
 def orientations(block: memoryview) -> frozenset[int]:
     """What readers may take for the orientation in a TIFF block: one value, and 1 as well where it is damaged."""
-    order = _BYTE_ORDERS.get(bytes(block[:2]))
+    order = directory.BYTE_ORDERS.get(bytes(block[:2]))
     # Without a byte order the decoder's reader goes on as if it were "MM".
     orientation, intact = _first_directory(block, order or ">")
     if intact and order:
@@ -50,30 +45,26 @@ def orientations(block: memoryview) -> frozenset[int]:
     return frozenset((orientation, _UPRIGHT))
 
 
+def valid(orientation: int | None) -> int:
+    """The orientation, or upright where there is none or no such orientation exists."""
+    return orientation if orientation is not None and 1 <= orientation <= 8 else _UPRIGHT
+
+
 def _first_directory(block: memoryview, order: str) -> tuple[int, bool]:
     """The orientation of the first directory, and whether a reader gets through all of it."""
     orientation = None
     try:
-        mark, start = _HEADERS[order].unpack_from(block, 2)
-        if mark != 42:
+        mark, start = directory.begin(block, order)
+        if mark != directory.CLASSIC:
             return _UPRIGHT, False
-        (entries,) = _COUNTS[order].unpack_from(block, start)
-        _refuse_long_directory(block, start, entries)
-        for offset in range(start + 2, start + 2 + 12 * entries, 12):
-            tag, _, count, value = _ENTRIES[order].unpack_from(block, offset)
-            if tag == _ORIENTATION and orientation is None:
-                orientation = _VALUES[order].unpack_from(block, offset)[3]
+        for tag, _, count, value, short in directory.entries(block, order, start, "its EXIF"):
+            if tag == ORIENTATION and orientation is None:
+                orientation = short
             if _end_of_value(tag, count, value) > len(block):
-                return _valid(orientation), False
+                return valid(orientation), False
     except error:
-        return _valid(orientation), False
-    return _valid(orientation), True
-
-
-def _refuse_long_directory(block: memoryview, start: int, entries: int) -> None:
-    """Refuse what would take long to read; a number of entries that are not there is only damage."""
-    if entries > _MOST_ENTRIES and start + 12 * _MOST_ENTRIES < len(block):
-        raise Damaged(f"its EXIF has {entries:,} entries; at most {_MOST_ENTRIES}")
+        return valid(orientation), False
+    return valid(orientation), True
 
 
 def _end_of_value(tag: int, count: int, value: int) -> int:
@@ -82,7 +73,3 @@ def _end_of_value(tag: int, count: int, value: int) -> int:
     if tag in _RATIONALS:
         return value + _RATIONALS[tag]
     return 0
-
-
-def _valid(orientation: int | None) -> int:
-    return orientation if orientation is not None and 1 <= orientation <= 8 else _UPRIGHT

@@ -8,8 +8,6 @@ from typing import Any
 
 from fovea_pipelines.headers.refusals import Damaged, FormatNotServed
 
-SERVED = "JPEG, PNG, WebP, BMP"
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -26,7 +24,7 @@ class Frame:
 
 def not_served(what: str) -> FormatNotServed:
     """The refusal of an image that is sound but not for us; `what` with its article: "a GIF"."""
-    return FormatNotServed(f"this is {what}; served: {SERVED}")
+    return FormatNotServed(f"this is {what}")
 
 
 def fields(layout: Struct, image: bytes, offset: int, where: str) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ COLUMNS = {
     "pixel_mean": ("mean", "{:.2f}"),
     "pixel_p99": ("99%", "{:.0f}"),
     "pixel_max": ("max", "{:.0f}"),
+    "embedding_drift": ("embedding", "{:.3f}"),
     "logit_drift": ("logits", "{:.2f}"),
     "top_1": ("top-1", "{:.1%}"),
     "top_5": ("top-5", "{:.1%}"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fovea_pipelines import reference
 from fovea_pipelines.contract import Contract
-from fovea_pipelines.openvino_engine import Scored
+from fovea_pipelines.openvino_engine import Outputs
 from fovea_pipelines.parity import measures
 from fovea_pipelines.parity.corpus import Specimen
 from fovea_pipelines.parity.executors import Executor, Pixels
@@ -21,7 +21,7 @@ from fovea_pipelines.parity.measures import PixelDifference
 class Engine(Protocol):
     """The model, from pixels to scores."""
 
-    def run(self, images: Sequence[Pixels], /) -> list[Scored]: ...
+    def run(self, images: Sequence[Pixels], /) -> list[Outputs]: ...
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,9 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One image through the reference and through one executor."""
+class ScoresCompared:
+    """What a classifier makes of the reference's pixels and of the executor's."""
 
-    executor: str
-    specimen: Specimen
-    reference: Pixels
-    served: Pixels
-    pixels: PixelDifference
     logit_drift: float
     top_1: tuple[Best, Best]
     top_5: float
@@ -48,6 +43,19 @@ class Compared:
     @property
     def top_1_agrees(self) -> bool:
         return self.top_1[0].index == self.top_1[1].index
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One image through the reference and through one executor; `scores` is None for a network that only embeds."""
+
+    executor: str
+    specimen: Specimen
+    reference: Pixels
+    served: Pixels
+    pixels: PixelDifference
+    embedding_drift: float
+    scores: ScoresCompared | None
 
 
 @dataclass(frozen=True)
@@ -72,14 +80,14 @@ def compare(
 ) -> list[Outcome]:
     """Every specimen on every executor."""
     expected = [_reference(specimen, contract) for specimen in specimens]
-    expected_scores = _scores(expected, engine)
+    expected_outputs = _outputs(expected, engine)
     outcomes: list[Outcome] = []
     for name, executor in executors.items():
         found = executor([specimen.content for specimen in specimens])
-        found_scores = _scores(found, engine)
+        found_outputs = _outputs(found, engine)
         for place, specimen in enumerate(specimens):
             pair = expected[place], found[place]
-            outcomes.append(_outcome(name, specimen, pair, (expected_scores[place], found_scores[place])))
+            outcomes.append(_outcome(name, specimen, pair, (expected_outputs[place], found_outputs[place])))
     return outcomes
 
 
@@ -90,32 +98,41 @@ def _reference(specimen: Specimen, contract: Contract) -> Pixels | Exception:
         return error
 
 
-def _scores(images: Sequence[Pixels | Exception], engine: Engine) -> list[NDArray[np.float32] | None]:
-    """The scores of each image, None where there is none."""
-    scored = iter(engine.run([image for image in images if not isinstance(image, Exception)]))
-    return [None if isinstance(image, Exception) else next(scored).scores for image in images]
+def _outputs(images: Sequence[Pixels | Exception], engine: Engine) -> list[Outputs | None]:
+    """What the model makes of each image, None where there is none."""
+    outputs = iter(engine.run([image for image in images if not isinstance(image, Exception)]))
+    return [None if isinstance(image, Exception) else next(outputs) for image in images]
 
 
 def _outcome(
     executor: str,
     specimen: Specimen,
     images: tuple[Pixels | Exception, Pixels | Exception],
-    scores: tuple[NDArray[np.float32] | None, NDArray[np.float32] | None],
+    outputs: tuple[Outputs | None, Outputs | None],
 ) -> Outcome:
-    (expected, found), (expected_scores, found_scores) = images, scores
+    (expected, found), (expected_outputs, found_outputs) = images, outputs
     if isinstance(expected, Exception) or isinstance(found, Exception):
         return Refused(executor, specimen, _reason(expected), _reason(found))
-    assert expected_scores is not None
-    assert found_scores is not None
+    assert expected_outputs is not None
+    assert found_outputs is not None
     return Compared(
         executor=executor,
         specimen=specimen,
         reference=expected,
         served=found,
         pixels=measures.pixel_difference(expected, found),
-        logit_drift=measures.logit_drift(expected_scores, found_scores),
-        top_1=(_best(expected_scores), _best(found_scores)),
-        top_5=measures.top_5_agreement(expected_scores, found_scores),
+        embedding_drift=measures.embedding_drift(expected_outputs.embedding, found_outputs.embedding),
+        scores=_scores(expected_outputs.scores, found_outputs.scores),
+    )
+
+
+def _scores(expected: NDArray[np.float32] | None, found: NDArray[np.float32] | None) -> ScoresCompared | None:
+    if expected is None or found is None:
+        return None
+    return ScoresCompared(
+        logit_drift=measures.logit_drift(expected, found),
+        top_1=(_best(expected), _best(found)),
+        top_5=measures.top_5_agreement(expected, found),
     )
 
 

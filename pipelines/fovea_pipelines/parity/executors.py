@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovea_pipelines.contract import Contract
-from fovea_pipelines.dali_executor import DaliExecutor, Preprocessed
+from fovea_pipelines.dali_executor import DaliExecutor, DaliGpuExecutor, Device, OnDevice
+from fovea_pipelines.gpu.host_copy import HostCopy
+from fovea_pipelines.preprocessed import Preprocessed
 
 Pixels = NDArray[np.uint8]
 
@@ -36,3 +38,21 @@ class DaliCpu:
             for result in self._executor.run(arrays[begin : begin + self._max_batch])
         ]
         return [result.pixels if isinstance(result, Preprocessed) else result for result in results]
+
+
+class DaliGpu:
+    """Exactly what Triton serves on a GPU, in this process. `device.place` None runs its graph on the CPU."""
+
+    def __init__(self, contract: Contract, max_batch: int = 64, threads: int = 8, device: Device | None = None) -> None:
+        device = device or Device()
+        self._max_batch = max_batch
+        self._executor = DaliGpuExecutor(contract, max_batch, threads, device)
+        self._read = HostCopy(device.place)
+
+    def __call__(self, images: Sequence[bytes], /) -> list[Pixels | Exception]:
+        arrays = [np.frombuffer(image, np.uint8) for image in images]
+        return [
+            self._read(result.pixels) if isinstance(result, OnDevice) else result
+            for begin in range(0, len(arrays), self._max_batch)
+            for result in self._executor.run(arrays[begin : begin + self._max_batch])
+        ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 
-from PIL import features
+from PIL import Image, ImageOps, features
 
+from fovea_pipelines import other_formats, reference
+from fovea_pipelines.contract import Contract
+from fovea_pipelines.parity import measures
 from fovea_pipelines.parity.comparison import Outcome, Refused
 from fovea_pipelines.parity.corpus import Specimen, generated
-from fovea_pipelines.parity.encodings import saved
+from fovea_pipelines.parity.encodings import ORIENTATION, saved
+from fovea_pipelines.parity.executors import DaliCpu
 from fovea_pipelines.parity.scenes import scene
 
 
@@ -57,3 +62,42 @@ def markdown(outcomes: Iterable[Outcome]) -> str:
     lines = [f"| format | {' | '.join(columns)} |", f"|{' --- |' * (len(columns) + 1)}"]
     lines += [f"| {name} | {' | '.join(cells.get(column, '') for column in columns)} |" for name, cells in rows.items()]
     return "\n".join(lines) + "\n"
+
+
+def on_request(contract: Contract) -> str:
+    """The formats of `fovea serve --formats`: converted and served, against the reference on Pillow's own pixels."""
+    served = DaliCpu(contract)
+    lines = ["| format | served with `--formats` |", "| --- | --- |"]
+    for name, form, encoded, turned in _converted():
+        png = io.BytesIO()
+        other_formats.to_png(encoded, form, max_pixels=1_000_000, file=png)
+        (pixels,) = served([png.getvalue()])
+        if isinstance(pixels, Exception):
+            raise pixels
+        apart = measures.pixel_difference(reference.pixels(saved(turned, "PNG"), contract), pixels)
+        lines.append(f"| {name} | mean {apart.mean:.2f}, max {apart.maximum:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _converted() -> Iterator[tuple[str, str, bytes, Image.Image]]:
+    """Name, format, the encoded image, and the upright picture that Pillow makes of it."""
+    picture, second = scene(300, 225, 1), scene(300, 225, 2)
+    yield from _as_pillow_sees("gif", "gif", saved(picture, "GIF"))
+    animated = saved(picture, "GIF", save_all=True, append_images=[second])
+    yield from _as_pillow_sees("gif, animated: the first picture", "gif", animated)
+    for name, image in {"": picture, ", grey": picture.convert("L"), ", palette": picture.quantize(16)}.items():
+        yield from _as_pillow_sees(f"tiff{name}", "tiff", saved(image, "TIFF", compression="tiff_lzw"))
+    yield from _as_pillow_sees("tiff, cmyk", "tiff", saved(picture.convert("CMYK"), "TIFF"))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    yield from _as_pillow_sees("tiff, orientation 6", "tiff", saved(picture, "TIFF", exif=exif))
+    yield from _as_pillow_sees("avif", "avif", saved(picture, "AVIF", quality=90))
+    import pillow_heif  # of the extra [formats]
+
+    heic = io.BytesIO()
+    pillow_heif.encode("RGB", picture.size, picture.tobytes(), heic, quality=90)
+    yield "heic", "heic", heic.getvalue(), pillow_heif.open_heif(heic).to_pillow()
+
+
+def _as_pillow_sees(name: str, form: str, encoded: bytes) -> Iterator[tuple[str, str, bytes, Image.Image]]:
+    yield name, form, encoded, ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB")

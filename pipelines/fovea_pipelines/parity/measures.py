@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +46,26 @@ def logits(scores: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def logit_drift(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """The largest |difference| of two images' centred logits, from softmax scores of shape (classes,)."""
-    return float(np.abs(logits(a) - logits(b)).max())
+    """The largest |difference| of two images' centred logits, from softmax scores of shape (classes,).
+
+    Infinite where either holds a number that is not finite.
+    """
+    furthest = float(np.abs(logits(a) - logits(b)).max())
+    return furthest if math.isfinite(furthest) else math.inf
+
+
+def embedding_drift(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """1 - cosine of two embeddings of shape (features,): 0 where they point the same way, 1 at a right angle.
+
+    Infinite where either holds a number that is not finite.
+    """
+    first, second = a.astype(np.float64), b.astype(np.float64)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return math.inf
+    lengths = np.linalg.norm(first) * np.linalg.norm(second)
+    if lengths == 0:
+        return 0.0 if np.array_equal(a, b) else 1.0
+    return max(0.0, float(1 - first @ second / lengths))
 
 
 def top_1_agrees(a: NDArray[Any], b: NDArray[Any]) -> bool:

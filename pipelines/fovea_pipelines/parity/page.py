@@ -62,13 +62,15 @@ def _facts(report: Report) -> str:
     """What one wants to know first, of the executor that is furthest off."""
     rows = report.rows
     means = [row.pixel_mean for row in rows if row.pixel_mean is not None]
-    drifts = [row.logit_drift for row in rows if row.logit_drift is not None]
+    logits = [row.logit_drift for row in rows if row.logit_drift is not None]
+    embeddings = [row.embedding_drift for row in rows if row.embedding_drift is not None]
     top_1 = [row.top_1 for row in rows if row.kind == PHOTOGRAPHS and row.top_1 is not None]
     facts = {
         "images": f"{report.images:,}",
         "kinds beyond a limit": f"{sum(bool(row.exceeded) for row in rows)} <small>of {len(rows)}</small>",
         "worst kind, mean difference": f"{max(means):.2f} <small>of 255</small>" if means else "-",
-        "largest logit drift": f"{max(drifts):.2f}" if drifts else "-",
+        **({"largest logit drift": f"{max(logits):.2f}"} if logits else {}),
+        "largest embedding drift": f"{max(embeddings):.3f}" if embeddings else "-",
         **({"top-1 on photographs": f"{min(top_1):.1%}"} if top_1 else {}),
     }
     return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
@@ -79,7 +81,7 @@ def _table(report: Report, executor: str) -> str:
     rows = "".join(_row(row) for row in report.rows if row.executor == executor)
     return (
         f'<h2>{escape(executor)}</h2><p class="soft">Against the reference. Differences of pixels are in 0…255; the '
-        "mean is over all images of a kind, 99%, maximum and logit drift are of its worst. Generated scenes show "
+        "mean is over all images of a kind, 99%, maximum and the drifts are of its worst. Generated scenes show "
         "nothing that a model knows, so their best classes are near ties.</p>"
         f'<div class="scroll"><table><thead><tr><th>kind</th>{heads}<th>looks like</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
@@ -112,20 +114,24 @@ def _gallery(report: Report) -> str:
 
 
 def _case(worst: Worst, labels: tuple[str, ...]) -> str:
-    case, (expected, found) = worst.case, worst.case.top_1
+    case = worst.case
+    expected, found = (f"<br>{_best(best, labels)}" for best in case.scores.top_1) if case.scores else ("", "")
     factor = _amplification(case.pixels.p99)
     difference = np.abs(case.reference.astype(np.int16) - case.served) * factor
     figures = (
-        (case.reference, f"reference<br>{_best(expected, labels)}"),
-        (case.served, f"served<br>{_best(found, labels)}"),
+        (case.reference, f"reference{expected}"),
+        (case.served, f"served{found}"),
         (np.minimum(difference, 255).astype(np.uint8), f"difference &times; {factor}"),
+    )
+    scores = (
+        f" · logits <b>{case.scores.logit_drift:.2f}</b> · top-5 <b>{case.scores.top_5:.0%}</b>" if case.scores else ""
     )
     cause = f'<p><span class="badge bad">looks like: {escape(worst.looks_like)}</span></p>' if worst.looks_like else ""
     return (
         f"<article><h3>{escape(case.specimen.name)}</h3>"
         f'<div class="strip">{"".join(_figure(*figure) for figure in figures)}</div>'
         f"<p>mean <b>{case.pixels.mean:.2f}</b> · 99% <b>{case.pixels.p99:.0f}</b> · max "
-        f"<b>{case.pixels.maximum:.0f}</b> · logits <b>{case.logit_drift:.2f}</b> · top-5 <b>{case.top_5:.0%}</b></p>"
+        f"<b>{case.pixels.maximum:.0f}</b> · embedding <b>{case.embedding_drift:.3f}</b>{scores}</p>"
         f"{cause}</article>"
     )
 

@@ -69,9 +69,8 @@ def _worst(worst: Worst) -> dict[str, Any]:
         "image": case.specimen.name,
         "kinds": case.specimen.kinds,
         **{f"pixel_{name}": value for name, value in dataclasses.asdict(case.pixels).items()},
-        "logit_drift": case.logit_drift,
-        "top_1": [dataclasses.asdict(best) for best in case.top_1],
-        "top_5": case.top_5,
+        "embedding_drift": case.embedding_drift,
+        **(dataclasses.asdict(case.scores) if case.scores else {}),
         "looks_like": worst.looks_like,
     }
 

@@ -34,7 +34,7 @@ def run(
     The model runs in f32 for both, whatever precision is served: what is measured is the pixels' doing alone.
     """
     thresholds = Thresholds.of(package)
-    artefact = package.artefacts[0]
+    artefact = package.onnx
     artefact.check()
     engine = OpenVinoEngine(artefact.path, "f32", streams=len(os.sched_getaffinity(0)))
     tallies: _Tallies = {}

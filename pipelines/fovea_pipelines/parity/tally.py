@@ -9,6 +9,8 @@ from fovea_pipelines.parity.comparison import Compared, Outcome
 from fovea_pipelines.parity.thresholds import Exceeded, Thresholds
 
 KEPT = 12  # images with their pixels, the worst first
+_MEANS = ("pixel_mean", "top_1", "top_5")
+_LARGEST = ("pixel_p99", "pixel_max", "embedding_drift", "logit_drift")
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,9 @@ class Row:
 
     images            all of them; `compared` is how many both sides decoded
     executor_refused  the executor refused what the reference decodes; `reference_refused` the other way round
-    pixel_mean        mean over the images; `pixel_p99`, `pixel_max` and `logit_drift` are of the worst image,
-                      so that one bad image among many good ones is seen
-    top_1, top_5      agreement, mean over the images
+    pixel_mean        mean over the images; `pixel_p99`, `pixel_max`, `embedding_drift` and `logit_drift` are of the
+                      worst image, so that one bad image among many good ones is seen
+    top_1, top_5      agreement, mean over the images; like the logits, None for a network that only embeds
     looks_like        the stage that went wrong, where that is clear
     """
 
@@ -32,6 +34,7 @@ class Row:
     pixel_mean: float | None
     pixel_p99: float | None
     pixel_max: float | None
+    embedding_drift: float | None
     logit_drift: float | None
     top_1: float | None
     top_5: float | None
@@ -49,10 +52,8 @@ class Tally:
     executor_refused: int = 0
     reference_refused: int = 0
     worst: list[tuple[float, int, Compared]] = field(default_factory=list)
-    _sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("pixel_mean", "top_1", "top_5"), 0.0))
-    _largest: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("pixel_p99", "pixel_max", "logit_drift"), 0.0)
-    )
+    _sums: dict[str, float] = field(default_factory=dict)
+    _largest: dict[str, float] = field(default_factory=dict)
     _compared: int = 0
 
     def add(self, outcome: Outcome) -> None:
@@ -73,29 +74,39 @@ class Tally:
             compared=self._compared,
             executor_refused=self.executor_refused,
             reference_refused=self.reference_refused,
-            **{name: measured.get(name) for name in (*self._sums, *self._largest)},
+            **{name: measured.get(name) for name in (*_MEANS, *_LARGEST)},
             exceeded=thresholds.exceeded(self.kind, {**measured, "refusals": refusals}, self._compared),
             looks_like=looks_like,
         )
 
     def _add_compared(self, case: Compared) -> None:
         self._compared += 1
-        for name, value in (("pixel_mean", case.pixels.mean), ("top_1", case.top_1_agrees), ("top_5", case.top_5)):
-            self._sums[name] += value
-        for name, value in (
-            ("pixel_p99", case.pixels.p99),
-            ("pixel_max", case.pixels.maximum),
-            ("logit_drift", case.logit_drift),
-        ):
-            self._largest[name] = max(self._largest[name], value)
+        for name, value in _means(case).items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        for name, value in _extremes(case).items():
+            self._largest[name] = max(self._largest.get(name, 0.0), value)
         # The count breaks ties: cases have no order of their own.
         entry = (case.pixels.mean, -self._compared, case)
         (heapq.heappush if len(self.worst) < KEPT else heapq.heappushpop)(self.worst, entry)
 
     def _measured(self) -> dict[str, float]:
-        if not self._compared:
-            return {}
         return {**{name: value / self._compared for name, value in self._sums.items()}, **self._largest}
 
     def worst_first(self) -> list[Compared]:
         return [case for _, _, case in sorted(self.worst, reverse=True)]
+
+
+def _means(case: Compared) -> dict[str, float]:
+    measured = {"pixel_mean": case.pixels.mean}
+    if case.scores:
+        measured |= {"top_1": case.scores.top_1_agrees, "top_5": case.scores.top_5}
+    return measured
+
+
+def _extremes(case: Compared) -> dict[str, float]:
+    measured = {
+        "pixel_p99": case.pixels.p99,
+        "pixel_max": case.pixels.maximum,
+        "embedding_drift": case.embedding_drift,
+    }
+    return measured | ({"logit_drift": case.scores.logit_drift} if case.scores else {})

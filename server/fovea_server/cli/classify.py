@@ -200,15 +200,12 @@ def _table(width: int) -> Table:
 def _row(name: str, outcome: Outcome) -> tuple[Text, ...]:
     if isinstance(outcome, FoveaClientError):
         return _printable(name), Text(outcome.reason, "red")
+    took = Text(f"{outcome.timings_ms.total:.1f}")
+    if not outcome.predictions:
+        return _printable(name), Text("no labels: this model only embeds", "dim"), Text(""), Text(""), took
     best, *others = outcome.predictions
     then = ", ".join(f"{other.label} {other.score:.2f}" for other in others)
-    return (
-        _printable(name),
-        Text(best.label),
-        Text(f"{best.score:.3f}"),
-        Text(then),
-        Text(f"{outcome.timings_ms.total:.1f}"),
-    )
+    return _printable(name), Text(best.label), Text(f"{best.score:.3f}"), Text(then), took
 
 
 def _complaint(name: str, error: FoveaClientError) -> Text:

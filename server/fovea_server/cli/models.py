@@ -1,4 +1,4 @@
-"""`fovea models`: the models of a repository, and building their artefacts."""
+"""`fovea models`: which models there are, and building their artefacts."""
 
 from __future__ import annotations
 
@@ -7,59 +7,130 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
-from fovea_server.cli import terminal
+from fovea_server.cli import models_add, models_tensorrt, packages, running, terminal
 
 if TYPE_CHECKING:
     from fovea_pipelines.package import ModelPackage
 
-app = typer.Typer(name="models", help="List and build the models of a repository.", no_args_is_help=True)
-
-Repository = Annotated[
-    Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
-]
+app = typer.Typer(name="models", help="List, show, build, add and remove models.", no_args_is_help=True)
+app.command()(models_add.add)
+app.command()(models_add.remove)
 
 
 @app.command(name="list")
 def list_models(
-    repository: Repository = None,
+    repository: terminal.Repository = None,
+    state: terminal.State = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
 ) -> None:
-    """Say which models the repository holds, and whether they are built."""
-    rows = [_facts(package) for package in _packages(repository)]
+    """Say which models there are, given and added, and whether they are built."""
+    rows = [_facts(package) for package in packages.read(repository, state)]
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
         return
-    table = Table(
-        Column("model", no_wrap=True), "version", "built", "labels", "licence", Column("digest", no_wrap=True)
-    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("model", "labels", "features", "preprocessing", "licence", "digest", ""):
+        table.add_column(name, no_wrap=True)
     for row in rows:
-        built = "yes" if row["built"] else "no: fovea models build"
-        table.add_row(row["name"], row["version"], built, str(row["labels"]), row["licence"], row["digest"][7:15] + "…")
-    Console().print(table)
+        built = "" if row["built"] else "not built: fovea models build"
+        sizes = str(row["labels"] or "-"), str(row["features"])
+        table.add_row(row["name"], *sizes, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built)
+    terminal.stdout().print(table)
 
 
 @app.command()
 def build(
     names: Annotated[list[str] | None, typer.Argument(help="Which models; all by default.")] = None,
-    repository: Repository = None,
+    repository: terminal.Repository = None,
+    state: terminal.State = None,
     force: Annotated[bool, typer.Option(help="Build also what is there already.")] = False,
     quiet: Annotated[bool, typer.Option(help="Say nothing of what is up to date.")] = False,
+    precision: Annotated[
+        str | None, typer.Option(metavar="int8", help="Make the 8-bit form of one model, from --images.")
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tensorrt",
+            help="Make plans for this machine's GPU, checked on --images; --precision f16 (default), f32 or int8.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", exists=True, file_okay=False, help="Photographs; labels.csv there says their classes."
+        ),
+    ] = None,
 ) -> None:
-    """Build the artefacts of models from the weights their packages name."""
+    """Build what is missing of models' artefacts; with --precision int8, give one model its 8-bit form.
+
+    For that, half of the images are calibrated on, and every precision is measured on the other half. What loses more
+    than 1.0 point of top-1 against f32 is never served unless it is asked for.
+    """
     from fovea_pipelines.errors import PipelineError
 
-    packages = {package.name: package for package in _packages(repository)}
-    if unknown := sorted(set(names or ()) - set(packages)):
-        terminal.fail(f"no model named {', '.join(unknown)}", f"there are: {', '.join(packages)}", code=2)
-    for name in names or packages:
+    found = packages.read(repository, state)
+    if engine is not None:
+        if engine != "tensorrt" or images is None:
+            terminal.fail("plans are made by --engine tensorrt, from --images FOLDER", code=2)
+        wanted = [packages.named(found, name) for name in names] if names else found
+        models_tensorrt.build(wanted, precision or "f16", images, force=force)
+        return
+    if precision is not None:
+        _quantise(found, names or [], precision, images, state)
+        return
+    for package in [packages.named(found, name) for name in names] if names else found:
         try:
-            _build(packages[name], force, quiet)
+            _build(package, force, quiet)
         except PipelineError as error:
             terminal.fail(str(error), error.hint)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Which model.")],
+    repository: terminal.Repository = None,
+    state: terminal.State = None,
+) -> None:
+    """Print the model's description: source, contract, what was checked and measured. TOML, as it is kept."""
+    package = packages.named(packages.read(repository, state), name)
+    typer.echo(f"# {package.folder / 'model.toml'}\n# {package.digest}")
+    typer.echo((package.folder / "model.toml").read_text(encoding="utf-8"), nl=False)
+
+
+def _quantise(
+    found: list[ModelPackage], names: list[str], precision: str, images: Path | None, state: Path | None
+) -> None:
+    from fovea_pipelines.errors import PipelineError
+    from fovea_pipelines.quantisation.quantise import quantise
+
+    if precision != "int8" or len(names) != 1 or images is None:
+        terminal.fail(
+            "an 8-bit form is made of one model, from images",
+            "fovea models build NAME --precision int8 --images FOLDER",
+            code=2,
+        )
+    package = packages.named(found, names[0])
+    _refuse_while_served(package, state)
+    try:
+        measured = quantise(package, images, lambda step: typer.echo(step, err=True))
+    except PipelineError as error:
+        terminal.fail(str(error), error.hint)
+    for name, accuracy in measured.items():
+        typer.echo(f"{name:5} top-1 {accuracy['top_1']:.3f}  top-5 {accuracy['top_5']:.3f}  ({accuracy['against']})")
+    typer.echo(f"{package.name}: its 8-bit form is served from the next start on", err=True)
+
+
+def _refuse_while_served(package: ModelPackage, state: Path | None) -> None:
+    """A running server would go on saying the digest that the package had."""
+    if server := next(running.servers(packages.state_folder(state)), None):
+        terminal.fail(
+            f"the server {server.pid} is running, and with an 8-bit form {package.name} is not what it serves",
+            "stop it first",
+        )
 
 
 def _build(package: ModelPackage, force: bool, quiet: bool) -> None:
@@ -72,25 +143,15 @@ def _build(package: ModelPackage, force: bool, quiet: bool) -> None:
         typer.echo(f"{package.name}: built {path.name}, {path.stat().st_size:,} bytes", err=True)
 
 
-def _packages(repository: Path | None) -> list[ModelPackage]:
-    terminal.need_serving()
-    from fovea_pipelines.errors import PipelineError
-    from fovea_server.errors import StartError
-    from fovea_server.triton.repository import default_folder, packages
-
-    try:
-        return packages(repository or default_folder())
-    except (PipelineError, StartError) as error:
-        terminal.fail(str(error), error.hint)
-
-
 def _facts(package: ModelPackage) -> dict[str, Any]:
     return {
         "name": package.name,
         "version": package.version,
         "digest": package.digest,
-        "built": all(artefact.path.is_file() for artefact in package.artefacts),
+        "built": all(artefact.path.is_file() for artefact in package.artefacts.values()),
         "labels": len(package.labels),
-        "licence": package.table["source"]["licence"],
+        "features": package.features,
+        "preprocess": package.preprocess,
+        "licence": package.table["source"].get("licence", ""),
         "description": package.table["description"],
     }

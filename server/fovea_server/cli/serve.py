@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fovea_server.cli import terminal
+from fovea_server.cli.packages import state_folder
 
 if TYPE_CHECKING:
     from fovea_server.settings import Settings
@@ -29,9 +30,27 @@ def serve(
     triton_metrics_port: Annotated[
         int, typer.Option(help="Triton's own metrics port, on loopback.", min=1, max=65535)
     ] = 8002,
-    repository: Annotated[
-        Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
-    ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.", envvar="FOVEA_DEVICE")
+    ] = "auto",
+    repository: terminal.Repository = None,
+    state: terminal.State = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Formats to serve besides JPEG, PNG, WebP and BMP: gif,tiff,avif,heic.",
+            envvar="FOVEA_FORMATS",
+        ),
+    ] = "",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|int8|bf16|f32",
+            help="What networks compute in on a CPU; auto is the fastest that keeps the model's accuracy.",
+            envvar="FOVEA_PRECISION",
+        ),
+    ] = "auto",
     max_in_flight: Annotated[int, typer.Option(help="Images inside Triton at once; more wait.", min=1, max=512)] = 64,
     max_waiting: Annotated[int, typer.Option(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
     start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
@@ -48,10 +67,13 @@ def serve(
     terminal.need_serving()
     if log_level.lower() not in ("debug", "info", "warning", "error"):
         terminal.fail(f"--log-level is {log_level!r}", "use debug, info, warning or error", code=2)
+    if device not in ("auto", "cpu", "cuda"):
+        terminal.fail(f"--device is {device!r}", "use auto, cpu or cuda", code=2)
 
     from fovea_server import logs
     from fovea_server.edge.listen import EdgeSettings
     from fovea_server.request.admission import AdmissionSettings
+    from fovea_server.request.conversion import ConversionSettings, enabled
     from fovea_server.settings import Settings
     from fovea_server.triton.process import TritonSettings
     from fovea_server.triton.repository import default_folder
@@ -60,9 +82,12 @@ def serve(
     _run(
         lambda: Settings(
             repository=(repository or default_folder()).resolve(),
+            state=state_folder(state),
             edge=EdgeSettings(host, rest_port, grpc_port),
-            triton=TritonSettings(triton_grpc_port, triton_http_port, triton_metrics_port, start_timeout),
+            triton=TritonSettings(triton_grpc_port, triton_http_port, triton_metrics_port, start_timeout, precision),
+            conversion=ConversionSettings(formats=enabled(formats)),
             admission=AdmissionSettings(max_in_flight, max_waiting),
+            device=device,
         ),
         drain_notice,
     )

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from fovea_server.cli import terminal
+from fovea_server.cli import packages, terminal
 
 if TYPE_CHECKING:
     from fovea_pipelines.package import ModelPackage
@@ -36,15 +36,17 @@ def skew(
     triton: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Also a running tritonserver, by its gRPC port.")
     ] = None,
-    triton_model: Annotated[str, typer.Option(help="The preprocessing model it serves.")] = "preprocess_224",
+    triton_model: Annotated[
+        str | None, typer.Option(help="The preprocessing model it serves; the model's own if not given.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All measures, as JSON.")] = None,
     html_file: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="A page with the worst images side by side.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images of each folder.")] = None,
-    repository: Annotated[
-        Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
-    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: DALI on the GPU too.")] = "cpu",
+    repository: terminal.Repository = None,
+    state: terminal.State = None,
 ) -> None:
     """Compare the served pixels, and what the model says of them, with the training code's.
 
@@ -54,9 +56,13 @@ def skew(
 
     if no_generated and not images:
         terminal.fail("there is nothing to compare", "leave out --no-generated, or name a folder with --images", code=2)
-    package = _package(repository, model)
+    if device not in ("cpu", "cuda"):
+        terminal.fail(f"--device is {device!r}", "use cpu or cuda", code=2)
+    found = packages.read(repository, state)
+    package = packages.named(found, model) if model else found[0]
     try:
-        report = _compared(package, images or [], limit, no_generated, _executors(package, triton, triton_model))
+        executors = _executors(package, triton, triton_model, device)
+        report = _compared(package, images or [], limit, no_generated, executors)
     except PipelineError as error:
         terminal.fail(str(error), error.hint)
     _write(report, json_file, html_file)
@@ -67,28 +73,17 @@ def skew(
         raise typer.Exit(1)
 
 
-def _package(repository: Path | None, model: str | None) -> ModelPackage:
-    terminal.need_serving()
-    from fovea_pipelines.errors import PipelineError
-    from fovea_server.errors import StartError
-    from fovea_server.triton.repository import default_folder, packages
-
-    try:
-        found = {package.name: package for package in packages(repository or default_folder())}
-    except (PipelineError, StartError) as error:
-        terminal.fail(str(error), error.hint)
-    if model is not None and model not in found:
-        terminal.fail(f"no model named {model}", f"there are: {', '.join(found)}", code=2)
-    return found[model or next(iter(found))]
-
-
-def _executors(package: ModelPackage, triton: str | None, triton_model: str) -> dict[str, Executor]:
-    from fovea_pipelines.parity.executors import DaliCpu
+def _executors(package: ModelPackage, triton: str | None, triton_model: str | None, device: str) -> dict[str, Executor]:
+    from fovea_pipelines.gpu import found
+    from fovea_pipelines.parity.executors import DaliCpu, DaliGpu
     from fovea_pipelines.parity.served import Served
 
     executors: dict[str, Executor] = {"dali-cpu": DaliCpu(package.contract)}
+    if device == "cuda":
+        found.first()
+        executors["dali-gpu"] = DaliGpu(package.contract)
     if triton is not None:
-        executors["served"] = Served(triton, triton_model)
+        executors["served"] = Served(triton, triton_model or package.preprocess)
     return executors
 
 
@@ -129,9 +124,6 @@ def _write(report: Report, json_file: Path | None, html_file: Path | None) -> No
 def _print(report: Report) -> None:
     from fovea_pipelines.parity.columns import COLUMNS
 
-    stdout = Console()
-    if not stdout.is_terminal:
-        stdout.width = 1000  # a file or a pipe has no edge to fold at
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("executor", "kind"):
         table.add_column(name, no_wrap=True)
@@ -140,7 +132,7 @@ def _print(report: Report) -> None:
     table.add_column("looks like")
     for row in report.rows:
         table.add_row(*_cells(row))
-    stdout.print(table)
+    terminal.stdout().print(table)
 
 
 def _cells(row: Row) -> Iterator[Text]:

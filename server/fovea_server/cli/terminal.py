@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
+from rich.console import Console
+
+State = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="FOVEA_STATE", help="Where what is added at run time is kept; by default ~/.local/state/fovea."
+    ),
+]
+Repository = Annotated[
+    Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
+]
 
 SERVING_HINT = "serving needs more than the client: pip install 'fovea-server[cpu]'"
 
@@ -17,6 +29,14 @@ def fail(message: str, hint: str | None = None, code: int = 1) -> NoReturn:
         typer.secho("hint: ", fg=typer.colors.CYAN, err=True, nl=False)
         typer.echo(hint, err=True)
     raise typer.Exit(code)
+
+
+def stdout() -> Console:
+    """For tables: as wide as the terminal; a file or a pipe has no edge to fold at."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 1000
+    return console
 
 
 def need_serving() -> None:

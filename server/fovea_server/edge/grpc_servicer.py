@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
-from fovea_server.domain import Answer, Deadline, Question
+from fovea_server.domain import Answer, Deadline, Question, Result
 from fovea_server.edge import grpc_status, options, request_id, unexpected
 from fovea_server.edge.server_timing import server_timing
 from fovea_server.errors import FoveaError
@@ -21,6 +21,8 @@ from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
 
 NAME = vision_pb2.DESCRIPTOR.services_by_name["Vision"].full_name
+
+_Models = Callable[[], tuple[str, ...]]  # whom to ask; raises a FoveaError
 
 _IN_ONE_STREAM = 32  # images of one stream that are worked on at once
 
@@ -38,21 +40,29 @@ class Vision(vision_pb2_grpc.VisionServicer):
         self._readiness = readiness
 
     async def Classify(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        models = options.one_model(request.model)
+        return _classification(await self._answer(request, context, lambda: models))
+
+    async def Analyze(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        return _analysis(await self._answer(request, context, lambda: options.several_models(request.models)))
+
+    async def _answer(self, request: Any, context: grpc.aio.ServicerContext, models: _Models) -> Answer:
+        """The service's answer to a call of one image; an error of ours ends the call."""
         self._count_until_done(context)
         metadata = dict(context.invocation_metadata() or ())
-        question = _question(request, context, request.request_id or metadata.get("x-request-id"))
+        identity = request_id.accept(request.request_id or metadata.get("x-request-id"))
         try:
-            answer = await self._service.classify(question)
+            answer = await self._service.answer(_question(request, context, identity, models()))
         except Exception as error:
-            failure = self._ours(error, question.id)
-            status = grpc_status.of_error(failure, question.id)
+            failure = self._ours(error, identity)
+            status = grpc_status.of_error(failure, identity)
             details = (grpc_status.DETAILS_KEY, status.SerializeToString())
-            await context.abort(failure.rpc, status.message, (details, ("x-request-id", question.id)))
+            await context.abort(failure.rpc, status.message, (details, ("x-request-id", identity)))
             raise
         context.set_trailing_metadata(
             (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)))
         )
-        return _message(answer)
+        return answer
 
     async def ClassifyStream(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         """Reads on only while fewer than the limit are being worked on or wait to be sent."""
@@ -67,7 +77,8 @@ class Vision(vision_pb2_grpc.VisionServicer):
                     request = coming.result()
                     coming = asyncio.create_task(_next(requests)) if request is not None else None
                     if request is not None:
-                        question = _question(request, context, request.request_id)
+                        identity = request_id.accept(request.request_id)
+                        question = _question(request, context, identity, options.one_model(request.model))
                         at_work.add(asyncio.create_task(self._outcome(question)))
                         self._count(1)
                 for task in done:
@@ -87,6 +98,7 @@ class Vision(vision_pb2_grpc.VisionServicer):
                     description=model.description,
                     licence=model.licence,
                     labels=len(model.labels),
+                    features=model.features,
                     default=model is self._catalogue.default,
                     ready=self._readiness.is_ready,
                 )
@@ -108,11 +120,11 @@ class Vision(vision_pb2_grpc.VisionServicer):
     async def _outcome(self, question: Question) -> Any:
         """An answer, or an error that concerns this image alone."""
         try:
-            answer = await self._service.classify(question)
+            answer = await self._service.answer(question)
         except Exception as error:
             status = grpc_status.of_error(self._ours(error, question.id), question.id)
             return vision_pb2.ClassifyStreamResponse(id=question.id, error=status)
-        return vision_pb2.ClassifyStreamResponse(id=question.id, answer=_message(answer))
+        return vision_pb2.ClassifyStreamResponse(id=question.id, answer=_classification(answer))
 
     def _ours(self, error: Exception, identity: str) -> FoveaError:
         """The error as the caller is told it, counted by its reason."""
@@ -126,14 +138,14 @@ async def _next(requests: Any) -> Any:
     return await anext(requests, None)
 
 
-def _question(request: Any, context: grpc.aio.ServicerContext, identity: str | None) -> Question:
+def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...]) -> Question:
     received = time.monotonic()
     left = context.time_remaining()
     seconds = options.DEFAULT_TIMEOUT if left is None else min(left, options.MAX_TIMEOUT)
     return Question(
-        id=request_id.accept(identity),
+        id=identity,
         image=request.image,
-        model=request.model or None,
+        models=models,
         top_k=request.top_k if request.HasField("top_k") else options.DEFAULT_TOP_K,
         embedding=request.embedding,
         deadline=Deadline(received + seconds),
@@ -141,18 +153,38 @@ def _question(request: Any, context: grpc.aio.ServicerContext, identity: str | N
     )
 
 
-def _message(answer: Answer) -> Any:
+def _classification(answer: Answer) -> Any:
+    (result,) = answer.results
     return vision_pb2.ClassifyResponse(
         id=answer.id,
-        model=_identity(answer.model),
-        predictions=[
-            vision_pb2.Prediction(label=best.label, index=best.index, score=best.score) for best in answer.predictions
-        ],
         image=vision_pb2.ImageFacts(**vars(answer.image)),
-        quality=vision_pb2.Quality(**vars(answer.quality)),
-        embedding=None if answer.embedding is None else answer.embedding.tolist(),
+        timings_ms=vision_pb2.Timings(**vars(answer.timings_ms)),
+        **_said(result),
+    )
+
+
+def _analysis(answer: Answer) -> Any:
+    return vision_pb2.AnalyzeResponse(
+        id=answer.id,
+        image=vision_pb2.ImageFacts(**vars(answer.image)),
+        results=[
+            vision_pb2.Result(timings_ms=vision_pb2.StageTimings(**vars(result.timings_ms)), **_said(result))
+            for result in answer.results
+        ],
         timings_ms=vision_pb2.Timings(**vars(answer.timings_ms)),
     )
+
+
+def _said(result: Result) -> dict[str, Any]:
+    """What a result is made of in either message."""
+    return {
+        "model": _identity(result.model),
+        "predictions": [
+            vision_pb2.Prediction(label=best.label, index=best.index, score=best.score) for best in result.predictions
+        ],
+        "quality": vision_pb2.Quality(**vars(result.quality)),
+        "embedding": None if result.embedding is None else result.embedding.tolist(),
+    }
 
 
 def _identity(identity: Any) -> Any:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import uvicorn
 from fastapi import FastAPI
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from starlette.types import ASGIApp
 
 from fovea_client.wire import vision_pb2_grpc
+from fovea_server import control_sockets
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.request.readiness import Readiness
 
@@ -27,15 +32,13 @@ class EdgeSettings:
     grpc_port: int = 8081
 
 
-class RestFace(uvicorn.Server):
+class _HttpFace(uvicorn.Server):
     """uvicorn in our event loop; signals are ours to handle."""
 
-    def __init__(self, app: FastAPI, settings: EdgeSettings) -> None:
+    def __init__(self, app: ASGIApp, **where: Any) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                host=settings.host,
-                port=settings.rest_port,
                 http="httptools",
                 ws="none",
                 lifespan="off",
@@ -44,6 +47,7 @@ class RestFace(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=75,
                 backlog=4096,
+                **where,
             )
         )
         self._serving: asyncio.Task[None] | None = None
@@ -54,7 +58,7 @@ class RestFace(uvicorn.Server):
 
     async def open(self) -> None:
         """Listen; returns once connections are accepted."""
-        self._serving = asyncio.create_task(self.serve())
+        self._serving = asyncio.create_task(self.serve(self._sockets()))
         while not self.started:
             if self._serving.done():
                 self._serving.result()
@@ -71,6 +75,32 @@ class RestFace(uvicorn.Server):
             self.force_exit = True
             await self._serving
 
+    def _sockets(self) -> list[socket.socket] | None:
+        """Sockets that are bound already; None to bind where the configuration says."""
+        return None
+
+
+class RestFace(_HttpFace):
+    """The REST face on its port."""
+
+    def __init__(self, app: FastAPI, settings: EdgeSettings) -> None:
+        super().__init__(app, host=settings.host, port=settings.rest_port)
+
+
+class ControlFace(_HttpFace):
+    """The control face on a Unix socket in the state folder, for the user alone who runs the server."""
+
+    def __init__(self, app: ASGIApp, state: Path) -> None:
+        super().__init__(app)
+        self._path = control_sockets.of_this_process(state)
+
+    async def close(self, grace: float) -> None:
+        await super().close(grace)
+        self._path.unlink(missing_ok=True)
+
+    def _sockets(self) -> list[socket.socket]:
+        return [control_sockets.bind(self._path)]
+
 
 class GrpcFace:
     """grpc.aio with Vision, the standard health service and reflection."""
@@ -80,6 +110,7 @@ class GrpcFace:
         self._readiness = readiness
         self._settings = settings
         self._server: grpc.aio.Server | None = None
+        self._closing = asyncio.Lock()
 
     async def open(self) -> None:
         server = self._server = grpc.aio.server(
@@ -97,16 +128,25 @@ class GrpcFace:
     async def close(self, grace: float) -> None:
         """Take no new call; give the images that are being answered `grace` seconds.
 
-        Calls that never end by themselves, such as a health `Watch` or an idle stream, are not waited for.
+        Calls that never end by themselves, such as a health `Watch` or an idle stream, are not waited for. Of
+        grpc.aio's `stop` only one may run at a time: two that overlap use the server after it was freed.
         """
         if self._server is None:
             return
-        stopping = asyncio.create_task(self._server.stop(grace))
+        async with self._closing:
+            if grace and not self._vision.idle.is_set():
+                await self._finish_accepted(self._server, grace)
+            await self._server.stop(0)
+
+    async def _finish_accepted(self, server: grpc.aio.Server, grace: float) -> None:
+        stopping = asyncio.create_task(server.stop(grace))
         idle = asyncio.create_task(self._vision.idle.wait())
-        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
-        await self._server.stop(0)
-        await stopping
+        try:
+            await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            idle.cancel()
+            stopping.cancel()
+            await asyncio.wait({stopping})
 
     def _on_readiness(self, ready: bool) -> None:
         update = asyncio.get_running_loop().create_task(self._set_health(ready))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from fovea_server.domain import Deadline
 from fovea_server.errors import BadParameter
 
-KNOWN = frozenset(("model", "top_k", "embedding"))
+CLASSIFY = frozenset(("model", "top_k", "embedding"))
+ANALYZE = frozenset(("models", "top_k", "embedding"))
 DEFAULT_TOP_K = 5
 DEFAULT_TIMEOUT = 10.0
 MAX_TIMEOUT = 300.0
@@ -18,10 +20,24 @@ _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 _WHOLE = re.compile(r"-?[0-9]{1,9}\Z")
 
 
-def check_known(given: Iterable[str]) -> None:
+def check_known(given: Iterable[str], known: AbstractSet[str]) -> None:
     """Raise BadParameter for an option that does not exist: one that is misspelt would be ignored in silence."""
-    if unknown := sorted(set(given) - KNOWN):
-        raise BadParameter(f"there is no option {', '.join(unknown)[:200]!r}; there are: {', '.join(sorted(KNOWN))}")
+    if unknown := sorted(set(given) - known):
+        raise BadParameter(f"there is no option {', '.join(unknown)[:200]!r}; there are: {', '.join(sorted(known))}")
+
+
+def one_model(name: str | None) -> tuple[str, ...]:
+    return (name,) if name else ()
+
+
+def several_models(names: Iterable[str]) -> tuple[str, ...]:
+    """Each once, in the order of asking."""
+    models = tuple(names)
+    if not all(models) or not models:
+        raise BadParameter("models must name one model or more: models=a,b")
+    if twice := sorted({name for name in models if models.count(name) > 1}):
+        raise BadParameter(f"models names {', '.join(twice)[:200]} more than once")
+    return models
 
 
 def top_k(text: str | None) -> int:

@@ -8,22 +8,45 @@ import orjson
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from fovea_server.domain import Answer, Model
+from fovea_server.domain import Answer, Model, Result
 from fovea_server.edge.server_timing import server_timing
 
 
-def of_answer(answer: Answer) -> Response:
-    """Written by hand, without a validation model between: this is the hot path."""
+def of_classification(answer: Answer) -> Response:
+    """The answer of the one model asked, flat.
+
+    Written by hand, without a validation model between: this is the hot path.
+    """
+    (result,) = answer.results
     body: dict[str, Any] = {
         "id": answer.id,
-        "model": answer.model,
-        "predictions": answer.predictions,
+        "model": result.model,
+        "predictions": result.predictions,
         "image": answer.image,
-        "quality": answer.quality,
+        "quality": result.quality,
         "timings_ms": answer.timings_ms,
     }
-    if answer.embedding is not None:
-        body["embedding"] = answer.embedding
+    if result.embedding is not None:
+        body["embedding"] = result.embedding
+    return _json(body, answer)
+
+
+def of_analysis(answer: Answer) -> Response:
+    """The answers of all models asked, in the order of asking."""
+    body = {
+        "id": answer.id,
+        "image": answer.image,
+        "results": [_result(result) for result in answer.results],
+        "timings_ms": answer.timings_ms,
+    }
+    return _json(body, answer)
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {name: value for name, value in vars(result).items() if value is not None}
+
+
+def _json(body: dict[str, Any], answer: Answer) -> Response:
     return Response(
         orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         headers={"X-Request-ID": answer.id, "Server-Timing": server_timing(answer.timings_ms)},
@@ -41,6 +64,8 @@ def of_models(models: list[Model], default: Model, ready: bool) -> dict[str, Any
                 "description": model.description,
                 "licence": model.licence,
                 "labels": len(model.labels),
+                "features": model.features,
+                "engine": model.engine,
                 "default": model is default,
                 "ready": ready,
             }
@@ -83,20 +108,42 @@ class TimingsDocument(BaseModel):
     total: float = Field(description="Milliseconds; the sum of the others")
 
 
-class AnswerDocument(BaseModel):
+class ClassificationDocument(BaseModel):
     id: str
     model: ModelIdentityDocument
-    predictions: list[PredictionDocument]
+    predictions: list[PredictionDocument] = Field(description="Best first; none from a model that only embeds")
     image: ImageDocument
     quality: QualityDocument
-    embedding: list[float] | None = Field(None, description="Only where asked for")
+    embedding: list[float] | None = Field(None, description="Where asked for, and from a model that only embeds")
+    timings_ms: TimingsDocument
+
+
+class StageTimingsDocument(BaseModel):
+    preprocess: float
+    model: float = Field(description="Milliseconds; models of one request may run side by side")
+
+
+class ResultDocument(BaseModel):
+    model: ModelIdentityDocument
+    predictions: list[PredictionDocument]
+    quality: QualityDocument
+    embedding: list[float] | None = Field(None, description="Where asked for, and from a model that only embeds")
+    timings_ms: StageTimingsDocument
+
+
+class AnalysisDocument(BaseModel):
+    id: str
+    image: ImageDocument
+    results: list[ResultDocument] = Field(description="One for each model asked, in the order of asking")
     timings_ms: TimingsDocument
 
 
 class ModelDocument(ModelIdentityDocument):
     description: str
     licence: str
-    labels: int
+    labels: int = Field(description="How many; 0 for a model that only embeds")
+    features: int = Field(description="How many numbers its embedding has")
+    engine: str = Field(description="What runs its network: openvino and the precision, onnxruntime-cuda or tensorrt")
     default: bool
     ready: bool
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from fovea_client.version import __version__
@@ -30,72 +31,87 @@ _PROBLEM: dict[str, Any] = {
     "description": "A problem document (RFC 9457)",
     "content": {problems.MEDIA_TYPE: {"schema": rest_answers.ProblemDocument.model_json_schema()}},
 }
-_CLASSIFY_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": rest_answers.AnswerDocument},
-    **dict.fromkeys((400, 404, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
-}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_CLASSIFY_DOCUMENT: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": _BINARY,
-            "image/*": _BINARY,
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "properties": {"image": {"type": "string", "format": "binary"}},
-                }
-            },
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "additionalProperties": False,
-                    "properties": {"image": {"type": "string", "format": "byte", "description": "base64"}},
-                }
-            },
+_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/octet-stream": _BINARY,
+        "image/*": _BINARY,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["image"],
+                "properties": {"image": {"type": "string", "format": "binary"}},
+            }
+        },
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["image"],
+                "additionalProperties": False,
+                "properties": {"image": {"type": "string", "format": "byte", "description": "base64"}},
+            }
         },
     },
-    "parameters": [
-        {
-            "name": "model",
-            "in": "query",
-            "description": "Which model; the default if not given",
-            "schema": {"type": "string"},
-        },
-        {
-            "name": "top_k",
-            "in": "query",
-            "description": "How many labels, best first",
-            "schema": {"type": "integer", "minimum": 1, "default": options.DEFAULT_TOP_K},
-        },
-        {
-            "name": "embedding",
-            "in": "query",
-            "description": "Whether to return the embedding",
-            "schema": {"type": "boolean", "default": False},
-        },
-        {
-            "name": HEADER,
-            "in": "header",
-            "description": "Returned as the answer's id; replaced if it is not 1 to 128 of A-Z a-z 0-9 . _ : / + = @ -",
-            "schema": {"type": "string", "maxLength": 128},
-        },
-        {
-            "name": "X-Request-Timeout",
-            "in": "header",
-            "description": "Seconds the caller is willing to wait",
-            "schema": {
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": options.MAX_TIMEOUT,
-                "default": options.DEFAULT_TIMEOUT,
-            },
-        },
-    ],
 }
+_MODEL = {
+    "name": "model",
+    "in": "query",
+    "description": "Which model; the default if not given",
+    "schema": {"type": "string"},
+}
+_MODELS = {
+    "name": "models",
+    "in": "query",
+    "required": True,
+    "description": "Which models, with commas between",
+    "schema": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    "style": "form",
+    "explode": False,
+}
+_OPTIONS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "top_k",
+        "in": "query",
+        "description": "How many labels, best first",
+        "schema": {"type": "integer", "minimum": 1, "default": options.DEFAULT_TOP_K},
+    },
+    {
+        "name": "embedding",
+        "in": "query",
+        "description": "Whether to return the embedding",
+        "schema": {"type": "boolean", "default": False},
+    },
+    {
+        "name": HEADER,
+        "in": "header",
+        "description": "Returned as the answer's id; replaced if it is not 1 to 128 of A-Z a-z 0-9 . _ : / + = @ -",
+        "schema": {"type": "string", "maxLength": 128},
+    },
+    {
+        "name": "X-Request-Timeout",
+        "in": "header",
+        "description": "Seconds the caller is willing to wait",
+        "schema": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": options.MAX_TIMEOUT,
+            "default": options.DEFAULT_TIMEOUT,
+        },
+    },
+)
+
+
+def _described(document: type[BaseModel], which: dict[str, Any]) -> dict[str, Any]:
+    """How OpenAPI is told of a path that takes an image; we read the request ourselves."""
+    return {
+        "responses": {
+            200: {"model": document},
+            **dict.fromkeys((400, 404, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
+        },
+        "openapi_extra": {"requestBody": _BODY, "parameters": [which, *_OPTIONS]},
+        "response_class": Response,
+    }
 
 
 def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readiness, metrics: Metrics) -> FastAPI:
@@ -107,28 +123,39 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
     app.add_exception_handler(HTTPException, answers.on_http_exception)
     app.add_exception_handler(Exception, answers.on_any_other)
 
-    @app.post(
-        "/v1/classify",
-        summary="Labels for one image",
-        responses=_CLASSIFY_RESPONSES,
-        openapi_extra=_CLASSIFY_DOCUMENT,
-        response_class=Response,
-    )
-    async def classify(request: Request) -> Response:
+    async def asked(request: Request, models: tuple[str, ...]) -> Question:
         received = time.monotonic()
-        query = request.query_params
-        options.check_known(query)
         deadline = options.deadline(request.headers.get("X-Request-Timeout"), received)
-        question = Question(
+        return Question(
             id=of_request(request),
-            model=query.get("model"),
-            top_k=options.top_k(query.get("top_k")),
-            embedding=options.flag("embedding", query.get("embedding")),
+            models=models,
+            top_k=options.top_k(request.query_params.get("top_k")),
+            embedding=options.flag("embedding", request.query_params.get("embedding")),
             deadline=deadline,
             received=received,
             image=await uploads.read_image(request, gate, deadline),
         )
-        return rest_answers.of_answer(await service.classify(question))
+
+    @app.post(
+        "/v1/classify",
+        summary="Labels for one image",
+        **_described(rest_answers.ClassificationDocument, _MODEL),
+    )
+    async def classify(request: Request) -> Response:
+        options.check_known(request.query_params, options.CLASSIFY)
+        question = await asked(request, options.one_model(request.query_params.get("model")))
+        return rest_answers.of_classification(await service.answer(question))
+
+    @app.post(
+        "/v1/analyze",
+        summary="What several models say of one image, which is decoded once",
+        **_described(rest_answers.AnalysisDocument, _MODELS),
+    )
+    async def analyze(request: Request) -> Response:
+        options.check_known(request.query_params, options.ANALYZE)
+        names = request.query_params.get("models", "").split(",")
+        question = await asked(request, options.several_models(names))
+        return rest_answers.of_analysis(await service.answer(question))
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:

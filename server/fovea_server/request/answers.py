@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,23 +16,45 @@ from fovea_server.domain import (
     Prediction,
     Quality,
     Question,
+    Result,
     Span,
+    StageTimings,
     Timings,
 )
 
 
 def answer(
-    question: Question, model: Model, facts: ImageFacts, inference: Inference, engine: Span, now: float
+    question: Question,
+    models: Sequence[Model],
+    facts: ImageFacts,
+    inferences: Sequence[Inference],
+    engine: Span,
+    now: float,
 ) -> Answer:
     """The answer to one question; `engine` is from asking for a slot to having Triton's answer, `now` the clock."""
     return Answer(
         id=question.id,
-        model=model.identity,
-        predictions=best(inference.scores, model.labels, question.top_k),
         image=facts,
+        results=tuple(_result(question, model, inference) for model, inference in zip(models, inferences, strict=True)),
+        timings_ms=timings(
+            question.received,
+            now,
+            engine,
+            [inference.preprocess for inference in inferences if inference.preprocess],
+            [inference.model for inference in inferences if inference.model],
+        ),
+    )
+
+
+def _result(question: Question, model: Model, inference: Inference) -> Result:
+    """A model without labels is asked for its embedding, whether the question says so or not."""
+    scores = inference.scores
+    return Result(
+        model=model.identity,
+        predictions=() if scores is None else best(scores, model.labels, question.top_k),
         quality=Quality(*(float(value) for value in inference.quality)),
-        embedding=inference.embedding if question.embedding else None,
-        timings_ms=timings(question.received, now, engine, inference.preprocess, inference.model),
+        embedding=inference.embedding if question.embedding or scores is None else None,
+        timings_ms=StageTimings(_ms(_seconds(inference.preprocess)), _ms(_seconds(inference.model))),
     )
 
 
@@ -43,11 +68,15 @@ def best(scores: NDArray[np.float32], labels: tuple[str, ...], top_k: int) -> tu
     return tuple(Prediction(labels[index], int(index), float(scores[index])) for index in order)
 
 
-def timings(received: float, now: float, engine: Span, preprocess: Span | None, model: Span | None) -> Timings:
-    """Milliseconds a stage, from moments in monotonic seconds. What no stage accounts for of `engine` is queueing."""
+def timings(received: float, now: float, engine: Span, preprocess: Sequence[Span], model: Sequence[Span]) -> Timings:
+    """Milliseconds a stage, from moments in monotonic seconds.
+
+    Stages that run side by side are counted once: `model` is when some network ran, `preprocess` when some image was
+    made into pixels and no network ran. What no stage accounts for of `engine` is queueing.
+    """
     total = now - received
-    decoding = preprocess.seconds if preprocess else 0.0
-    scoring = model.seconds if model else 0.0
+    scoring = _covered(model)
+    decoding = _covered([*preprocess, *model]) - scoring
     return Timings(
         gateway=_ms(total - engine.seconds),
         queue=_ms(max(engine.seconds - decoding - scoring, 0.0)),
@@ -55,6 +84,19 @@ def timings(received: float, now: float, engine: Span, preprocess: Span | None, 
         model=_ms(scoring),
         total=_ms(total),
     )
+
+
+def _covered(spans: Sequence[Span]) -> float:
+    """How many seconds lie in at least one of the spans."""
+    covered, until = 0.0, -math.inf
+    for span in sorted(spans, key=lambda span: span.begin):
+        covered += max(span.end - max(span.begin, until), 0.0)
+        until = max(until, span.end)
+    return covered
+
+
+def _seconds(span: Span | None) -> float:
+    return span.seconds if span else 0.0
 
 
 def _ms(seconds: float) -> float:

@@ -14,10 +14,13 @@ _ERRORS: dict[type[headers.Refused], type[FoveaError]] = {
 }
 
 
-def read(image: bytes) -> ImageFacts:
-    """Format, size and orientation, in microseconds. Raises EmptyBody, NotAnImage, FormatNotServed or Undecodable."""
+def read(image: bytes, also: frozenset[str] = frozenset()) -> ImageFacts:
+    """Format, size and orientation, in microseconds; `also` are formats besides those that are always served.
+
+    Raises EmptyBody, NotAnImage, FormatNotServed or Undecodable.
+    """
     try:
-        header = headers.read(image)
+        header = headers.read(image, also)
     except headers.Refused as refusal:
         raise _ERRORS[type(refusal)](str(refusal)) from None
     return ImageFacts(header.format, header.width, header.height, header.orientation, len(image))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
@@ -11,12 +12,15 @@ from fovea_server.metrics import Metrics
 from fovea_server.request import answers, headers
 from fovea_server.request.admission import Admission
 from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
 
 
 class InferenceEngine(Protocol):
-    async def infer(self, model: Model, image: bytes, request_id: str, deadline: Deadline) -> Inference: ...
+    async def infer(
+        self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
+    ) -> list[Inference]: ...
 
 
 class Service:
@@ -27,6 +31,7 @@ class Service:
         readiness: Readiness,
         gate: Gate,
         catalogue: Catalogue,
+        conversion: Conversion,
         admission: Admission,
         engine: InferenceEngine,
         metrics: Metrics,
@@ -34,32 +39,36 @@ class Service:
         self._readiness = readiness
         self._gate = gate
         self._catalogue = catalogue
+        self._conversion = conversion
         self._admission = admission
         self._engine = engine
         self._metrics = metrics
 
-    async def classify(self, question: Question) -> Answer:
-        """Labels for one image."""
-        answer = await self._classify(question)
+    async def answer(self, question: Question) -> Answer:
+        """What each of the models asked says of the image."""
+        self._readiness.check()
+        with self._catalogue.borrow(question.models) as models:
+            answer = await self._ask(models, question)
         self._metrics.answered(answer)
         return answer
 
-    async def _classify(self, question: Question) -> Answer:
-        self._readiness.check()
-        model = self._catalogue.get(question.model)
-        _check_top_k(question.top_k, model)
+    async def _ask(self, models: Sequence[Model], question: Question) -> Answer:
+        _check_top_k(question.top_k)
         self._gate.check_bytes(len(question.image))
-        facts = headers.read(question.image)
+        facts = headers.read(question.image, self._conversion.formats)
         self._gate.check(facts)
         if question.deadline.remaining() <= 0:
             raise DeadlineExceeded("the deadline had passed before the image was read")
-        begin = time.monotonic()
-        async with self._admission.slot(len(question.image), question.deadline):
-            inference = await self._engine.infer(model, question.image, question.id, question.deadline)
+        # Outside the slot: what has to be converted first must not keep it from what Triton reads itself.
+        async with self._conversion.served(question.image, facts, question.deadline) as image:
+            begin = time.monotonic()
+            async with self._admission.slot(len(question.image), question.deadline):
+                inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
-        return answers.answer(question, model, facts, inference, Span(begin, now), now)
+        return answers.answer(question, models, facts, inferences, Span(begin, now), now)
 
 
-def _check_top_k(top_k: int, model: Model) -> None:
-    if not 1 <= top_k <= len(model.labels):
-        raise BadParameter(f"top_k is {top_k}; {model.identity.name} has labels for 1 to {len(model.labels)}")
+def _check_top_k(top_k: int) -> None:
+    """More than a model has labels is all of them: callers who ask several models need not know how many each has."""
+    if top_k < 1:
+        raise BadParameter(f"top_k is {top_k}; it must be 1 or more")

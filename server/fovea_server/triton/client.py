@@ -1,7 +1,9 @@
-"""Ask Triton about one image over gRPC, and turn its errors into ours."""
+"""Ask Triton about one image over gRPC, and for models to come and go; its errors become ours."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -10,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from fovea_pipelines.triton_folders import ANALYZE
 from fovea_pipelines.triton_messages import UNDECODABLE
 from fovea_server.domain import Deadline, Inference, Model, Span
-from fovea_server.errors import Busy, DeadlineExceeded, FoveaError, InferenceFailed, NotReady, Undecodable
+from fovea_server.errors import Busy, DeadlineExceeded, FoveaError, InferenceFailed, ModelRefused, NotReady, Undecodable
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8"), "UINT8": np.dtype("u1")}
 _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
-    ("grpc.max_send_message_length", 64 << 20),
+    # A picture of 50 megapixels that was converted is a PNG of up to 200 MB.
+    ("grpc.max_send_message_length", 256 << 20),
     ("grpc.max_receive_message_length", 64 << 20),
     # Triton is on this machine: when it is back, find out at once.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -26,46 +30,111 @@ _CHANNEL_OPTIONS = (
 )
 
 
+# One network's outputs, and what its preprocessing measured; in the ensemble of all they follow MODEL/.
+_MEASURED = ("QUALITY", "PREPROCESS_SPAN")
+
+
 class TritonClient:
-    """One channel to one tritonserver. Create it inside a running event loop."""
+    """One channel to one tritonserver. Create it inside a running event loop.
 
-    def __init__(self, address: str) -> None:
+    `key` opens the API that loads and unloads models.
+    """
+
+    def __init__(self, address: str, key: str) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._infer = self._channel.unary_unary(
-            _SERVICE + "ModelInfer",
-            request_serializer=service_pb2.ModelInferRequest.SerializeToString,
-            response_deserializer=service_pb2.ModelInferResponse.FromString,
-        )
-        self._model_ready = self._channel.unary_unary(
-            _SERVICE + "ModelReady",
-            request_serializer=service_pb2.ModelReadyRequest.SerializeToString,
-            response_deserializer=service_pb2.ModelReadyResponse.FromString,
-        )
+        self._control = (("triton-grpc-protocol-fovea", key),)
+        self._infer = self._method("ModelInfer")
+        self._ready = self._method("ModelReady")
+        self._load = self._method("RepositoryModelLoad")
+        self._unload = self._method("RepositoryModelUnload")
+        self._index = self._method("RepositoryIndex")
 
-    async def infer(self, model: Model, image: bytes, request_id: str, deadline: Deadline) -> Inference:
-        """Run the model's ensemble on one encoded image. Raises a FoveaError; cancelling it cancels the call."""
+    async def infer(
+        self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
+    ) -> list[Inference]:
+        """Ask the models about one encoded image: one by its own ensemble, several by the ensemble of all.
+
+        Raises a FoveaError; cancelling it cancels the call.
+        """
+        alone = len(models) == 1
         request = service_pb2.ModelInferRequest(
-            model_name=model.ensemble,
+            model_name=models[0].ensemble if alone else ANALYZE,
             id=request_id,
             inputs=[_image_tensor(len(image))],
+            outputs=[] if alone else [_wanted(name) for name in _outputs_of_all(models)],
             raw_input_contents=[image],
         )
         try:
             response = await self._infer(request, timeout=max(deadline.remaining(), 0.001))
         except grpc.aio.AioRpcError as error:
             raise translate(error.code(), error.details() or "") from None
-        return _inference(_tensors(response))
+        tensors = _tensors(response)
+        return [_inference(tensors)] if alone else [_inference(_of_model(model, tensors)) for model in models]
 
     async def is_ready(self, ensemble: str, timeout: float) -> bool:
         """Whether Triton says that the ensemble can answer; False where nothing answers at all."""
         try:
-            response = await self._model_ready(service_pb2.ModelReadyRequest(name=ensemble), timeout=timeout)
+            response = await self._ready(service_pb2.ModelReadyRequest(name=ensemble), timeout=timeout)
         except grpc.aio.AioRpcError:
             return False
         return bool(response.ready)
 
+    async def load(self, name: str, timeout: float) -> None:
+        """Load a model, or load it again as it now is, with what it is made of. Raises ModelRefused."""
+        await self._change(self._load, service_pb2.RepositoryModelLoadRequest(model_name=name), timeout)
+
+    async def unload(self, name: str, timeout: float) -> None:
+        """Unload a model and wait until its process is gone. Raises ModelRefused."""
+        await self._change(self._unload, service_pb2.RepositoryModelUnloadRequest(model_name=name), timeout)
+        deadline = Deadline.after(timeout)
+        while await self._state(name) == "UNLOADING":
+            if deadline.remaining() < 0:
+                raise ModelRefused(f"Triton was not done with unloading {name} after {timeout:g} s")
+            await asyncio.sleep(0.05)
+
     async def close(self) -> None:
         await self._channel.close()
+
+    async def _change(self, method: Callable[..., Any], request: Any, timeout: float) -> None:
+        try:
+            await method(request, timeout=timeout, metadata=self._control)
+        except grpc.aio.AioRpcError as error:
+            raise ModelRefused(f"Triton says of {request.model_name}: {(error.details() or '')[:500]}") from None
+
+    async def _state(self, name: str) -> str:
+        try:
+            index = await self._index(service_pb2.RepositoryIndexRequest(), timeout=5.0, metadata=self._control)
+        except grpc.aio.AioRpcError as error:
+            raise ModelRefused(f"Triton does not say whether {name} is unloaded: {error.details()}") from None
+        return next((str(model.state) for model in index.models if model.name == name), "")
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        """A unary call of Triton's service, by the messages that its own stubs use."""
+        request, response = (getattr(service_pb2, f"{name}{kind}") for kind in ("Request", "Response"))
+        method: Callable[..., Any] = self._channel.unary_unary(
+            _SERVICE + name, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+        )
+        return method
+
+
+def _outputs_of_all(models: Sequence[Model]) -> list[str]:
+    """What the ensemble of all is to answer: it runs only the models whose outputs are asked for."""
+    names = [f"{model.preprocess}/{output}" for model in models for output in _MEASURED]
+    for model in models:
+        outputs = ("SCORES", "EMBEDDING", "MODEL_SPAN") if model.labels else ("EMBEDDING", "MODEL_SPAN")
+        names += [f"{model.identity.name}/{output}" for output in outputs]
+    return list(dict.fromkeys(names))
+
+
+def _wanted(name: str) -> service_pb2.ModelInferRequest.InferRequestedOutputTensor:
+    return service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name)
+
+
+def _of_model(model: Model, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Of the outputs of all, those of one model, by the names they have in its own ensemble."""
+    owners = {model.identity.name, model.preprocess}
+    split = ((name.rpartition("/"), tensor) for name, tensor in tensors.items())
+    return {output: tensor for (owner, _, output), tensor in split if owner in owners}
 
 
 def _image_tensor(size: int) -> service_pb2.ModelInferRequest.InferInputTensor:
@@ -80,9 +149,9 @@ def _tensors(response: service_pb2.ModelInferResponse) -> dict[str, NDArray[Any]
     }
 
 
-def _inference(tensors: dict[str, NDArray[Any]]) -> Inference:
+def _inference(tensors: Mapping[str, NDArray[Any]]) -> Inference:
     return Inference(
-        scores=tensors["SCORES"],
+        scores=tensors.get("SCORES"),
         embedding=tensors["EMBEDDING"],
         quality=tensors["QUALITY"],
         preprocess=_span(tensors["PREPROCESS_SPAN"]),

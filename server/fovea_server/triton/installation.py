@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 from fovea_server.errors import StartError
+from fovea_server.triton import device as devices
+from fovea_server.triton.device import Device
 
 _CONTAINER = Path("/opt/tritonserver")
 _WHEEL_NEEDS_GLIBC = (2, 35)
@@ -36,14 +38,15 @@ class Installation:
     config_name: str | None
 
 
-def find(*, plans_are_built: bool) -> Installation:
-    """NVIDIA's container where we run inside it, else the server inside `nvidia-pytriton`. Raises StartError.
+def is_container() -> bool:
+    return (_CONTAINER / "bin/tritonserver").is_file()
 
-    In the container the native GPU backends are used where there is a GPU and every model has its TensorRT plan.
-    """
-    if (_CONTAINER / "bin/tritonserver").is_file():
-        return _in_container(on_gpu=plans_are_built and Path("/dev/nvidia0").exists())
-    return _in_wheel()
+
+def find(device: Device) -> Installation:
+    """NVIDIA's container where we run inside it, else the server inside `nvidia-pytriton`. Raises StartError."""
+    if is_container():
+        return _in_container(on_gpu=device == "cuda")
+    return _in_wheel(device)
 
 
 def _in_container(*, on_gpu: bool) -> Installation:
@@ -56,7 +59,7 @@ def _in_container(*, on_gpu: bool) -> Installation:
     )
 
 
-def _in_wheel() -> Installation:
+def _in_wheel(device: Device) -> Installation:
     root = _wheel_root()
     _check_glibc()
     check_numpy(metadata.version("numpy"))
@@ -72,9 +75,13 @@ def _in_wheel() -> Installation:
         binary=root / "bin/tritonserver",
         backends=root / "backends",
         stub=stub,
-        libraries=(root.parents[1] / "nvidia_pytriton.libs", shared_libpython()),
-        config_name="cpu",
+        libraries=(root.parents[1] / "nvidia_pytriton.libs", shared_libpython(), *_drivers(device)),
+        config_name=device,
     )
+
+
+def _drivers(device: Device) -> tuple[Path, ...]:
+    return devices.libraries() if device == "cuda" else ()
 
 
 def _wheel_root() -> Path:

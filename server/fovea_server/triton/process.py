@@ -11,13 +11,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from fovea_pipelines import precision
 from fovea_server.logs import get_logger
 from fovea_server.triton import log_lines
 from fovea_server.triton.installation import Installation
@@ -27,6 +28,12 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Linux keeps it)
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl  # looked up before any fork: afterwards only what needs no lock is safe
 _EXIT_SECONDS = 5
+# By configuration. The wheel's DCGM lacks the modules that would measure a GPU. What lies between the stages of a model
+# lies in Triton's pool on the GPU.
+_MEMORY = {
+    "cpu": ["--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"],
+    "cuda": ["--allow-gpu-metrics=false", "--cuda-memory-pool-byte-size=0:268435456"],
+}
 _FOLDERS, _REGIONS = "fovea-triton_", "fovea_"  # followed by the gateway's process id
 
 
@@ -34,13 +41,14 @@ _FOLDERS, _REGIONS = "fovea-triton_", "fovea_"  # followed by the gateway's proc
 class TritonSettings:
     """Triton listens on loopback only; the gateway is the way in.
 
-    `http_port` 0 leaves its HTTP face off.
+    `http_port` 0 leaves its HTTP face off. `precision` is what networks compute in on a CPU.
     """
 
     grpc_port: int = 8001
     http_port: int = 0
     metrics_port: int = 8002
     start_timeout: float = 60.0
+    precision: str = "auto"
 
     @property
     def address(self) -> str:
@@ -54,20 +62,35 @@ def sweep() -> None:
         owner = path.name.split("_")[1]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             _log.debug("swept", path=str(path))
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody else's is not ours to remove
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def folder_of_this_gateway() -> Path:
+    """A new folder that is swept once this process is gone, however it ends."""
+    return Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}_"))
 
 
 class TritonProcess:
-    """One run of tritonserver, from start to the end of its last child. Not restarted: make another."""
+    """One run of tritonserver, from start to the end of its last child. Not restarted: make another.
+
+    `key` is what its API for loading models asks for.
+    """
 
     def __init__(
-        self, installation: Installation, repository: Path, ensembles: Sequence[str], settings: TritonSettings
+        self,
+        installation: Installation,
+        repositories: Sequence[Path],
+        ensembles: Sequence[str],
+        settings: TritonSettings,
+        key: str,
     ) -> None:
         self._installation = installation
-        self._repository = repository
+        self._repositories = repositories
         self._ensembles = ensembles
         self._settings = settings
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}_"))
+        self._key = key
+        self._folder = folder_of_this_gateway()
         self._regions = f"{_REGIONS}{os.getpid()}_{secrets.token_hex(4)}"
         self._complaints: deque[str] = deque(maxlen=3)
         self._child: asyncio.subprocess.Process | None = None
@@ -103,14 +126,15 @@ class TritonProcess:
     def has_ended(self) -> bool:
         return self._process.returncode is not None
 
-    def model_processes(self) -> set[int]:
-        """The processes that run models (Python backend), by id."""
-        try:
-            return {
-                child.pid for child in psutil.Process(self.pid).children() if child.status() != psutil.STATUS_ZOMBIE
-            }
-        except psutil.NoSuchProcess:
-            return set()
+    def model_processes(self) -> Counter[str]:
+        """How many processes run each model (Python backend), by what their command lines say they run."""
+        running: Counter[str] = Counter()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if child.status() != psutil.STATUS_ZOMBIE:
+                        running[" ".join(child.cmdline()[1:2])] += 1
+        return running
 
     async def last_complaint(self) -> str:
         """What it said last of errors, for a message; of an ended one, after its whole log was read."""
@@ -150,12 +174,11 @@ class TritonProcess:
 
     def _command(self) -> list[str]:
         settings = self._settings
-        key = secrets.token_urlsafe(24)
         http = [f"--http-port={settings.http_port}", "--http-address=127.0.0.1"] if settings.http_port else []
         name = self._installation.config_name
         return [
             str(self._installation.binary),
-            f"--model-repository={self._repository}",
+            *(f"--model-repository={repository}" for repository in self._repositories),
             "--model-control-mode=explicit",
             *(f"--load-model={ensemble}" for ensemble in self._ensembles),
             *([f"--model-config-name={name}"] if name else []),
@@ -165,13 +188,13 @@ class TritonProcess:
             "--grpc-address=127.0.0.1",
             f"--grpc-port={settings.grpc_port}",
             # Nobody needs these but us, and they reach files and memory of this machine.
-            f"--grpc-restricted-protocol=shared-memory,model-repository:fovea={key}",
-            *([f"--http-restricted-api=shared-memory,model-repository:fovea={key}"] if http else []),
+            f"--grpc-restricted-protocol=shared-memory,model-repository:fovea={self._key}",
+            *([f"--http-restricted-api=shared-memory,model-repository:fovea={self._key}"] if http else []),
             f"--allow-http={str(bool(http)).lower()}",
             *http,
             "--metrics-address=127.0.0.1",
             f"--metrics-port={settings.metrics_port}",
-            *(["--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"] if name == "cpu" else []),
+            *_MEMORY.get(name or "", []),
             f"--exit-timeout-secs={_EXIT_SECONDS}",
         ]
 
@@ -195,6 +218,8 @@ class TritonProcess:
         environment["LD_LIBRARY_PATH"] = ":".join(map(str, self._installation.libraries))
         # DALI and OpenVINO have threads of their own; OpenMP pools beside them only fight for the same cores.
         environment.setdefault("OMP_NUM_THREADS", "1")
+        if self._settings.precision != precision.AUTO:
+            environment[precision.VARIABLE] = self._settings.precision
         environment.pop("PYTHONHOME", None)
         return environment
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from fovea_server.errors import FoveaError, StartError
@@ -19,6 +21,7 @@ _STEADY_AFTER = 60.0  # seconds of service after which the back-off begins anew
 _POLL = 0.05  # seconds between looks while it starts
 _WATCH = 0.5  # seconds between looks at the models' processes
 _PROBE = 5.0  # seconds between two questions with the golden image
+_REMEDY = "build the model with `fovea models build --force`, or do without an added one: `fovea models remove NAME`"
 _MOST_FAILED_PROBES = 2  # each has the golden image's own time-out
 
 
@@ -55,6 +58,8 @@ class Supervisor:
         self._start_timeout = start_timeout
         self._process: TritonProcess | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._changes = 0  # of models, under way
+        self._models: Counter[str] = Counter()  # how many processes at least run each
 
     @property
     def pid(self) -> int | None:
@@ -76,6 +81,24 @@ class Supervisor:
             await self._process.stop()
             self._process = None
         await self._discard()
+
+    @contextlib.contextmanager
+    def changing_models(self, leaving: Collection[str] = ()) -> Iterator[None]:
+        """While models come and go, so do their processes: none of them is taken for lost before it is over, and those
+        of the models that are `leaving` not afterwards either.
+
+        A model that was loaded again has two for a while, its old one and its new one; afterwards one is enough.
+        """
+        self._changes += 1
+        try:
+            yield
+        finally:
+            self._changes -= 1
+            running = self._process.model_processes() if self._process else Counter()
+            expected = {**dict.fromkeys(running, 1), **self._models}
+            self._models = Counter(
+                {model: count for model, count in expected.items() if not set(leaving) & set(Path(model).parts)}
+            )
 
     async def _keep_running(self) -> None:
         backoff = _FIRST_BACKOFF
@@ -107,7 +130,7 @@ class Supervisor:
     async def _until_broken(self) -> str:
         """Return, with the reason in words, once tritonserver or a process of its models has ended."""
         process = self._running()
-        models = process.model_processes()
+        self._models = process.model_processes()
         ended = asyncio.create_task(process.wait())
         probes = asyncio.create_task(self._until_mute())
         try:
@@ -115,8 +138,8 @@ class Supervisor:
                 await asyncio.wait({ended, probes}, timeout=_WATCH, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     return f"tritonserver ended with {_exit_in_words(ended.result())}"
-                if lost := models - process.model_processes():
-                    return f"a model's process ended ({', '.join(map(str, sorted(lost)))})"
+                if not self._changes and (lost := self._models - process.model_processes()):
+                    return f"a model's process ended ({', '.join(sorted(lost))})"
                 if probes.done():
                     return probes.result()
         finally:
@@ -146,7 +169,7 @@ class Supervisor:
             await self._verify()
         except FoveaError as error:
             await self._discard()
-            raise StartError(str(error), hint="build the model again with `fovea models build --force`") from error
+            raise StartError(str(error), hint=_REMEDY) from error
         except OSError as error:
             await self._discard()
             raise StartError(f"tritonserver cannot be started: {error}", hint="see `fovea serve --help`") from error

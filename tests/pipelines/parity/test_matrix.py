@@ -11,7 +11,7 @@ from fovea_pipelines.parity.executors import DaliCpu
 
 def test_each_format_has_a_row(package: ModelPackage) -> None:
     wanted = [each for each in matrix.specimens() if each.name in ("jpeg", "png, alpha", "gif", "png, animated")]
-    engine = OpenVinoEngine(package.artefacts[0].path, "f32", streams=1)
+    engine = OpenVinoEngine(package.onnx.path, "f32", streams=1)
     outcomes = compare(wanted, {"dali-cpu": DaliCpu(package.contract)}, package.contract, engine)
     head, _, jpeg, alpha, gif, animated = matrix.markdown(outcomes).splitlines()
     assert head == "| format | reference | dali-cpu |"

@@ -60,3 +60,16 @@ def test_agreement_is_on_the_best_class_and_on_how_many_of_the_five_best() -> No
     b[0] = 99
     assert measures.top_5_agreement(a, b) == 0.8
     assert measures.top_5_agreement(a[:3], -a[:3]) == 1.0
+
+
+def test_embeddings_drift_by_their_direction_alone() -> None:
+    a, b = np.array([1.0, 0.0], np.float32), np.array([0.0, 2.0], np.float32)
+    assert measures.embedding_drift(a, 3 * a) == pytest.approx(0, abs=1e-7)
+    assert measures.embedding_drift(a, b) == pytest.approx(1)
+    assert measures.embedding_drift(0 * a, 0 * a) == 0
+
+
+def test_what_is_not_finite_is_infinitely_far_off() -> None:
+    fine, spoilt = np.array([0.5, 0.5], np.float32), np.array([np.nan, 0.5], np.float32)
+    assert measures.embedding_drift(fine, spoilt) == np.inf
+    assert measures.logit_drift(fine, spoilt) == np.inf

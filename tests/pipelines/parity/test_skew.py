@@ -41,6 +41,15 @@ def test_what_is_served_is_within_the_limits_on_every_kind(
     assert (total.images, total.executor_refused, total.reference_refused) == (len(specimens), 0, 0)
 
 
+@pytest.mark.parametrize("kernel", ["bicubic", "lanczos"])
+def test_kernels_that_overshoot_are_within_the_limits_on_every_kind(
+    package: ModelPackage, specimens: list[Specimen], kernel: str
+) -> None:
+    table = {**package.table, "contract": {**package.table["contract"], "kernel": kernel}, "parity": {}}
+    other = dataclasses.replace(package, table=table)
+    assert _failing(skew.run(other, specimens, {"dali-cpu": DaliCpu(other.contract)})) == set()
+
+
 def test_photographs_are_within_the_goal(package: ModelPackage, served: DaliCpu, photographs: list[Photograph]) -> None:
     some = [Specimen(photo.path.name, ("photographs",), photo.content) for photo in photographs[::8]]
     (row,) = skew.run(package, some, {"dali-cpu": served}).rows

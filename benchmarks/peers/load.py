@@ -1,0 +1,51 @@
+"""Load for a peer or for ours: the generator of `rest_load`, with each server's own requests.
+
+Run alone: `python -m benchmarks.peers.load --server FastAPI --url http://127.0.0.1:8080 --concurrency 8`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+from benchmarks import photographs, rest_load
+from benchmarks.errors import exit_code
+from benchmarks.load import Load
+from benchmarks.peers.catalogue import DOORS, Door
+from benchmarks.photographs import Photograph
+
+
+def request(door: Door, image: Photograph, host: str) -> bytes:
+    """The bytes of one request, head and body."""
+    content_type, body = door.body(image)
+    return rest_load.post(door.path, host, content_type, body)
+
+
+async def measure(door: Door, url: str, images: tuple[Photograph, ...], concurrency: int, seconds: float) -> Load:
+    """Keep `concurrency` requests under way for `seconds`."""
+    address = urlsplit(url)
+    host, port = address.hostname or "", address.port or 80
+    requests = [request(door, image, f"{host}:{port}") for image in images]
+    # By rest_load itself, so that no server is asked by a better or worse caller.
+    return await rest_load.send(requests, (host, port), concurrency, seconds, hint="is the server still running?")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Load for a peer's REST face; prints one line of JSON.")
+    parser.add_argument("--server", choices=tuple(DOORS), required=True, help="which, and so how it is asked")
+    parser.add_argument("--url", required=True, help="where it listens, such as http://127.0.0.1:8080")
+    parser.add_argument("--concurrency", type=int, default=8, help="connections, one request each (default: 8)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="how long (default: 6)")
+    parser.add_argument("--images", type=Path, help="folder of photographs (default: ../shared/images if it exists)")
+    arguments = parser.parse_args()
+    images = photographs.read(arguments.images).images
+    door = DOORS[arguments.server]
+    print(uvloop.run(measure(door, arguments.url, images, arguments.concurrency, arguments.seconds)).to_json())
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

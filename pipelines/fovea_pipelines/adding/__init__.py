@@ -1,0 +1,1 @@
+"""From a network somebody has to a model package that is served."""

@@ -1,0 +1,1 @@
+"""What runs a network on a GPU: ONNX Runtime with CUDA, or TensorRT; and which of them serves a model."""

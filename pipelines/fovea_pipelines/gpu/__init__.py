@@ -1,0 +1,1 @@
+"""What is known of an NVIDIA GPU without a library of its own: the driver, and tensors in its memory."""

@@ -1,0 +1,1 @@
+"""A network in 8-bit integers: measured ranges, and the graph that is made of them."""

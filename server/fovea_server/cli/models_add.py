@@ -1,0 +1,206 @@
+"""`fovea models add` and `remove`: take a model into service, and out of it, while everything else goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from fovea_server.cli import running, state_lock, terminal
+from fovea_server.cli.packages import state_folder
+
+if TYPE_CHECKING:
+    from fovea_pipelines.adding.add import Places
+    from fovea_pipelines.adding.wish import Wish
+    from fovea_pipelines.package import ModelPackage
+
+
+def add(
+    source: Annotated[str, typer.Argument(help="torchvision:NAME[:WEIGHTS], timm:NAME, or the path of an .onnx file.")],
+    name: Annotated[str | None, typer.Option(help="What to call it; by default after the source.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A checkpoint for the architecture (state dict, TorchScript, safetensors).",
+        ),
+    ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Its preprocessing: TOML with \\[contract] and \\[normalisation], a preprocessor_config.json, a timm "
+            "config, or ultralytics:classify:SIZE. By default what the source says.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Class names, one a line, in order of the scores.")
+    ] = None,
+    embedding: Annotated[
+        str | None, typer.Option(metavar="TENSOR", help="What to embed with; by default what the last layer sees.")
+    ] = None,
+    embedding_only: Annotated[bool, typer.Option("--embedding-only", help="The network has no classes.")] = False,
+    full_decode: Annotated[
+        bool, typer.Option("--full-decode", help="Decode large JPEGs at full size too; costs three times the CPU.")
+    ] = False,
+    golden: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="An image it must answer as now, before it ever serves."),
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Photographs for the gate, and for weighing precisions; labels.csv there says their classes; "
+            "repeatable.",
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MEASURE=VALUE", help="Another limit for the gate, as in `fovea skew`; repeatable."),
+    ] = None,
+    description: Annotated[str, typer.Option(help="For whoever lists the models.")] = "",
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "",
+    repository: terminal.Repository = None,
+    state: terminal.State = None,
+) -> None:
+    """Add a model: build its package, check it, and take it into service in every server that is running.
+
+    Checked are the graph, a forward pass, a batch against single images, the ONNX graph against the PyTorch network,
+    and the parity gate of `fovea skew`. What does not pass is not added.
+    """
+    terminal.need_serving()
+    from fovea_pipelines.adding import contract_file
+    from fovea_pipelines.adding.wish import Wish
+    from fovea_pipelines.errors import PipelineError
+    from fovea_server.errors import StartError
+    from fovea_server.triton.repository import default_folder, packages
+
+    try:
+        given = (repository or default_folder()).resolve()
+        wish = Wish(
+            source=source,
+            golden=golden or packages(given)[0].golden.image,
+            name=name,
+            weights=weights,
+            preprocessing=contract_file.read(contract) if contract else None,
+            labels=_labels(labels) if labels else None,
+            embedding=embedding,
+            embedding_only=embedding_only,
+            full_decode=full_decode,
+            photographs=tuple(images or ()),
+            limits=dict(map(_limit, limit or ())),
+            description=description,
+            licence=licence,
+        )
+        with state_lock.alone(state_folder(state)) as folder:
+            package = _added(wish, _places(given, folder))
+            _take_into_service(package, folder)
+    except (PipelineError, StartError) as error:
+        terminal.fail(str(error), error.hint)
+
+
+def remove(
+    name: Annotated[str, typer.Argument(help="Which of the added models.")],
+    state: terminal.State = None,
+) -> None:
+    """Remove an added model: out of every running server once nobody uses it, then from the disk."""
+    terminal.need_serving()
+    from fovea_pipelines.adding import draft
+    from fovea_pipelines.errors import PipelineError
+    from fovea_server.errors import StartError
+    from fovea_server.triton.repository import ADDED
+
+    with state_lock.alone(state_folder(state)) as folder:
+        if not draft.is_name(name) or not draft.holds(folder / ADDED, name):
+            terminal.fail(
+                f"{name} was not added", f"`fovea models list` says which models there are; {folder} was read"
+            )
+        try:
+            _take_out_of_service(name, folder)
+            draft.remove(folder / ADDED, draft.folders_named(folder / ADDED, name))
+        except (PipelineError, StartError) as error:
+            terminal.fail(str(error), error.hint)
+    typer.echo(f"{name}: removed", err=True)
+
+
+def _added(wish: Wish, places: Places) -> ModelPackage:
+    from fovea_pipelines.adding.add import add
+
+    with _progress() as (tell, compared):
+        return add(wish, places, tell, compared)
+
+
+def _take_into_service(package: ModelPackage, state: Path) -> None:
+    """Into all running servers, or none: one that refuses it may know what the checks do not."""
+    from fovea_pipelines.adding import draft
+
+    served: list[running.Server] = []
+    for server in running.servers(state):
+        if problem := server.add(package.name):
+            # This one too: it may have taken the model after all, and only its answer was lost.
+            for other in (*served, server):
+                other.remove(package.name)
+            draft.remove(package.folder.parent, draft.folders_of(package))
+            terminal.fail(f"the server {server.pid} refuses {package.name}: {problem}", "nothing was added")
+        served.append(server)
+    where = (
+        f"served by {', '.join(str(server.pid) for server in served)}" if served else "served from the next start on"
+    )
+    typer.echo(f"{package.name}: added, {where}; {package.digest}", err=True)
+
+
+def _take_out_of_service(name: str, state: Path) -> None:
+    for server in running.servers(state):
+        if problem := server.remove(name):
+            terminal.fail(f"the server {server.pid} keeps {name}: {problem}", "nothing was removed from the disk")
+
+
+def _labels(path: Path) -> tuple[str, ...]:
+    from fovea_pipelines.errors import BadPackage
+
+    try:
+        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadPackage(f"{path} is not a text of labels: {error}") from error
+    if empty := [number for number, label in enumerate(labels, 1) if not label]:
+        raise BadPackage(f"{path}: line {empty[0]} is empty; each line is the name of a class")
+    return labels
+
+
+def _limit(text: str) -> tuple[str, float]:
+    measure, _, value = text.partition("=")
+    try:
+        return measure, float(value)
+    except ValueError:
+        terminal.fail(f"--limit is {text!r}", "write MEASURE=VALUE, for example logit_drift=1.5", code=2)
+
+
+def _places(given: Path, state: Path) -> Places:
+    from fovea_pipelines.adding.add import Places
+    from fovea_server.triton.repository import ADDED
+
+    return Places(given, state / ADDED)
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """Each step as it begins, and how far the long one is."""
+    stderr = Console(stderr=True)
+    with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        step = bar.add_task("", total=None)
+
+        def tell(text: str) -> None:
+            bar.update(step, description=text)
+            if not stderr.is_terminal:
+                typer.echo(text, err=True)
+
+        yield tell, lambda done, total: bar.update(step, completed=done, total=total)

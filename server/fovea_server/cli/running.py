@@ -1,0 +1,53 @@
+"""The servers that run on this machine with the same state folder, and what they can be told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from fovea_server import control_sockets
+
+_PATIENCE = 30.0  # seconds for a server that is starting, or starting its Triton again
+_ANSWER = 400.0  # seconds to load a model and prove it, or to let its last requests finish
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `fovea serve`, by its control socket."""
+
+    socket: Path
+
+    @property
+    def pid(self) -> int:
+        return int(self.socket.stem.rpartition("-")[2])
+
+    def add(self, model: str) -> str | None:
+        """Take a model into service; None, or why it does not."""
+        return self._say("PUT", model)
+
+    def remove(self, model: str) -> str | None:
+        """Take a model out of service; None, or why it does not. One that it does not serve is out already."""
+        return self._say("DELETE", model, fine=(httpx.codes.NOT_FOUND,))
+
+    def _say(self, method: str, model: str, fine: tuple[int, ...] = ()) -> str | None:
+        until = time.monotonic() + _PATIENCE
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), timeout=_ANSWER) as client:
+            while True:
+                try:
+                    answer = client.request(method, f"http://fovea/models/{model}")
+                except httpx.HTTPError as error:
+                    return f"it does not answer: {error}"
+                if answer.is_success or answer.status_code in fine:
+                    return None
+                problem = answer.json()
+                if problem["reason"] != "NOT_READY" or time.monotonic() > until:
+                    return str(problem["detail"])
+                time.sleep(0.5)
+
+
+def servers(state: Path) -> Iterator[Server]:
+    yield from map(Server, control_sockets.of_running_servers(state))

@@ -1,0 +1,36 @@
+"""The state folder, for one command at a time that changes its models."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import typer
+
+from fovea_server.cli import terminal
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[Path]:
+    """The state folder, while no other command changes its models."""
+    from fovea_pipelines.adding import draft
+
+    with ExitStack() as stack:
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+            _wait_for(stack.enter_context((state / "models.lock").open("w")))
+        except OSError as error:
+            terminal.fail(f"{state} cannot be written: {error.strerror}", "name another folder with --state")
+        draft.sweep(state)
+        yield state
+
+
+def _wait_for(lock: TextIO) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        typer.echo("another `fovea models` command is at work; waiting for it", err=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)

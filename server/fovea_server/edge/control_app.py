@@ -1,0 +1,34 @@
+"""The control face: models come into service and go, at the word of whoever may open the socket."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from fovea_server.edge import problems
+from fovea_server.errors import FoveaError
+from fovea_server.metrics import Metrics
+from fovea_server.request.roster import Roster
+
+
+def create(roster: Roster, metrics: Metrics) -> Starlette:
+    """PUT and DELETE /models/NAME; both answer once it is done, or with a problem document."""
+
+    async def add(request: Request) -> Response:
+        model = await roster.add(request.path_params["name"])
+        return JSONResponse({"name": model.identity.name, "digest": model.identity.digest})
+
+    async def remove(request: Request) -> Response:
+        await roster.remove(request.path_params["name"])
+        return Response(status_code=204)
+
+    answers = problems.Problems(metrics)
+    return Starlette(
+        routes=[
+            Route("/models/{name}", add, methods=["PUT"]),
+            Route("/models/{name}", remove, methods=["DELETE"]),
+        ],
+        exception_handlers={FoveaError: answers.on_fovea_error, Exception: answers.on_any_other},
+    )

@@ -1,0 +1,160 @@
+"""Which models are in service; take one in, or out, while the others go on answering."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from fovea_pipelines.errors import PipelineError
+from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.triton_folders import ANALYZE
+from fovea_server.domain import Model, ModelIdentity
+from fovea_server.errors import FoveaError, ModelRefused, UnknownModel
+from fovea_server.logs import get_logger
+from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.golden import Proof
+from fovea_server.request.readiness import Readiness
+from fovea_server.request.service import InferenceEngine
+from fovea_server.triton.repository import Repositories
+
+_log = get_logger("models")
+_LOADING = 60.0  # seconds that Triton may take to load a model, or to unload one
+
+
+class Engine(InferenceEngine, Protocol):
+    """Triton, which also loads and unloads."""
+
+    async def load(self, name: str, timeout: float) -> None: ...
+    async def unload(self, name: str, timeout: float) -> None: ...
+
+
+class Roster:
+    """The packages in service; `catalogue` is what callers see of them.
+
+    changing   is entered with the names of the models that leave, while models come and go, so that nobody takes their
+               processes for lost
+    engine_of  what runs a package's network on this machine, in a word
+    """
+
+    def __init__(
+        self,
+        repositories: Repositories,
+        packages: list[ModelPackage],
+        engine: Engine,
+        readiness: Readiness,
+        changing: Callable[[Collection[str]], AbstractContextManager[None]],
+        engine_of: Callable[[ModelPackage], str],
+    ) -> None:
+        self._repositories = repositories
+        self._engine = engine
+        self._readiness = readiness
+        self._changing = changing
+        self._engine_of = engine_of
+        self._packages = {package.name: package for package in packages}
+        self._proofs = {package.name: Proof.of(self._model(package), package.golden) for package in packages}
+        self.catalogue = Catalogue([proof.model for proof in self._proofs.values()])
+        self._lock = asyncio.Lock()
+        self._write_ensemble()
+
+    @property
+    def ensembles(self) -> list[str]:
+        """What Triton is to load when it starts; it loads what they are made of by itself."""
+        return [*(package.ensemble for package in self._packages.values()), ANALYZE]
+
+    def describe_again(self) -> None:
+        """What is said of the models in service, once another engine runs them."""
+        for name, package in self._packages.items():
+            proof = self._proofs[name] = Proof.of(self._model(package), package.golden)
+            self.catalogue.add(proof.model)
+
+    async def verify(self) -> None:
+        """Raise a FoveaError unless every model answers its golden image rightly."""
+        for proof in list(self._proofs.values()):
+            await proof.verify(self._engine)
+
+    async def add(self, name: str) -> Model:
+        """Take a model that lies among the added ones into service, once it has proved itself.
+
+        Raises NotReady, or ModelRefused; what is served is then as it was.
+        """
+        async with self._lock:
+            self._readiness.check()
+            if name in self._packages:
+                raise ModelRefused(f"{name} is in service already")
+            package, proof = await asyncio.to_thread(self._read, name)
+            with self._changing(()):
+                await self._load(package, proof)
+            self.catalogue.add(proof.model)
+            _log.info("model added", model=name, digest=package.digest)
+            return proof.model
+
+    async def remove(self, name: str) -> None:
+        """Take a model out of service, once nobody uses it any more. Raises NotReady, UnknownModel or ModelRefused."""
+        async with self._lock:
+            self._readiness.check()
+            if name not in self._packages:
+                raise UnknownModel(f"there is no model {name[:80]!r} in service")
+            if not self._repositories.was_added(name):
+                raise ModelRefused(f"{name} was not added; it belongs to {self._repositories.given.name}")
+            await self.catalogue.remove(name)
+            package = self._packages.pop(name)
+            del self._proofs[name]
+            with self._changing(list(self._only_of(package))):
+                await self._unload(package)
+            _log.info("model removed", model=name, digest=package.digest)
+
+    def _read(self, name: str) -> tuple[ModelPackage, Proof]:
+        try:
+            package = self._repositories.added_package(name)
+            return package, Proof.of(self._model(package), package.golden)
+        except (PipelineError, OSError, ValueError) as error:
+            raise ModelRefused(str(error)) from error
+
+    async def _load(self, package: ModelPackage, proof: Proof) -> None:
+        self._packages[package.name] = package
+        try:
+            await self._engine.load(package.ensemble, _LOADING)
+            await proof.verify(self._engine)
+            self._write_ensemble()
+            await self._engine.load(ANALYZE, _LOADING)
+            # Only now: who watches over Triton asks for every proof there is, however long loading takes.
+            self._proofs[package.name] = proof
+        except BaseException as error:
+            del self._packages[package.name]
+            _log.warning("model refused", model=package.name, reason=str(error))
+            with contextlib.suppress(ModelRefused):  # parts of it may never have been loaded
+                await self._unload(package)
+            if isinstance(error, FoveaError):
+                raise ModelRefused(str(error)) from error
+            raise
+
+    async def _unload(self, package: ModelPackage) -> None:
+        self._write_ensemble()
+        await self._engine.load(ANALYZE, _LOADING)
+        for name in self._only_of(package):
+            await self._engine.unload(name, _LOADING)
+
+    def _only_of(self, package: ModelPackage) -> Iterator[str]:
+        """What Triton has loaded for this model alone, the ensemble before what it is made of."""
+        yield package.ensemble
+        yield package.name
+        if all(other.preprocess != package.preprocess for other in self._packages.values()):
+            yield package.preprocess
+
+    def _write_ensemble(self) -> None:
+        self._repositories.write_ensemble_of(list(self._packages.values()))
+
+    def _model(self, package: ModelPackage) -> Model:
+        return Model(
+            identity=ModelIdentity(package.name, package.version, package.digest),
+            preprocess=package.preprocess,
+            ensemble=package.ensemble,
+            labels=package.labels,
+            features=package.features,
+            description=str(package.table.get("description", "")),
+            licence=str(package.table.get("source", {}).get("licence", "")),
+            engine=self._engine_of(package),
+        )

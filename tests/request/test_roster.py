@@ -1,0 +1,132 @@
+"""A model is in service once it has proved itself, whatever happens meanwhile, and leaves once nobody uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fovea_pipelines.package import ModelPackage
+from fovea_server.domain import Deadline, Inference, Model
+from fovea_server.errors import ModelRefused, NotReady, UnknownModel
+from fovea_server.request.readiness import Readiness
+from fovea_server.request.roster import Roster
+from fovea_server.triton.repository import Repositories
+
+
+class Triton:
+    """Answers the golden image for what is loaded, rightly unless told otherwise; loading waits for `gate`."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = ["classify_efficientnet_lite0", "analyze"]
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.best = 967
+        self.score = 0.94
+
+    async def infer(
+        self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
+    ) -> list[Inference]:
+        if any(model.ensemble not in self.loaded for model in models):
+            raise NotReady("unknown model")
+        scores = np.zeros(1000, np.float32)
+        scores[self.best] = self.score
+        return [Inference(scores, np.ones(1280, np.float32), np.zeros(3, np.float32), None, None) for _ in models]
+
+    async def load(self, name: str, timeout: float) -> None:
+        await self.gate.wait()
+        self.loaded.append(name)
+
+    async def unload(self, name: str, timeout: float) -> None:
+        if name in self.loaded:
+            self.loaded.remove(name)
+
+
+class Desk:
+    """A roster over a state folder with one model more, a copy of the default one."""
+
+    def __init__(self, package: ModelPackage, state: Path) -> None:
+        folder = state / "models/copy"
+        shutil.copytree(package.folder, folder)
+        description = (folder / "model.toml").read_text()
+        description = description.replace('name = "efficientnet_lite0"', 'name = "copy"')
+        (folder / "model.toml").write_text(description.replace("classify_efficientnet_lite0", "classify_copy"))
+        self.triton = Triton()
+        self.changes: list[Collection[str]] = []
+        readiness = Readiness()
+        readiness.ready(1)
+        repositories = Repositories(package.folder.parent, state, state / "moment")
+        self.roster = Roster(repositories, [package], self.triton, readiness, self._changing, lambda _: "")
+
+    @contextlib.contextmanager
+    def _changing(self, leaving: Collection[str]) -> Iterator[None]:
+        self.changes.append(leaving)
+        yield
+
+    @property
+    def names(self) -> list[str]:
+        return [model.identity.name for model in self.roster.catalogue]
+
+
+@pytest.fixture
+def desk(package: ModelPackage, tmp_path: Path) -> Desk:
+    return Desk(package, tmp_path)
+
+
+async def test_who_watches_is_not_alarmed_however_long_loading_takes(desk: Desk) -> None:
+    desk.triton.gate.clear()
+    adding = asyncio.create_task(desk.roster.add("copy"))
+    await asyncio.sleep(0.1)
+    await desk.roster.verify()
+    assert desk.names == ["efficientnet_lite0"]
+    desk.triton.gate.set()
+    await adding
+    await desk.roster.verify()
+    assert desk.names == ["efficientnet_lite0", "copy"]
+    assert desk.roster.ensembles == ["classify_efficientnet_lite0", "classify_copy", "analyze"]
+
+
+@pytest.mark.parametrize(("best", "score"), [(281, 0.94), (967, 0.2), (967, float("nan"))])
+async def test_one_that_answers_its_golden_image_wrongly_is_refused_and_all_is_as_before(
+    desk: Desk, best: int, score: float
+) -> None:
+    desk.triton.best, desk.triton.score = best, score
+    with pytest.raises(ModelRefused, match="copy answers its golden image with"):
+        await desk.roster.add("copy")
+    assert desk.names == ["efficientnet_lite0"]
+    assert "classify_copy" not in desk.triton.loaded
+    assert desk.roster.ensembles == ["classify_efficientnet_lite0", "analyze"]
+
+
+async def test_one_that_is_spoilt_on_the_disk_is_refused(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "models/copy/1/model.onnx").write_bytes(b"spoilt")
+    with pytest.raises(ModelRefused, match=r"model\.onnx has SHA-256"):
+        await desk.roster.add("copy")
+    assert desk.names == ["efficientnet_lite0"]
+
+
+async def test_a_model_leaves_once_its_last_caller_is_done(desk: Desk) -> None:
+    await desk.roster.add("copy")
+    with desk.roster.catalogue.borrow(["copy"]):
+        removing = asyncio.create_task(desk.roster.remove("copy"))
+        await asyncio.sleep(0.05)
+        assert desk.names == ["efficientnet_lite0"]
+        assert "classify_copy" in desk.triton.loaded
+        with pytest.raises(UnknownModel), desk.roster.catalogue.borrow(["copy"]):
+            pass
+    await removing
+    assert "classify_copy" not in desk.triton.loaded
+    # The preprocessing stays: another model shares it.
+    assert desk.changes == [(), ["classify_copy", "copy"]]
+
+
+async def test_what_was_given_cannot_be_removed(desk: Desk) -> None:
+    with pytest.raises(ModelRefused, match="was not added"):
+        await desk.roster.remove("efficientnet_lite0")
+    with pytest.raises(UnknownModel):
+        await desk.roster.remove("nowhere")
