@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,29 @@ class Deadline:
         return self.at - time.monotonic()
 
 
+class Priority(enum.IntEnum):
+    """Who waits for the answer; under overload the higher number is turned away first."""
+
+    INTERACTIVE = 0
+    BATCH = 1
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the public part of an API key, "" for nobody in particular.
+
+    Quotas are per second; None is without one.
+    """
+
+    name: str = ""
+    scopes: frozenset[str] = frozenset()
+    requests_per_second: float | None = None
+    megapixels_per_second: float | None = None
+
+
+ANYONE = Caller()
+
+
 @dataclass(frozen=True)
 class Question:
     """One image and what the caller wants to know of it.
@@ -41,6 +65,8 @@ class Question:
     embedding: bool
     deadline: Deadline
     received: float  # monotonic seconds
+    caller: Caller = ANYONE
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True)
