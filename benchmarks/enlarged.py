@@ -39,7 +39,8 @@ def twelve_megapixels(images: Path | None) -> Photographs:
 def written(given: Sequence[Photograph], size: tuple[int, int]) -> Path:
     """A folder with each of them at `size`, (width, height), as JPEG."""
     folder = _CACHE / f"{size[0]}x{size[1]}"
-    made_of, known = folder / "made-of.json", json.dumps({image.name: zlib.crc32(image.encoded) for image in given})
+    made_of = folder.with_suffix(".json")  # written last
+    known = json.dumps({image.name: zlib.crc32(image.encoded) for image in given})
     if made_of.is_file() and made_of.read_text(encoding="utf-8") == known:
         return folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         image = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         params = dict(parse_qsl(urlsplit(self.path).query))
-        seconds = float(self.headers["X-Request-Timeout"])
+        seconds = float(self.headers.get("X-Request-Timeout", "10"))
         asked = Asked(image, self.headers["X-Request-ID"], seconds, params, self.client_address)
         self._reply(self.script.next(asked), asked)
 
