@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, asked: Asked) -> dict[str, Any]:
         params = asked.params
-        wanted = (asked.image, asked.request_id, int(params["top_k"]), params.get("embedding") == "true")
+        wanted = (asked.image, asked.request_id, int(params.get("top_k", "5")), params.get("embedding") == "true")
         if urlsplit(self.path).path == "/v1/analyze":
             return said.analysis(*wanted, params["models"].split(","))
         return said.classification(*wanted, params.get("model", ""))
