@@ -1,8 +1,8 @@
 """Photographs of a camera's size, made from smaller ones: enlarged, and with the noise of a sensor.
 
 Enlarged alone they would be smooth, half as many bytes (0.7 to 1.8 MB instead of 1.7 to 2.3 at 12 megapixels), and
-decoded faster than a camera's. Noise of a sensor is of two parts: photons arrive at random, so that its variance grows with the light, and
-reading out adds a constant (EMVA Standard 1288, "mathematical model").
+decoded faster than a camera's. Noise of a sensor is of two parts: photons arrive at random, so that its variance grows
+with the light, and reading out adds a constant (EMVA Standard 1288, "mathematical model").
 """
 
 from __future__ import annotations
