@@ -1,7 +1,7 @@
 """The process that looks after the lake: `python -m fovea_server.feature_log.keeper`, started by the gateway.
 
-Its settings come as JSON on the first line of standard input; it ends after that input does, with a last pass. After each pass it says on
-standard output, as one line of JSON, what it did or why it could not.
+Its settings come as JSON on the first line of standard input; when that input ends, a last pass is made. After each
+pass it says on standard output, as one line of JSON, what it did or why it could not.
 """
 
 from __future__ import annotations

@@ -40,7 +40,11 @@ class FeatureLog:
 
     async def stop(self) -> None:
         """Once nothing is answered any more: write what is left."""
-        await asyncio.to_thread(self._writer.stop)
+        await asyncio.to_thread(self.end)
+
+    def end(self) -> None:
+        """The same for whoever may wait for a disk."""
+        self._writer.stop()
 
     def note(self, question: Question) -> Note:
         """A context around the work on the question; at its end a record is offered, never waiting."""
