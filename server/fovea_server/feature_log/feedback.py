@@ -82,6 +82,12 @@ class FeedbackDesk:
             for each, label in zip(given, judged, strict=True)
         ]
 
+    async def accept_fit(self, given: Sequence[Feedback | FoveaError], caller: Caller) -> list[Accepted | FoveaError]:
+        """The same where some could not even be read: those stay what is wrong with them."""
+        fit = [each for each in given if isinstance(each, Feedback)]
+        judged = iter(await self.accept(fit, caller) if fit else ())
+        return [next(judged) if isinstance(each, Feedback) else each for each in given]
+
     async def _written(self, rows: list[Row]) -> None:
         try:
             await asyncio.wait_for(asyncio.wrap_future(self._queue.give(rows)), _PATIENCE)

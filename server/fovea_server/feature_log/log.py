@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 
 from fovea_server.domain import Model, Question
-from fovea_server.errors import StartError
+from fovea_server.errors import FeatureLogOff
 from fovea_server.feature_log.callers import Pseudonyms
 from fovea_server.feature_log.feedback import FeedbackDesk, Recent
+from fovea_server.feature_log.lookup import Lookup
 from fovea_server.feature_log.note import OK, Note
 from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.queue import Queue
@@ -18,8 +18,6 @@ from fovea_server.feature_log.rows import Rows
 from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.feature_log.writer import Writer
 from fovea_server.metrics import Metrics
-
-_NEEDED = ("duckdb", "pandera", "pyarrow")
 
 
 class FeatureLog:
@@ -33,6 +31,7 @@ class FeatureLog:
         self._recent = Recent()
         self._writer = Writer(places, settings, self._queue, Rows(settings, pseudonyms), metrics)
         self.feedback = FeedbackDesk(self._queue, pseudonyms, self._recent, served)
+        self.lookup = Lookup(places)
         metrics.watch_feature_log(lambda: len(self._queue), self._lag)
 
     def start(self) -> None:
@@ -61,10 +60,8 @@ class FeatureLog:
         return 0.0 if oldest is None else max(time.time() - oldest, 0.0)
 
 
-def need_extra() -> None:
-    """Raise StartError where what reads and compacts a log is not installed."""
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise StartError(
-            f"the feature log needs the Python package {missing[0]}, which is not installed",
-            hint="pip install 'fovea-server[log]', or leave --feature-log out",
-        )
+def there(log: FeatureLog | None) -> FeatureLog:
+    """The log; raises FeatureLogOff where this server keeps none."""
+    if log is None:
+        raise FeatureLogOff("this server keeps no answers: start it with --feature-log FOLDER")
+    return log
