@@ -51,6 +51,7 @@ class Metrics:
             ["at"],
             registry=self.registry,
         )
+        self._feedback = Counter("fovea_feedback", "Feedback by what became of it", ["status"], registry=self.registry)
         self._log_torn = Counter(
             "fovea_feature_log_torn_bytes",
             "Bytes at the ends of segments that were not whole, after a crash",
@@ -91,6 +92,9 @@ class Metrics:
     def feature_log_written(self, records: int, size: int) -> None:
         self._log_records.inc(records)
         self._log_bytes.inc(size)
+
+    def feedback_given(self, status: str) -> None:
+        self._feedback.labels(status).inc()
 
     def feature_log_dropped(self, why: str, records: int = 1) -> None:
         self._log_dropped.labels(why).inc(records)
