@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,7 +17,9 @@ from tests.conftest import free_ports
 from tests.e2e.callers import Outcome, over_grpc, over_rest, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
 
+from fovea_pipelines import triton_folders
 from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.triton_folders import Network
 
 _CALLERS = 16
 
@@ -124,6 +128,45 @@ async def test_a_process_that_is_killed_under_load_breaks_its_own_connections_al
     again = await over_rest(own_server, [espresso] * 30, concurrency=30)
     assert {outcome.reason for outcome in again} == {None}
     assert _answers(own_server, 1) > before
+
+
+async def test_a_model_comes_and_goes_in_both_processes_at_once_without_a_failed_request(
+    package: ModelPackage, espresso: bytes, tmp_path: Path
+) -> None:
+    _add_a_copy(package, tmp_path)
+    with served(free_ports(5), "--workers=2", f"--state={tmp_path}") as server:
+        (control,) = tmp_path.glob("control-*.sock")
+        stop = asyncio.Event()
+        callers = [asyncio.create_task(_call(server, espresso, stop)) for _ in range(6)]
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(control)), timeout=60) as desk:
+            assert await _everywhere(server, espresso) == {"OK"}
+            for _ in range(2):
+                assert (await desk.delete("http://fovea/models/copy")).status_code == 204
+                assert await _everywhere(server, espresso) == {"UNKNOWN_MODEL"}
+                assert (await desk.put("http://fovea/models/copy")).status_code == 200
+                assert await _everywhere(server, espresso) == {"OK"}
+        stop.set()
+        outcomes = await asyncio.gather(*callers)
+    assert {outcome.reason for of_one in outcomes for outcome in of_one} == {None}
+
+
+def _add_a_copy(package: ModelPackage, state: Path) -> None:
+    """The default model once more, under another name, among those that were added."""
+    folder = Path(shutil.copytree(package.folder, state / "models/copy"))
+    for file in (folder / "model.toml", folder / "configs/cpu.pbtxt"):
+        file.write_text(file.read_text().replace("efficientnet_lite0", "copy"))
+    network = Network.of(ModelPackage.read(folder))
+    triton_folders.write(triton_folders.ensemble(network), state / "models" / network.ensemble)
+
+
+async def _everywhere(server: Served, image: bytes) -> set[str]:
+    """What those say who are asked for the copy, each over a connection of its own."""
+
+    def ask() -> str:
+        answer = httpx.post(f"{server.url}/v1/classify?model=copy", content=image, timeout=30)
+        return "OK" if answer.status_code == 200 else str(answer.json()["reason"])
+
+    return {await asyncio.to_thread(ask) for _ in range(10)}
 
 
 @pytest.mark.parametrize("own_server", [2], indirect=True)
