@@ -96,14 +96,17 @@ def show(lines: Sequence[Line]) -> None:
     for heading in ("path", "workers"):
         table.add_column(heading, no_wrap=True)
     for heading in ("requests/s", "p50 ms", "p99 ms", "errors", "gateway ms", "triton ms", "echo ms", "caller ms",
-                    "busiest", "a core carries"):  # fmt: skip
+                    "busiest", "a core"):  # fmt: skip
         table.add_column(heading, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(*_cells(line))
     console = Console()
     console = console if console.is_terminal else Console(width=140)
     console.print(table)
-    console.print("ms: CPU of each kind of process, a request. busiest: of the gateway processes, its share of a core.")
+    console.print(
+        "ms: CPU of each kind of process, a request. busiest: of the gateway processes, its share of a core. "
+        "a core: requests/s that one core of gateway carries."
+    )
     for path, rate, count in cores(lines):
         console.print(f"{path}: {rate:,} requests/s take {count:.1f} cores of gateway", highlight=False)
     if any(line.cost.others_percent >= _NOISY for line in lines):
