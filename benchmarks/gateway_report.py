@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from rich import box
@@ -57,6 +58,7 @@ class Line:
             **asdict(self.load),
             "gateway_cpu_ms": round(self.gateway_ms, 3),
             **{f"{role}_cpu_ms": round(value, 3) for role, value in self.others_ms.items()},
+            "all_cpu_ms": round(self.gateway_ms + sum(self.others_ms.values()) + self.load.client_cpu_ms, 3),
             "core_share_of_gateways": [round(seconds / self.load.seconds, 3) for seconds in self.gateways],
             "requests_per_core_second": round(1000 / self.gateway_ms),
             "peak_memory_mb": self.cost.peak_memory_mb,
@@ -68,11 +70,25 @@ class Line:
 
 
 def cores(lines: Sequence[Line]) -> Iterator[tuple[str, int, float]]:
-    """(path, requests/s, cores of gateway): by the mean CPU time of a request over all lines of a path."""
+    """(path, requests/s, cores of gateway): by the least CPU time of a request among the lines of a path, because what
+    else runs on the machine only adds to it."""
     for path in dict.fromkeys(line.path for line in lines):
-        costs = [line.gateway_ms for line in lines if line.path == path]
+        least = min(line.gateway_ms for line in lines if line.path == path)
         for rate in RATES:
-            yield path, rate, rate * sum(costs) / len(costs) / 1000
+            yield path, rate, rate * least / 1000
+
+
+def scaling(lines: Sequence[Line]) -> Iterator[tuple[str, int, float, float]]:
+    """(path, workers, speed, cost): requests/s and gateway CPU time of a request, as multiples of those of the fewest
+    workers; means over all rounds."""
+    fewest = min(line.workers for line in lines)
+    for path, workers in dict.fromkeys((line.path, line.workers) for line in lines):
+        few = [line for line in lines if (line.path, line.workers) == (path, fewest)]
+        many = [line for line in lines if (line.path, line.workers) == (path, workers)]
+        if workers != fewest and few:
+            rates = [mean(line.load.images_per_second for line in each) for each in (many, few)]
+            costs = [mean(line.gateway_ms for line in each) for each in (many, few)]
+            yield path, workers, rates[0] / rates[1], costs[0] / costs[1]
 
 
 def write(about: Mapping[str, Any], lines: Sequence[Line], path: Path) -> None:
@@ -107,6 +123,9 @@ def show(lines: Sequence[Line]) -> None:
         "ms: CPU of each kind of process, a request. busiest: of the gateway processes, its share of a core. "
         "a core: requests/s that one core of gateway carries."
     )
+    for path, workers, speed, cost in scaling(lines):
+        console.print(f"{path}: {workers} workers, {speed:.2f} times the requests/s of the fewest at {cost:.2f} times the "
+                      "gateway's CPU time a request", highlight=False)  # fmt: skip
     for path, rate, count in cores(lines):
         console.print(f"{path}: {rate:,} requests/s take {count:.1f} cores of gateway", highlight=False)
     if any(line.cost.others_percent >= _NOISY for line in lines):

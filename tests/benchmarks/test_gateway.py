@@ -17,10 +17,10 @@ from fovea_pipelines.package import ModelPackage
 from fovea_server.triton.repository import Repositories
 
 
-def _line(path: str, spent: dict[str, float]) -> Line:
-    """A thousand requests in two seconds."""
-    load = summary("a generator", 64, 2.0, [0.01] * 1000, 1000, {}, 0.1)
-    return Line(path, 2, load, Cost(sum(spent.values()), 300.0, 4, 0.0), spent)
+def _line(path: str, spent: dict[str, float], workers: int = 2, requests: int = 1000) -> Line:
+    """Two seconds' work."""
+    load = summary("a generator", 64, 2.0, [0.01] * requests, requests, {}, 0.1)
+    return Line(path, workers, load, Cost(sum(spent.values()), 300.0, 4, 0.0), spent)
 
 
 _REST = _line("REST", {"gateway 0": 0.4, "gateway 1": 0.2, "tritonserver": 0.3, "backend": 0.1})
@@ -32,12 +32,19 @@ def test_cpu_time_is_told_by_kind_of_process_and_what_a_core_carries_follows() -
     assert (document["tritonserver_cpu_ms"], document["backend_cpu_ms"]) == (0.3, 0.1)
     assert document["core_share_of_gateways"] == [0.2, 0.1]
     assert document["requests_per_core_second"] == 1667
+    assert document["all_cpu_ms"] == 1.1
 
 
-def test_cores_for_a_rate_are_by_the_mean_of_all_lines_of_a_path() -> None:
+def test_scaling_is_told_by_speed_and_by_cost() -> None:
+    lines = [_line("REST", {"gateway 0": 0.3}, workers=1, requests=500), _REST]
+    assert list(gateway_report.scaling(lines)) == [("REST", 2, 2.0, pytest.approx(1.0))]
+    assert list(gateway_report.scaling([_REST])) == []
+
+
+def test_cores_for_a_rate_are_by_the_least_cost_of_a_path() -> None:
     lines = [_REST, _line("REST", {"gateway 0": 0.4}), _line("gRPC", {"gateway 0": 1.0})]
     found = {(path, rate): cores for path, rate, cores in gateway_report.cores(lines)}
-    assert found[("REST", 12_000)] == pytest.approx(6.0)
+    assert found[("REST", 12_000)] == pytest.approx(4.8)
     assert found[("gRPC", 36_000)] == pytest.approx(36.0)
 
 

@@ -27,11 +27,12 @@ _STEADY_AFTER = 60.0  # seconds of service after which the back-off begins anew
 _START_SECONDS = 60.0
 _LOOK = 2.0  # seconds between two looks at what a follower counted
 _PATIENCE = 10.0  # seconds it may take to say: its ports stay open when it hangs, and callers would hang with it
+_HINT = "the log says more; `--workers 1` does without it"
 _AT_A_SCRAPE = 1.0  # seconds; whoever takes longer is counted as it was last seen
 
 
 class Followers:
-    """None where the server has one worker; everything here is then done at once."""
+    """None where the server has one worker: there is then nobody to start, to tell or to wait for."""
 
     def __init__(self, settings: Settings, readiness: Readiness, catalogue: Catalogue, metrics: Metrics) -> None:
         self._settings = settings
@@ -81,9 +82,12 @@ class Followers:
 
     async def _begin(self, worker: int) -> int:
         """Start one; returns its number once it serves."""
-        follower = await FollowerProcess.start(self._settings, worker, {"exposition": self._text})
-        self._alive[worker] = follower
         began = time.monotonic()
+        try:
+            follower = await FollowerProcess.start(self._settings, worker, {"exposition": self._text})
+        except OSError as error:
+            raise StartError(f"gateway process {worker} cannot be started: {error}", _HINT) from error
+        self._alive[worker] = follower
         try:
             await asyncio.wait_for(follower.tell(State.of(self._readiness, self._catalogue)), _START_SECONDS)
         except Gone as error:
@@ -91,8 +95,7 @@ class Followers:
             del self._alive[worker]
             await follower.end()
             why = str(error) or f"it did not answer within {_START_SECONDS:g} s"
-            hint = "its log says more; `--workers 1` does without it"
-            raise StartError(f"gateway process {worker} does not serve: {why}", hint) from error
+            raise StartError(f"gateway process {worker} does not serve: {why}", _HINT) from error
         _log.info("worker serves", worker=worker, pid=follower.pid, seconds=round(time.monotonic() - began, 2))
         return worker
 
@@ -117,7 +120,7 @@ class Followers:
             self._metrics.worker_restarted()
             try:
                 await self._begin(worker)
-            except (StartError, OSError) as error:
+            except StartError as error:
                 _log.error("worker did not start", worker=worker, reason=str(error), next_start_in=backoff)
             else:
                 return backoff
@@ -155,7 +158,7 @@ class Followers:
 
 
 async def _tell(follower: FollowerProcess, state: State) -> None:
-    """Returns once it is as the state says, or has ended: one that cannot be so must not go on serving."""
+    """Returns once it is as the state says. One that cannot be so is ended, or it would serve what is not so."""
     try:
         await follower.tell(state)
     except ChannelClosed:
