@@ -124,8 +124,8 @@ def show(lines: Sequence[Line]) -> None:
         "a core: requests/s that one core of gateway carries."
     )
     for path, workers, speed, cost in scaling(lines):
-        console.print(f"{path}: {workers} workers, {speed:.2f} times the requests/s of the fewest at {cost:.2f} times the "
-                      "gateway's CPU time a request", highlight=False)  # fmt: skip
+        told = f"{path}: {workers} workers answer {speed:.2f} times as many requests/s as the fewest"
+        console.print(f"{told}, at {cost:.2f} times the gateway's CPU time a request", highlight=False)
     for path, rate, count in cores(lines):
         console.print(f"{path}: {rate:,} requests/s take {count:.1f} cores of gateway", highlight=False)
     if any(line.cost.others_percent >= _NOISY for line in lines):
