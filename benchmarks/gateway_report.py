@@ -93,10 +93,17 @@ def scaling(lines: Sequence[Line]) -> Iterator[tuple[str, int, float, float]]:
 
 def write(about: Mapping[str, Any], lines: Sequence[Line], path: Path) -> None:
     """Write the whole file or leave the old one."""
-    needed = [
-        {"path": name, "requests_per_second": rate, "cores": round(count, 1)} for name, rate, count in cores(lines)
-    ]
-    document = {**about, "lines": [line.document() for line in lines], "cores_of_gateway": needed}
+    document = {
+        **about,
+        "lines": [line.document() for line in lines],
+        "scaling": [
+            {"path": name, "workers": workers, "speed": round(speed, 2), "gateway_cost": round(cost, 2)}
+            for name, workers, speed, cost in scaling(lines)
+        ],
+        "cores_of_gateway": [
+            {"path": name, "requests_per_second": rate, "cores": round(count, 1)} for name, rate, count in cores(lines)
+        ],
+    }
     partial = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

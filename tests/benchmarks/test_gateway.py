@@ -49,9 +49,11 @@ def test_cores_for_a_rate_are_by_the_least_cost_of_a_path() -> None:
 
 
 def test_the_result_has_every_line_and_the_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gateway_report.write({"seconds": 2.0}, [_REST], tmp_path / "gateway.json")
+    half = _line("REST", {"gateway 0": 0.3}, workers=1, requests=500)
+    gateway_report.write({"seconds": 2.0}, [half, _REST], tmp_path / "gateway.json")
     written = json.loads((tmp_path / "gateway.json").read_text())
-    assert [line["path"] for line in written["lines"]] == ["REST"]
+    assert [line["workers"] for line in written["lines"]] == [1, 2]
+    assert written["scaling"] == [{"path": "REST", "workers": 2, "speed": 2.0, "gateway_cost": 1.0}]
     assert written["cores_of_gateway"][0] == {"path": "REST", "requests_per_second": 12_000, "cores": 7.2}
     gateway_report.show([_REST])
     assert "REST: 12,000 requests/s take 7.2 cores of gateway" in capsys.readouterr().out
@@ -70,9 +72,8 @@ def test_a_server_takes_the_echo_for_its_model(package: ModelPackage, tmp_path: 
 
 
 def test_gateway_processes_are_told_apart_by_their_number() -> None:
-    family = (
-        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'input()', *sys.argv[1:]]); input()"
-    )
+    waits = "import sys; sys.stdin.read()"
+    family = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '{waits}', *sys.argv[1:]]); {waits}"
     words = ["fovea_server.workers.follower", "9", "3", "1"]
     with subprocess.Popen([sys.executable, "-c", family, *words], stdin=subprocess.PIPE) as first:
         try:

@@ -54,7 +54,7 @@ def serve(
     workers: Annotated[
         int,
         typer.Option(
-            help="Gateway processes that share the ports and the limits; one answers about 1,500 images a second.",
+            help="Gateway processes that share the ports and the limits; one answers about 1,000 images a second.",
             envvar="FOVEA_WORKERS",
             min=1,
             max=64,
