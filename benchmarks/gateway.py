@@ -36,8 +36,7 @@ _WARM_UP = 1.0  # seconds of load before each line
 def main() -> None:
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, _stop_in_order)
-    folder = arguments.images.resolve() if arguments.images else None
-    plan = Plan(_FACES, (arguments.concurrency,), arguments.seconds, folder, photographs.read(folder))
+    plan = Plan(_FACES, (arguments.concurrency,), arguments.seconds, photographs.read(arguments.images))
     out = arguments.out or RESULTS / f"gateway-{datetime.now(timezone.utc):%Y-%m-%d}-{machine.word()}.json"
     lines: list[Line] = []
     try:
@@ -66,13 +65,13 @@ def _lines(plan: Plan, workers: tuple[int, ...], rounds: int) -> Iterator[Line]:
 def _of_server(plan: Plan, under_test: Server, workers: int) -> Iterator[Line]:
     assert under_test.pid is not None
     for wanted in paths.measurements(plan, under_test, None):
-        wanted.load(wanted.concurrency, _WARM_UP)
+        wanted.load(_WARM_UP)
         before = by_role(under_test.pid)
         with Meter(under_test.pid) as meter:
-            load = wanted.load(wanted.concurrency, plan.seconds)
+            load = wanted.load(plan.seconds)
         after = by_role(under_test.pid)
         if not load.served:
-            raise LoadFailed(f"{wanted.path}: no image was answered ({dict(load.errors)})", "read the server's log")
+            raise LoadFailed(f"{wanted.words}: no image was answered ({dict(load.errors)})", "read the server's log")
         spent = {role: seconds - before.get(role, 0.0) for role, seconds in after.items()}
         yield Line(wanted.path, workers, load, meter.cost, spent)
 
@@ -81,11 +80,7 @@ def _about(plan: Plan) -> dict[str, Any]:
     return {
         "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine.describe(),
-        "photographs": {
-            "source": plan.photographs.source,
-            "count": len(plan.photographs.images),
-            "mean_kilobytes": round(plan.photographs.mean_kilobytes),
-        },
+        "photographs": plan.photographs.describe(),
         "seconds": plan.seconds,
     }
 

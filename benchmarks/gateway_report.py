@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.load import Load
 from benchmarks.processes import GATEWAY, Cost
+from fovea_client.load.measured import Load
 
 RATES = (12_000, 36_000)  # requests/s
 _NOISY = 5.0  # percent of the cores taken by somebody else, from which on a line is marked

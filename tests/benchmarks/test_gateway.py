@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from benchmarks import echo_repository, gateway_report
 from benchmarks.gateway_report import Line
-from benchmarks.load import summary
 from benchmarks.processes import Cost, by_role
 
+from fovea_client.load.measured import summary
 from fovea_pipelines.package import ModelPackage
 from fovea_server.triton.repository import Repositories
 
