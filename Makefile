@@ -36,6 +36,9 @@ gpu-check:  ## on a machine with an NVIDIA GPU: its tests, then its benchmark, i
 bench-peers: $(VENV)/.dev model  ## the same model behind FastAPI, LitServe, BentoML and MLServer (BENCH="--large": 12 MP photographs)
 	@$(BIN)/python -m benchmarks.peers $(BENCH)
 
+bench-gateway: $(VENV)/.dev model  ## what the gateway alone carries, with the model's cost taken out, by 1 and 2 workers
+	@$(BIN)/python -m benchmarks.gateway $(BENCH)
+
 proto: $(VENV)/.dev  ## compile the wire format again after changing vision.proto
 	@$(BIN)/python -m grpc_tools.protoc -I client \
 		-I $$($(BIN)/python -c "import google.rpc, os; print(os.path.dirname(os.path.dirname(google.rpc.__path__[0])))") \

@@ -8,8 +8,11 @@ import sys
 import structlog
 
 
-def configure(level: str = "info", json: bool | None = None) -> None:
-    """Set up structlog for this process; `json` None means JSON unless stderr is a terminal."""
+def configure(level: str = "info", json: bool | None = None, worker: int | None = None) -> None:
+    """Set up structlog for this process; `json` None means JSON unless stderr is a terminal.
+
+    Lines of a gateway process that follows another name it: `worker`.
+    """
     as_json = not sys.stderr.isatty() if json is None else json
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
@@ -17,13 +20,15 @@ def configure(level: str = "info", json: bool | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            *([_of_worker(worker)] if worker is not None else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is one write, so that those of several processes do not run into each other.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
 
@@ -32,3 +37,11 @@ def get_logger(part: str) -> structlog.typing.FilteringBoundLogger:
     """A logger whose lines name the part of the server they come from."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=part)
     return logger
+
+
+def _of_worker(worker: int) -> structlog.typing.Processor:
+    def say(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["worker"] = worker
+        return event
+
+    return say

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from fovea_server import exposition
 from fovea_server.domain import Answer
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Gauges that say the same of the whole server in each of its processes; all others add up.
+OF_THE_SERVER = frozenset({"fovea_triton_up"})
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
-    """Prometheus series with a registry of their own, so that several gateways can live in one process."""
+    """Prometheus series with a registry of their own, so that several gateways can live in one process.
 
-    def __init__(self) -> None:
+    `worker` is which of the server's gateway processes this is; the first, which owns Triton, is 0.
+    """
+
+    def __init__(self, worker: int = 0) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "fovea_requests", "Requests by outcome: OK, or the reason of the error", ["outcome"], registry=self.registry
@@ -36,10 +41,20 @@ class Metrics:
         self._triton_up = Gauge("fovea_triton_up", "1 while Triton answers rightly", registry=self.registry)
         self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
         self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
+        workers = Gauge("fovea_workers", "Gateway processes that serve", registry=self.registry)
+        workers.set(1)
+        self._worker_restarts = Counter(
+            "fovea_worker_restarts", "Times a gateway process was started again", registry=self.registry
+        )
+        answered = Counter(
+            "fovea_worker_answers", "Requests answered, by gateway process", ["worker"], registry=self.registry
+        )
+        self._worker_answers = answered.labels(str(worker))
         self._answered = self._requests.labels("OK")
 
     def answered(self, answer: Answer) -> None:
         self._answered.inc()
+        self._worker_answers.inc()
         for result in answer.results:
             self._answers.labels(result.model.name).inc()
         self._bytes.inc(answer.image.bytes)
@@ -56,11 +71,18 @@ class Metrics:
     def triton_restarted(self) -> None:
         self._restarts.inc()
 
+    def worker_restarted(self) -> None:
+        self._worker_restarts.inc()
+
     def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
         """Export what admission holds, read at the moment of the scrape."""
         Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(in_flight)
         Gauge("fovea_waiting", "Requests in the waiting room", registry=self.registry).set_function(waiting)
 
+    def collected(self) -> list[exposition.Family]:
+        """All series of this process."""
+        return exposition.collected(self.registry)
+
     def exposition(self) -> bytes:
-        """All series in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """All series of this process in Prometheus' text format."""
+        return exposition.text(self.collected())

@@ -15,7 +15,8 @@ from fovea_server.triton.process import TritonSettings
 @dataclass(frozen=True)
 class Settings:
     """`repository` holds the models that are always served, `state` what is added at run time; `drain_timeout` is how
-    many seconds a stopping server gives what it is still answering; `device` is "cpu", "cuda", or "auto"."""
+    many seconds a stopping server gives what it is still answering; `device` is "cpu", "cuda", or "auto"; `workers` is
+    how many gateway processes share the ports and the limits."""
 
     repository: Path
     state: Path
@@ -26,3 +27,5 @@ class Settings:
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     drain_timeout: float = 20.0
     device: str = "auto"
+    workers: int = 1
+    log_level: str = "info"

@@ -51,6 +51,11 @@ class Served:
                 return child
         raise AssertionError(f"no tritonserver is running; the log says:\n{self.log[-2000:]}")
 
+    def followers(self) -> list[psutil.Process]:
+        """The gateway processes of the moment besides the first."""
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "fovea_server.workers.follower" in child.cmdline()]
+
     def is_ready(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200

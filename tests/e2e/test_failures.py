@@ -151,24 +151,26 @@ async def test_a_health_watch_does_not_hold_the_stop_up(own_server: Served) -> N
         assert own_server.process.wait(12) == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_sigterm_fails_readiness_first_and_finishes_what_was_accepted(
-    package: ModelPackage, espresso: bytes
+    package: ModelPackage, espresso: bytes, workers: int
 ) -> None:
-    with served(free_ports(5), "--drain-notice=3") as own_server:
+    with served(free_ports(5), "--drain-notice=3", f"--workers={workers}") as own_server:
         await _stopped_in_order(own_server, espresso)
 
 
 async def _stopped_in_order(own_server: Served, espresso: bytes) -> None:
     regions = set(Path("/dev/shm").glob(f"fovea_{own_server.process.pid}_*"))
     assert regions
-    family = [own_server.triton(), *own_server.triton().children(recursive=True)]
+    family = psutil.Process(own_server.process.pid).children(recursive=True)
     async with httpx.AsyncClient(base_url=own_server.url, timeout=30) as client:
         accepted = [asyncio.create_task(rest_outcome(client, espresso)) for _ in range(60)]
         await asyncio.sleep(0.15)
         own_server.process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.1)
-        readiness = await client.get("/readyz")
-        assert (readiness.status_code, readiness.json()["reason"]) == (503, "DRAINING")
+        for _ in range(8):  # each over a connection of its own, so that every gateway process is asked
+            readiness = httpx.get(f"{own_server.url}/readyz")
+            assert (readiness.status_code, readiness.json()["reason"]) == (503, "DRAINING")
         late = await rest_outcome(client, espresso)
         assert late.reason is None
         outcomes = await asyncio.gather(*accepted)
@@ -178,8 +180,9 @@ async def _stopped_in_order(own_server: Served, espresso: bytes) -> None:
     assert not any(region.exists() for region in regions)
 
 
-async def test_a_gateway_that_is_killed_takes_its_triton_with_it(own_server: Served) -> None:
-    family = [own_server.triton(), *own_server.triton().children(recursive=True)]
+@pytest.mark.parametrize("own_server", [1, 2], indirect=True)
+async def test_a_gateway_that_is_killed_takes_its_triton_and_its_followers_with_it(own_server: Served) -> None:
+    family = psutil.Process(own_server.process.pid).children(recursive=True)
     own_server.process.kill()
     await _wait_until(lambda: not any(_is_alive(process) for process in family), 20)
 

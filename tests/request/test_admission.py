@@ -104,3 +104,10 @@ async def test_a_failure_inside_gives_the_slot_back() -> None:
         async with admission.slot(1, _far()):
             raise ZeroDivisionError
     assert admission.in_flight == 0
+
+
+def test_processes_that_share_the_limits_hold_no_more_together() -> None:
+    whole = AdmissionSettings(max_in_flight=64, max_waiting=1024, max_waiting_bytes=256_000_000)
+    share = whole.of_one(3)
+    assert (share.max_in_flight, share.max_waiting, share.max_waiting_bytes) == (21, 341, 85_333_333)
+    assert whole.of_one(1) == whole

@@ -81,10 +81,14 @@ class _HttpFace(uvicorn.Server):
 
 
 class RestFace(_HttpFace):
-    """The REST face on its port."""
+    """The REST face on its port, which it shares with other processes of this server where `shared` says so."""
 
-    def __init__(self, app: FastAPI, settings: EdgeSettings) -> None:
+    def __init__(self, app: FastAPI, settings: EdgeSettings, *, shared: bool) -> None:
         super().__init__(app, host=settings.host, port=settings.rest_port)
+        self._shared = shared
+
+    def _sockets(self) -> list[socket.socket] | None:
+        return _shared_sockets(self.config.host, self.config.port) if self._shared else None
 
 
 class ControlFace(_HttpFace):
@@ -103,18 +107,19 @@ class ControlFace(_HttpFace):
 
 
 class GrpcFace:
-    """grpc.aio with Vision, the standard health service and reflection."""
+    """grpc.aio with Vision, the standard health service and reflection; `shared` is as for RestFace."""
 
-    def __init__(self, vision: Vision, readiness: Readiness, settings: EdgeSettings) -> None:
+    def __init__(self, vision: Vision, readiness: Readiness, settings: EdgeSettings, *, shared: bool) -> None:
         self._vision = vision
         self._readiness = readiness
         self._settings = settings
+        self._shared = shared
         self._server: grpc.aio.Server | None = None
         self._closing = asyncio.Lock()
 
     async def open(self) -> None:
         server = self._server = grpc.aio.server(
-            options=(("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.so_reuseport", 0))
+            options=(("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.so_reuseport", int(self._shared)))
         )
         vision_pb2_grpc.add_VisionServicer_to_server(self._vision, server)  # type: ignore[no-untyped-call]
         self._health = health.aio.HealthServicer()
@@ -157,6 +162,20 @@ class GrpcFace:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in ("", NAME):
             await self._health.set(service, status)
+
+
+def _shared_sockets(host: str, port: int) -> list[socket.socket]:
+    """Bound to each address of the host with SO_REUSEPORT, so that the kernel spreads connections over processes."""
+    bound = []
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        one = socket.socket(family, kind, protocol)
+        bound.append(one)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)
+    return bound
 
 
 def _address(host: str, port: int) -> str:

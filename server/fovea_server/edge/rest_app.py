@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from fovea_client.version import __version__
-from fovea_server import metrics as series
+from fovea_server import exposition
 from fovea_server.domain import Question
 from fovea_server.edge import options, problems, rest_answers, uploads
 from fovea_server.edge.image_route import ImageRoute
@@ -115,8 +116,15 @@ def _described(document: type[BaseModel], which: dict[str, Any]) -> dict[str, An
     }
 
 
-def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readiness, metrics: Metrics) -> FastAPI:
-    """The application; everything it needs is built elsewhere and given to it."""
+def create(
+    service: Service,
+    gate: Gate,
+    catalogue: Catalogue,
+    readiness: Readiness,
+    metrics: Metrics,
+    exposed: Callable[[], Awaitable[bytes]],
+) -> FastAPI:
+    """The application; everything it needs is built elsewhere and given to it. `exposed` are all metrics as text."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
     app: FastAPI = FastAPIOffline(title="Fovea", version=__version__, description=_DESCRIPTION)
     answers = problems.Problems(metrics)
@@ -184,7 +192,7 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
         return {"status": "ready"}
 
     @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
-    async def exposition() -> Response:
-        return Response(metrics.exposition(), headers={"Content-Type": series.CONTENT_TYPE})
+    async def metrics_page() -> Response:
+        return Response(await exposed(), headers={"Content-Type": exposition.CONTENT_TYPE})
 
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from fovea_server.domain import Deadline
@@ -20,6 +20,15 @@ class AdmissionSettings:
     max_in_flight: int = 64
     max_waiting: int = 1024
     max_waiting_bytes: int = 256_000_000
+
+    def of_one(self, processes: int) -> AdmissionSettings:
+        """The share of each of so many processes, which together never hold more."""
+        return replace(
+            self,
+            max_in_flight=max(self.max_in_flight // processes, 1),
+            max_waiting=self.max_waiting // processes,
+            max_waiting_bytes=self.max_waiting_bytes // processes,
+        )
 
 
 @dataclass

@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
 from fovea_server.domain import Model
 from fovea_server.errors import UnknownModel
 
 
+async def _nobody_else() -> None:
+    return
+
+
 class Catalogue:
-    """The first model is the default."""
+    """The first model is the default.
+
+    `everywhere` is awaited after each change: it returns once the other processes of this server answer from the
+    catalogue as it now is, and none of them uses what has left it.
+    """
 
     def __init__(self, models: Sequence[Model]) -> None:
         self._models = {model.identity.name: model for model in models}
         self._borrowed: Counter[str] = Counter()
         self._returned = asyncio.Event()
+        self.everywhere: Callable[[], Awaitable[None]] = _nobody_else
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
@@ -46,10 +55,22 @@ class Catalogue:
     async def remove(self, name: str) -> None:
         """Give it to nobody any more, and wait until all who have it are done."""
         self._models.pop(name)
-        while self._borrowed[name]:
-            self._returned.clear()
-            await self._returned.wait()
-        del self._borrowed[name]
+        await self.everywhere()
+        await self.until_returned({name})
+
+    def follow(self, models: Sequence[Model]) -> set[str]:
+        """Be as another process of this server says it is; the names of what has left."""
+        left = self._models.keys() - {model.identity.name for model in models}
+        self._models = {model.identity.name: model for model in models}
+        return left
+
+    async def until_returned(self, names: Collection[str]) -> None:
+        """Wait until all who have models of these names are done."""
+        for name in names:
+            while self._borrowed[name]:
+                self._returned.clear()
+                await self._returned.wait()
+            del self._borrowed[name]
 
     def _get(self, name: str) -> Model:
         if name not in self._models:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from fovea_pipelines import headers
@@ -32,6 +32,15 @@ class ConversionSettings:
     max_waiting_bytes: int = 256_000_000
     seconds: float = 5.0
     memory: int = 1_500_000_000
+
+    def of_one(self, processes: int) -> ConversionSettings:
+        """The share of each of so many gateway processes; each has one decoder at least."""
+        return replace(
+            self,
+            workers=max(self.workers // processes, 1),
+            max_waiting=self.max_waiting // processes,
+            max_waiting_bytes=self.max_waiting_bytes // processes,
+        )
 
 
 def enabled(names: str) -> frozenset[str]:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fovea_server.errors import Draining, NotReady
 
 Listener = Callable[[bool], None]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All there is to know; `reason` is why requests cannot be answered, None where they can."""
+
+    reason: str | None
+    draining: bool
+    restart_seconds: float
 
 
 class Readiness:
@@ -21,6 +31,10 @@ class Readiness:
     @property
     def is_ready(self) -> bool:
         return self._reason is None and not self._draining
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self._reason, self._draining, self._restart_seconds)
 
     def on_change(self, listener: Listener) -> None:
         """Call `listener` with the present state now, and with the new one at every change."""
@@ -39,6 +53,12 @@ class Readiness:
         """Tell balancers to send nothing more; what comes all the same is still answered."""
         self._draining = True
         self._tell()
+
+    def follow(self, standing: Standing) -> None:
+        """Be as another process of this server says it is."""
+        self._restart_seconds = standing.restart_seconds
+        self._draining = self._draining or standing.draining
+        self._set(standing.reason)
 
     def check(self) -> None:
         """Raise NotReady unless Triton can answer."""

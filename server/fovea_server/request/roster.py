@@ -88,6 +88,7 @@ class Roster:
             with self._changing(()):
                 await self._load(package, proof)
             self.catalogue.add(proof.model)
+            await self.catalogue.everywhere()
             _log.info("model added", model=name, digest=package.digest)
             return proof.model
 
