@@ -7,13 +7,19 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fovea_pipelines.engines.choice import engine_of
-from fovea_server.edge import control_app, rest_app
+from fovea_server.access import policy
+from fovea_server.edge import control_app, open_files, rest_app
+from fovea_server.edge.grpc_access import GuardedCalls
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.listen import ControlFace, GrpcFace, RestFace
+from fovea_server.edge.problems import Problems
+from fovea_server.edge.rest_access import GuardedApp
+from fovea_server.edge.tls import Certificates
 from fovea_server.errors import StartError
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
@@ -40,6 +46,14 @@ class App:
         self._settings = settings
         process.sweep()
         _check_writable(settings.state)
+        self._guard = policy.guard(settings.access, settings.edge.host, settings.state)
+        self._certificates = Certificates(settings.edge.tls) if settings.edge.tls else None
+        self._say_who_may_ask()
+        connections = settings.edge.connections
+        self._edge = replace(
+            settings.edge,
+            connections=replace(connections, max_connections=open_files.allow(connections.max_connections)),
+        )
         self._repositories = Repositories(settings.repository, settings.state, moment=process.folder_of_this_gateway())
         self._packages = self._repositories.packages()
         self._device = device.choose(settings.device, self._packages, in_container=installation.is_container())
@@ -112,6 +126,15 @@ class App:
         await asyncio.gather(rest.close(grace), grpc.close(grace))
         _log.info("drained", in_flight=self._admission.in_flight)
 
+    def _say_who_may_ask(self) -> None:
+        edge = self._settings.edge
+        if policy.is_loopback(edge.host):
+            return
+        if self._guard is None:
+            _log.warning("everybody who reaches this address may ask", host=edge.host)
+        elif self._certificates is None:
+            _log.warning("keys travel unencrypted: --tls-certificate, or a proxy with TLS in front", host=edge.host)
+
     def _check_ports(self) -> None:
         edge, triton = self._settings.edge, self._settings.triton
         wanted = [
@@ -162,8 +185,12 @@ class App:
         )
         rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics)
         vision = Vision(service, catalogue, self._readiness, self._metrics)
-        edge = self._settings.edge
-        return RestFace(rest, edge), GrpcFace(vision, self._readiness, edge)
+        asked = GuardedApp(rest, self._guard, Problems(self._metrics)) if self._guard else rest
+        calls = [GuardedCalls(self._guard, self._metrics)] if self._guard else []
+        return (
+            RestFace(asked, self._edge, self._certificates, self._metrics.refused),
+            GrpcFace(vision, self._readiness, self._edge, self._certificates, calls),
+        )
 
 
 async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) -> bool:
