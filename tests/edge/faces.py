@@ -14,7 +14,7 @@ from tests.conftest import free_ports
 from fovea_server.access.guard import Guard
 from fovea_server.domain import ANYONE, Caller, Deadline, Inference, Model, ModelIdentity, Question
 from fovea_server.edge import rest_app
-from fovea_server.edge.connection import ConnectionLimits
+from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.grpc_access import GuardedCalls
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.listen import EdgeSettings, GrpcFace, RestFace

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,11 @@ import httpx
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from starlette.routing import BaseRoute
 from tests.edge.faces import Faces, faces
+from tests.edge.who_may import METHODS, ROUTES, WHO, Keys, make_keys
+from tests.edge.who_may import expected as expected_of
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.access import keys
@@ -24,47 +24,12 @@ from fovea_server.access.guard import Guard
 from fovea_server.access.key_file import KeyFile
 from fovea_server.edge import scopes
 
-Keys = dict[str, str]
-
 
 @pytest.fixture
 def made(tmp_path: Path) -> tuple[Guard, Keys]:
     """A guard, and the texts of the keys of each kind."""
-    kinds = {"infer": ["infer"], "admin": ["admin"], "read-log": ["read-log"], "revoked": ["infer", "admin"]}
-    texts: Keys = {"wrong": f"fovea_{'0' * 12}_{'0' * 64}"}
-    with KeyFile(tmp_path).changed() as kept:
-        for kind, granted in kinds.items():
-            key, texts[kind] = keys.make(kind, frozenset(granted), requests_per_second=3)
-            kept[key.id] = dataclasses.replace(key, revoked=time.time()) if kind == "revoked" else key
+    texts = make_keys(tmp_path)
     return Guard(KeyFile(tmp_path)), texts
-
-
-def _expected(who: str, needed: keys.Scope | None) -> int:
-    """200 for who may, whatever the route itself then makes of the request."""
-    if who in ("nobody", "wrong", "revoked"):
-        return 401
-    return 200 if needed is None or who == needed.value else 403
-
-
-ROUTES = [
-    ("POST", "/v1/classify"),
-    ("POST", "/v1/analyze"),
-    ("GET", "/v1/models"),
-    ("GET", "/metrics"),
-    ("GET", "/docs"),
-    ("GET", "/docs/oauth2-redirect"),
-    ("GET", "/redoc"),
-    ("GET", "/openapi.json"),
-    ("GET", "/static-offline-docs/favicon.png"),
-    ("GET", "/no-such-path"),
-    ("GET", "/v1/classify"),
-    ("PUT", "/metrics"),
-    ("GET", "/healthz/"),
-    ("GET", "/HEALTHZ"),
-    ("GET", "/%2e%2e/healthz"),
-    ("GET", "//healthz"),
-]
-WHO = ("nobody", "wrong", "revoked", "infer", "admin", "read-log")
 
 
 async def test_every_rest_route_lets_in_exactly_who_may(made: tuple[Guard, Keys]) -> None:
@@ -74,7 +39,7 @@ async def test_every_rest_route_lets_in_exactly_who_may(made: tuple[Guard, Keys]
             for who in WHO:
                 for header in ({"Authorization": f"Bearer {texts.get(who)}"}, {"X-API-Key": texts.get(who, "")}):
                     answer = await client.request(method, path, headers={} if who == "nobody" else header)
-                    expected = _expected(who, scopes.of_path(path))
+                    expected = expected_of(who, scopes.of_path(path))
                     refused = answer.status_code if answer.status_code in (401, 403) else 200
                     assert refused == expected, (method, path, who)
                     if refused != 200:
@@ -105,32 +70,6 @@ async def test_no_route_of_the_application_is_missing_from_the_table() -> None:
         assert {path for _, path in ROUTES} >= set(scopes.PATHS) - {"/static-offline-docs"}
 
 
-async def _nothing() -> Any:
-    return
-    yield
-
-
-METHODS: dict[str, Callable[[grpc.aio.Channel, tuple[tuple[str, str], ...]], Awaitable[Any]]] = {
-    "Classify": lambda channel, sent: vision_pb2_grpc.VisionStub(channel).Classify(
-        vision_pb2.ClassifyRequest(), metadata=sent
-    ),
-    "Analyze": lambda channel, sent: vision_pb2_grpc.VisionStub(channel).Analyze(
-        vision_pb2.AnalyzeRequest(), metadata=sent
-    ),
-    "ListModels": lambda channel, sent: vision_pb2_grpc.VisionStub(channel).ListModels(
-        vision_pb2.ListModelsRequest(), metadata=sent
-    ),
-    "ClassifyStream": lambda channel, sent: (
-        vision_pb2_grpc.VisionStub(channel).ClassifyStream(_nothing(), metadata=sent).read()
-    ),
-    "ServerReflectionInfo": lambda channel, sent: (
-        reflection_pb2_grpc.ServerReflectionStub(channel)
-        .ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), metadata=sent)
-        .read()
-    ),
-}
-
-
 async def _code(call: Awaitable[Any]) -> tuple[grpc.StatusCode, Any]:
     try:
         await call
@@ -148,7 +87,7 @@ async def test_every_grpc_method_lets_in_exactly_who_may(made: tuple[Guard, Keys
                 text = texts.get(who, "")
                 for sent in ((("authorization", f"Bearer {text}"),), (("x-api-key", text),)):
                     code, error = await _code(call(channel, () if who == "nobody" else sent))
-                    expected = _expected(who, keys.Scope.INFER)
+                    expected = expected_of(who, keys.Scope.INFER)
                     assert (code if code in codes.values() else 200) == codes.get(expected, 200), (method, who, code)
                     if expected != 200:
                         _assert_status(error, code)
@@ -195,14 +134,14 @@ async def test_the_service_is_told_who_asks_on_both_faces(made: tuple[Guard, Key
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
             answer = await client.post("/v1/classify", content=espresso, headers=dict(sent))
             assert answer.status_code == 200
-            assert asked(served) == (identity, 3)
+            assert asked(served) == (identity, 1000)
         async with grpc.aio.insecure_channel(served.grpc) as channel:
             stub = vision_pb2_grpc.VisionStub(channel)
             await stub.Classify(vision_pb2.ClassifyRequest(image=espresso), metadata=sent)
-            assert asked(served) == (identity, 3)
+            assert asked(served) == (identity, 1000)
             stream = stub.ClassifyStream(iter([vision_pb2.ClassifyRequest(image=espresso)]), metadata=sent)
             assert (await stream.read()).WhichOneof("outcome") == "answer"
-            assert asked(served) == (identity, 3)
+            assert asked(served) == (identity, 1000)
 
 
 async def test_without_a_guard_nobody_in_particular_asks(espresso: bytes) -> None:

@@ -15,7 +15,7 @@ from tests.edge.faces import faces
 
 from fovea_client import AsyncClient, AsyncGrpcClient, FoveaClientError, Unreachable
 from fovea_server.edge import tls
-from fovea_server.edge.connection import ConnectionLimits
+from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.tls import Certificates, TlsSettings
 from fovea_server.errors import StartError
 

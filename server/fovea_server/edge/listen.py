@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server import control_sockets
-from fovea_server.edge.connection import Connection, ConnectionLimits, Room
+from fovea_server.edge.bounded_connection import BoundedConnection, ConnectionLimits, Room
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.edge.options import MAX_TIMEOUT
 from fovea_server.edge.tls import Certificates, TlsSettings
@@ -95,7 +95,7 @@ class RestFace(_HttpFace):
     ) -> None:
         limits = settings.connections
         self._room = Room(limits, refused)
-        self._connection = functools.partial(Connection, self._room)
+        self._connection = functools.partial(BoundedConnection, self._room)
         super().__init__(
             app,
             host=settings.host,

@@ -42,8 +42,8 @@ class Room:
     def __init__(self, limits: ConnectionLimits, refused: Callable[[str], None]) -> None:
         self.limits = limits
         self.refused = refused  # told the reason of each refusal
-        self.open: set[Connection] = set()
-        self.waiting: dict[Connection, None] = {}
+        self.open: set[BoundedConnection] = set()
+        self.waiting: dict[BoundedConnection, None] = {}
 
     def make(self) -> bool:
         """Room for the one that came last, where need be at the cost of the one that has waited longest."""
@@ -67,7 +67,7 @@ class _Phase(enum.Enum):
     RECEIVED = enum.auto()
 
 
-class Connection(HttpToolsProtocol):
+class BoundedConnection(HttpToolsProtocol):
     """Knows by when the caller must have sent what it is sending. The clock is looked at by `Room.sweep` alone."""
 
     until = math.inf
@@ -199,7 +199,7 @@ class Connection(HttpToolsProtocol):
             return False
         if self._phase in (_Phase.HEADERS, _Phase.IDLE):
             return self._is_answered()
-        return not self.cycle.response_started
+        return self.cycle is not None and not self.cycle.response_started
 
     def _end_after_reading(self) -> None:
         """Closing at once, with bytes unread, would reset the connection and take the answer with it."""
