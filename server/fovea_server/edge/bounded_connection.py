@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from fovea_server.edge import problems, request_id
 from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
 
+SWEEP_SECONDS = 0.5
 _LINGER = 1.0  # seconds that a caller who is turned away has to read why
 _LINGERING = 256  # such callers at once; more are cut off without a word
 _MANY_PIECES = 10_000
@@ -55,8 +56,8 @@ class Room:
         return False
 
     def sweep(self, now: float) -> None:
-        """Cut those whose time for sending is over; `now` is on the event loop's clock."""
-        for connection in [each for each in self.open if each.until < now]:
+        """Cut those whose time for sending is over before the next sweep; `now` is on the event loop's clock."""
+        for connection in [each for each in self.open if each.until < now + SWEEP_SECONDS]:
             connection.cut(now)
 
 

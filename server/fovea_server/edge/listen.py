@@ -19,13 +19,14 @@ from starlette.types import ASGIApp
 
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server import control_sockets
-from fovea_server.edge.bounded_connection import BoundedConnection, ConnectionLimits, Room
+from fovea_server.edge.bounded_connection import SWEEP_SECONDS, BoundedConnection, ConnectionLimits, Room
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.edge.options import MAX_TIMEOUT
 from fovea_server.edge.tls import Certificates, TlsSettings
 from fovea_server.request.readiness import Readiness
 
 _MAX_MESSAGE = 32 << 20  # above the gate's limit, so that the gate answers and says why
+_SWEEP_TICKS = int(SWEEP_SECONDS / 0.1)  # uvicorn ticks ten times a second
 _MAX_STREAMS = 1024  # calls at once over one gRPC connection
 
 
@@ -106,7 +107,7 @@ class RestFace(_HttpFace):
         self._certificates = certificates
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % 10 == 0:  # once a second
+        if counter % _SWEEP_TICKS == 0:
             self._room.sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
