@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -214,6 +215,19 @@ async def test_slow_callers_do_not_slow_the_others(usual: Faces) -> None:
             assert time.monotonic() - began < 10
         for task in dripping:
             task.cancel()
+
+
+async def test_who_never_reads_the_answers_is_cut(quick: Faces) -> None:
+    async with _connected(quick) as (reader, writer):
+        reader._limit = 1024  # type: ignore[attr-defined]  # read no further than that ahead
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer.write(b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        await asyncio.sleep(4)
+        answers = 0
+        with contextlib.suppress(ConnectionError):
+            while said := await asyncio.wait_for(reader.read(1 << 20), SLACK):
+                answers += said.count(b"HTTP/1.1 200")
+    assert answers < 100
 
 
 async def test_pipelined_requests_are_answered_in_turn(usual: Faces) -> None:

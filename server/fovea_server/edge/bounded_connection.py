@@ -143,6 +143,16 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_response_complete()
         self._rest()
 
+    def pause_writing(self) -> None:
+        """The caller does not read the answer as fast as it is sent; who does not read on is cut, too."""
+        super().pause_writing()
+        self.until = min(self.until, self.loop.time() + self._limits.body_seconds)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._phase in (_Phase.RECEIVED, _Phase.IDLE):
+            self.until = math.inf
+
     def send_400_response(self, msg: str) -> None:
         """What uvicorn does where the parser gives up: of itself, or because we stopped it."""
         self._refuse(self._refusal or MalformedRequest("this is not HTTP/1.1 as RFC 9112 has it"))
@@ -156,6 +166,8 @@ class BoundedConnection(HttpToolsProtocol):
         """The time is over; unless it is we who do not read."""
         if self.flow.read_paused or (self._phase is _Phase.HEADERS and not self._is_answered()):
             self.until = now + self._limits.body_seconds
+        elif self.flow.write_paused:
+            self.transport.abort()
         elif self._phase is _Phase.HEADERS:
             seconds = self._limits.header_seconds
             self._refuse(ReceiveTimeout(f"the headers were not complete after {seconds:g} s"))
