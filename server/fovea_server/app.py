@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fovea_pipelines.engines.choice import engine_of
+from fovea_server.access import policy
 from fovea_server.edge import control_app
 from fovea_server.edge.listen import ControlFace
 from fovea_server.errors import StartError
-from fovea_server.gateway import Gateway
+from fovea_server.gateway import Entrance, Gateway
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
 from fovea_server.request.readiness import Readiness
@@ -37,6 +38,8 @@ class App:
         self._settings = settings
         process.sweep()
         _check_writable(settings.state)
+        self._entrance = Entrance.of(settings)
+        self._say_who_may_ask()
         self._repositories = Repositories(settings.repository, settings.state, moment=process.folder_of_this_gateway())
         self._packages = self._repositories.packages()
         self._device = device.choose(settings.device, self._packages, in_container=installation.is_container())
@@ -60,7 +63,13 @@ class App:
         catalogue = self._roster.catalogue
         self._followers = Followers(self._settings, self._readiness, catalogue, self._metrics)
         self._gateway = Gateway(
-            self._settings, self._readiness, catalogue, self._client, self._metrics, self._followers.exposition
+            self._settings,
+            self._entrance,
+            self._readiness,
+            catalogue,
+            self._client,
+            self._metrics,
+            self._followers.exposition,
         )
         control = ControlFace(control_app.create(self._roster, self._metrics), self._settings.state)
         try:
@@ -118,6 +127,15 @@ class App:
         grace = self._settings.drain_timeout
         await asyncio.gather(self._gateway.close(grace), self._followers.close(grace))
         _log.info("drained", in_flight=self._gateway.in_flight)
+
+    def _say_who_may_ask(self) -> None:
+        edge = self._settings.edge
+        if policy.is_loopback(edge.host):
+            return
+        if self._entrance.guard is None:
+            _log.warning("everybody who reaches this address may ask", host=edge.host)
+        elif self._entrance.certificates is None:
+            _log.warning("keys travel unencrypted: --tls-certificate, or a proxy with TLS in front", host=edge.host)
 
     def _check_ports(self) -> None:
         edge, triton = self._settings.edge, self._settings.triton

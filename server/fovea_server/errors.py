@@ -15,6 +15,7 @@ class FoveaError(Exception):
     title: ClassVar[str] = "Something went wrong inside the server"
     http: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     rpc: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+    challenge: ClassVar[str | None] = None  # what REST answers as WWW-Authenticate
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -35,6 +36,53 @@ class MalformedRequest(FoveaError):
     title = "The request cannot be read"
     http = HTTPStatus.BAD_REQUEST
     rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Unauthenticated(FoveaError):
+    """No API key, or one that opens nothing. RFC 6750 says what the challenge looks like."""
+
+    reason = "UNAUTHENTICATED"
+    title = "An API key is needed"
+    http = HTTPStatus.UNAUTHORIZED
+    rpc = grpc.StatusCode.UNAUTHENTICATED
+    challenge = 'Bearer realm="fovea"'
+
+
+class PermissionDenied(FoveaError):
+    """A good API key, and not for this."""
+
+    reason = "PERMISSION_DENIED"
+    title = "The API key is not for this"
+    http = HTTPStatus.FORBIDDEN
+    rpc = grpc.StatusCode.PERMISSION_DENIED
+    challenge = 'Bearer realm="fovea", error="insufficient_scope"'
+
+
+class ReceiveTimeout(FoveaError):
+    """The rest of a request did not come. REST only."""
+
+    reason = "RECEIVE_TIMEOUT"
+    title = "The request came too slowly"
+    http = HTTPStatus.REQUEST_TIMEOUT
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class HeadersTooLarge(FoveaError):
+    """REST only."""
+
+    reason = "HEADERS_TOO_LARGE"
+    title = "The request's headers are too large"
+    http = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooManyConnections(FoveaError):
+    """Every connection there may be is at work. REST only."""
+
+    reason = "TOO_MANY_CONNECTIONS"
+    title = "The server has as many connections as it may"
+    http = HTTPStatus.SERVICE_UNAVAILABLE
+    rpc = grpc.StatusCode.UNAVAILABLE
 
 
 class NotAnImage(FoveaError):

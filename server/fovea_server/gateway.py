@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
-from fovea_server.edge import rest_app
+from fovea_server.access import policy
+from fovea_server.access.guard import Guard
+from fovea_server.edge import open_files, rest_app
+from fovea_server.edge.grpc_access import GuardedCalls
 from fovea_server.edge.grpc_servicer import Vision
-from fovea_server.edge.listen import GrpcFace, RestFace
+from fovea_server.edge.listen import EdgeSettings, GrpcFace, RestFace
+from fovea_server.edge.problems import Problems
+from fovea_server.edge.rest_access import GuardedApp
+from fovea_server.edge.tls import Certificates
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission
 from fovea_server.request.catalogue import Catalogue
@@ -16,6 +23,26 @@ from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import InferenceEngine, Service
 from fovea_server.settings import Settings
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Where callers come in: who asks them for keys, the certificates shown to them, and the limits that hold here."""
+
+    guard: Guard | None
+    certificates: Certificates | None
+    edge: EdgeSettings
+
+    @classmethod
+    def of(cls, settings: Settings) -> Entrance:
+        """Raises StartError where no key would open, or a certificate cannot be used."""
+        edge = settings.edge
+        limits = replace(edge.connections, max_connections=open_files.allow(edge.connections.max_connections))
+        return cls(
+            guard=policy.guard(settings.access, edge.host, settings.state),
+            certificates=Certificates(edge.tls) if edge.tls else None,
+            edge=replace(edge, connections=limits),
+        )
 
 
 class Gateway:
@@ -27,6 +54,7 @@ class Gateway:
     def __init__(
         self,
         settings: Settings,
+        entrance: Entrance,
         readiness: Readiness,
         catalogue: Catalogue,
         engine: InferenceEngine,
@@ -41,8 +69,11 @@ class Gateway:
         service = Service(readiness, gate, catalogue, self._conversion, self._admission, engine, metrics)
         rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed)
         vision = Vision(service, catalogue, readiness, metrics)
-        self._rest = RestFace(rest, settings.edge, shared=workers > 1)
-        self._grpc = GrpcFace(vision, readiness, settings.edge, shared=workers > 1)
+        guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
+        asked = GuardedApp(rest, guard, Problems(metrics)) if guard else rest
+        calls = [GuardedCalls(guard, metrics)] if guard else []
+        self._rest = RestFace(asked, edge, certificates, metrics.refused, shared=workers > 1)
+        self._grpc = GrpcFace(vision, readiness, edge, certificates, calls, shared=workers > 1)
 
     @property
     def in_flight(self) -> int:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from typing import Any
 
 import structlog
+
+# What follows the public id of an API key (access/keys.py).
+_SECRET = re.compile(r"(fovea_[0-9a-f]{12}_)[^\s\"'&]+")
 
 
 def configure(level: str = "info", json: bool | None = None, worker: int | None = None) -> None:
@@ -24,6 +29,7 @@ def configure(level: str = "info", json: bool | None = None, worker: int | None 
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            without_secrets,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -31,6 +37,11 @@ def configure(level: str = "info", json: bool | None = None, worker: int | None 
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def without_secrets(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """No part of the server logs a key; should one come in what a caller made up, its secret stays out all the same."""
+    return {name: _SECRET.sub(r"\1…", value) if isinstance(value, str) else value for name, value in line.items()}
 
 
 def get_logger(part: str) -> structlog.typing.FilteringBoundLogger:

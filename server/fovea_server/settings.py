@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fovea_server.access.policy import AccessSettings
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.request.admission import AdmissionSettings
 from fovea_server.request.conversion import ConversionSettings
@@ -21,6 +22,7 @@ class Settings:
     repository: Path
     state: Path
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     triton: TritonSettings = field(default_factory=TritonSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     conversion: ConversionSettings = field(default_factory=ConversionSettings)

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
+from fovea_server.access.guard import current
 from fovea_server.domain import Answer, Deadline, Question, Result
 from fovea_server.edge import grpc_status, options, request_id, unexpected
 from fovea_server.edge.server_timing import server_timing
@@ -54,10 +55,7 @@ class Vision(vision_pb2_grpc.VisionServicer):
         try:
             answer = await self._service.answer(_question(request, context, identity, models()))
         except Exception as error:
-            failure = self._ours(error, identity)
-            status = grpc_status.of_error(failure, identity)
-            details = (grpc_status.DETAILS_KEY, status.SerializeToString())
-            await context.abort(failure.rpc, status.message, (details, ("x-request-id", identity)))
+            await grpc_status.abort(context, self._ours(error, identity), identity)
             raise
         context.set_trailing_metadata(
             (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)))
@@ -150,6 +148,7 @@ def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, mo
         embedding=request.embedding,
         deadline=Deadline(received + seconds),
         received=received,
+        caller=current.get(),
     )
 
 

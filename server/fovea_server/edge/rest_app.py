@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from fovea_client.version import __version__
 from fovea_server import exposition
+from fovea_server.access.guard import current
 from fovea_server.domain import Question
 from fovea_server.edge import options, problems, rest_answers, uploads
 from fovea_server.edge.image_route import ImageRoute
@@ -109,7 +110,7 @@ def _described(document: type[BaseModel], which: dict[str, Any]) -> dict[str, An
     return {
         "responses": {
             200: {"model": document},
-            **dict.fromkeys((400, 404, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
+            **dict.fromkeys((400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
         },
         "openapi_extra": {"requestBody": _BODY, "parameters": [which, *_OPTIONS]},
         "response_class": Response,
@@ -142,6 +143,7 @@ def create(
             embedding=options.flag("embedding", request.query_params.get("embedding")),
             deadline=deadline,
             received=received,
+            caller=current.get(),
             image=await uploads.read_image(request, gate, deadline),
         )
 

@@ -34,6 +34,8 @@ _MEMORY = {
     "cpu": ["--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"],
     "cuda": ["--allow-gpu-metrics=false", "--cuda-memory-pool-byte-size=0:268435456"],
 }
+# Nobody needs these but us, and they reach files and memory of this machine: traces and logs go where one says.
+_RESTRICTED = "shared-memory,model-repository,trace,logging"
 _FOLDERS, _REGIONS = "fovea-triton_", "fovea_"  # followed by the gateway's process id
 
 
@@ -187,9 +189,8 @@ class TritonProcess:
             "--disable-auto-complete-config",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={settings.grpc_port}",
-            # Nobody needs these but us, and they reach files and memory of this machine.
-            f"--grpc-restricted-protocol=shared-memory,model-repository:fovea={self._key}",
-            *([f"--http-restricted-api=shared-memory,model-repository:fovea={self._key}"] if http else []),
+            f"--grpc-restricted-protocol={_RESTRICTED}:fovea={self._key}",
+            *([f"--http-restricted-api={_RESTRICTED}:fovea={self._key}"] if http else []),
             f"--allow-http={str(bool(http)).lower()}",
             *http,
             "--metrics-address=127.0.0.1",

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fovea_server import logs
-from fovea_server.gateway import Gateway
+from fovea_server.gateway import Entrance, Gateway
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
@@ -58,7 +58,13 @@ class Follower:
         self._readiness.on_change(self._metrics.triton_up)
         self._client = TritonClient(settings.triton.address, key="")
         self._gateway = Gateway(
-            settings, self._readiness, self._catalogue, self._client, self._metrics, self._exposition
+            settings,
+            Entrance.of(settings),
+            self._readiness,
+            self._catalogue,
+            self._client,
+            self._metrics,
+            self._exposition,
         )
         self._opening: asyncio.Task[None] | None = None
 
