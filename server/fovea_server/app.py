@@ -12,6 +12,7 @@ from typing import Any
 
 from fovea_pipelines.engines.choice import engine_of
 from fovea_server.edge import control_app, rest_app
+from fovea_server.edge.early_refusal import EarlyRefusal
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.listen import ControlFace, GrpcFace, RestFace
 from fovea_server.errors import StartError
@@ -160,7 +161,9 @@ class App:
         service = Service(
             self._readiness, gate, catalogue, self._conversion, self._admission, self._client, self._metrics
         )
-        rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics)
+        rest = EarlyRefusal(
+            rest_app.create(service, gate, catalogue, self._readiness, self._metrics), self._admission, self._metrics
+        )
         vision = Vision(service, catalogue, self._readiness, self._metrics)
         edge = self._settings.edge
         return RestFace(rest, edge), GrpcFace(vision, self._readiness, edge)

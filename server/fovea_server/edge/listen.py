@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc.aio
 import uvicorn
-from fastapi import FastAPI
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from starlette.types import ASGIApp
@@ -84,7 +83,7 @@ class _HttpFace(uvicorn.Server):
 class RestFace(_HttpFace):
     """The REST face on its port."""
 
-    def __init__(self, app: FastAPI, settings: EdgeSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: EdgeSettings) -> None:
         super().__init__(app, host=settings.host, port=settings.rest_port)
 
 

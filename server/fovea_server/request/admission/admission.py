@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -63,6 +64,20 @@ class Admission:
         except QuotaExceeded as error:
             self._on_refusal(error.reason, priority)
             raise
+
+    def refusal_unread(self, priority: Priority, caller: str = "") -> FoveaError | None:
+        """Why a request is turned away before its image was read; None where it has to be looked at.
+
+        Only in an overload, and only interactive ones: reading and refusing every image would take the CPU away from
+        those that are being answered.
+        """
+        if not self.is_overloaded or priority is not Priority.INTERACTIVE:
+            return None
+        turn = self.slot(0, Deadline(math.inf), caller=caller)
+        if not self._room.is_too_much(turn, self._settings.short_patience * self.limit):
+            return None
+        self._overload.begin(time.monotonic())
+        return self._refused(turn, self._overloaded(turn))
 
     def slot(
         self,
@@ -165,11 +180,12 @@ class Admission:
         short = self._settings.short_patience * self.limit
         if not self._room.is_too_much(turn, short if self.is_overloaded else self._settings.patience * self.limit):
             return
+        refusal = self._refused(turn, self._overloaded(turn))
         if not self.is_overloaded:
             for newest in self._room.beyond(short):
                 self._turn_away(newest, self._overloaded(newest))
         self._overload.begin(time.monotonic())
-        raise self._refused(turn, self._overloaded(turn))
+        raise refusal
 
     def _make_place(self, turn: Turn) -> None:
         while not self._room.has_place(turn):
