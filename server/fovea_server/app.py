@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea_pipelines.engines.choice import engine_of
+from fovea_pipelines.triton_folders import GPU_BATCH
 from fovea_server.edge import control_app, rest_app
 from fovea_server.edge.early_refusal import EarlyRefusal
 from fovea_server.edge.grpc_servicer import Vision
@@ -18,7 +20,7 @@ from fovea_server.edge.listen import ControlFace, GrpcFace, RestFace
 from fovea_server.errors import StartError
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
-from fovea_server.request.admission import Admission
+from fovea_server.request.admission import Admission, AdmissionSettings
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
@@ -52,7 +54,7 @@ class App:
         self._readiness = Readiness()
         self._readiness.on_change(self._metrics.triton_up)
         self._conversion = Conversion(settings.conversion, settings.gate.max_pixels)
-        self._admission = Admission(settings.admission, on_refusal=self._metrics.turned_away)
+        self._admission = Admission(self._admission_settings(), on_refusal=self._metrics.turned_away)
         self._metrics.watch_admission(self._admission)
 
     async def run(self, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]) -> None:
@@ -112,6 +114,10 @@ class App:
         grace = self._settings.drain_timeout
         await asyncio.gather(rest.close(grace), grpc.close(grace))
         _log.info("drained", in_flight=self._admission.in_flight)
+
+    def _admission_settings(self) -> AdmissionSettings:
+        on_gpu = self._device.device == "cuda"
+        return dataclasses.replace(self._settings.admission, batch=GPU_BATCH) if on_gpu else self._settings.admission
 
     def _check_ports(self) -> None:
         edge, triton = self._settings.edge, self._settings.triton

@@ -57,8 +57,9 @@ class Vision(vision_pb2_grpc.VisionServicer):
         except Exception as error:
             await self._abort(error, context, identity)
             raise
+        degraded = (("x-degraded", "true"),) if answer.degraded else ()
         context.set_trailing_metadata(
-            (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)))
+            (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)), *degraded)
         )
         return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -48,7 +49,7 @@ class Service:
     async def answer(self, question: Question) -> Answer:
         """What each of the models asked says of the image."""
         self._readiness.check()
-        with self._catalogue.borrow(question.models) as models:
+        with self._catalogue.borrow(question.models, degraded=self._admission.is_overloaded) as models:
             try:
                 answer = await self._ask(models, question)
             except asyncio.CancelledError:
@@ -74,7 +75,9 @@ class Service:
             ):
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
-        return answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        is_default = question.models or models[0] is self._catalogue.default
+        return answer if is_default else dataclasses.replace(answer, degraded=True)
 
 
 def _check_top_k(top_k: int) -> None:
