@@ -46,7 +46,7 @@ def run(bench: Bench) -> list[Figure]:
 
 async def _slow(port: int, count: int) -> tuple[list[float], list[float]]:
     """Seconds until the server cut each: those who dawdle in the headers, and those who do in the body."""
-    headers = [_dawdle(port, _HEAD[:20], _HEADERS_CUT + _SLACK) for _ in range(count)]
+    headers = [_dawdle(port, _HEAD + b"X-Slow: ", _HEADERS_CUT + _SLACK) for _ in range(count)]
     bodies = [_dawdle(port, _BODY, _BODIES_CUT + _SLACK) for _ in range(count)]
     cut = await asyncio.gather(*headers, *bodies)
     return list(cut[:count]), list(cut[count:])

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.conftest import ROOT
 from tests.drills.harness import open_loop
 from tests.drills.harness.drill import Scale
 from tests.drills.harness.records import Records
 
 _LOWEST, _HIGHEST = 0.3, 1.15  # where c is sought, in parts of what a closed loop reaches
-_WARM_UP = 2.0
+_CALLERS = 8
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class Capacity:
 
 def measure(port: int, requests: Sequence[bytes], scale: Scale) -> Capacity:
     """Halve the interval between a rate that holds and one that does not, each tried by open loop."""
-    closed = _closed_loop(port, _WARM_UP if scale.name == "short" else 2 * _WARM_UP)
+    closed = open_loop.saturated(port, requests, _CALLERS, scale.pick(full=5.0, short=2.0))  # warms the server up, too
     low, high = _LOWEST * closed, _HIGHEST * closed
     best = _try(port, requests, low, scale)
     if not best.met:
@@ -63,10 +59,3 @@ def _judged(records: Records, rate: float, scale: Scale) -> Capacity:
 
 def _with(capacity: Capacity, closed: float) -> Capacity:
     return Capacity(**{**vars(capacity), "closed_loop": closed})
-
-
-def _closed_loop(port: int, seconds: float) -> float:
-    """Requests/s of eight callers, the first guess; and what warms the server up."""
-    command = [sys.executable, "-m", "benchmarks.rest_load", f"--url=http://127.0.0.1:{port}", f"--seconds={seconds}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=seconds + 60)
-    return float(json.loads(done.stdout)["images_per_second"])

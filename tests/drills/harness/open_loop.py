@@ -62,10 +62,13 @@ def load(
     phases: Sequence[Phase],
     *,
     connections: int = 4000,
-    processes: int | None = None,
+    grace: float = _GRACE,
 ) -> Iterator[Load]:
-    """Send `requests` (whole, head and body), in turn, over `phases`; the generator ends with the block."""
-    count = processes or math.ceil(max(rate for rate, _ in phases) / _A_PROCESS)
+    """Send `requests` (whole, head and body), in turn, over `phases`; the generator ends with the block.
+
+    `grace` is how many seconds the last answers may take.
+    """
+    count = math.ceil(max(rate for rate, _ in phases) / _A_PROCESS)
     begins = time.monotonic() + _LEAD
     due = np.concatenate([_due(begins, phases, index) for index in range(len(phases))])
     asks = (np.arange(len(due)) % len(requests)).astype(np.uint16)
@@ -76,7 +79,7 @@ def load(
             records = Path(folder, f"{index}.records")
             plan = Plan(
                 *("127.0.0.1", port, tuple(requests), due[share], asks[share]),
-                *(_GRACE, connections // count, records),
+                *(grace, connections // count, records),
             )
             started.append(stack.enter_context(_generator(plan)))
         yield Load(phases, begins, started, Path(folder))
@@ -86,6 +89,15 @@ def run(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Re
     """A load of one phase, from begin to end."""
     with load(port, requests, [(rate, seconds)]) as under_way:
         return under_way.wait()
+
+
+def saturated(port: int, requests: Sequence[bytes], callers: int, seconds: float) -> float:
+    """Requests/s that so many callers get answered well who ask again at once: a closed loop.
+
+    It is an open loop at a rate that nothing meets, over that many connections.
+    """
+    with load(port, requests, [(_A_PROCESS, seconds)], connections=callers, grace=0.1) as under_way:
+        return len(under_way.wait().good) / seconds
 
 
 def post(
