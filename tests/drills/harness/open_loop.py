@@ -118,7 +118,8 @@ def _due(begins: float, phases: Sequence[Phase], index: int) -> np.ndarray:
 @contextlib.contextmanager
 def _generator(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "tests.drills.harness.generator"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT)
+    # In a session of its own, so that a scheduler that shares by session does not take its time from the gateway.
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True)
     try:
         assert process.stdin is not None
         with process.stdin:
