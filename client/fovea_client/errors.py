@@ -42,9 +42,9 @@ class UnknownModel(FoveaClientError):
 
 
 class ServerBusy(FoveaClientError):
-    """More is waiting than may wait."""
+    """More is waiting than may wait, or than this caller may ask for."""
 
-    reasons = ("BUSY",)
+    reasons = ("BUSY", "SHED", "QUOTA_EXCEEDED")
 
 
 class NotReady(FoveaClientError):
@@ -54,9 +54,9 @@ class NotReady(FoveaClientError):
 
 
 class DeadlineExceeded(FoveaClientError):
-    """The timeout passed, here or in the server."""
+    """The timeout passed, here or in the server, or the server saw that it would."""
 
-    reasons = ("DEADLINE_EXCEEDED",)
+    reasons = ("DEADLINE_EXCEEDED", "DEADLINE_UNREACHABLE")
 
 
 class ServerFailed(FoveaClientError):

@@ -51,8 +51,8 @@ class App:
         self._readiness = Readiness()
         self._readiness.on_change(self._metrics.triton_up)
         self._conversion = Conversion(settings.conversion, settings.gate.max_pixels)
-        self._admission = Admission(settings.admission)
-        self._metrics.watch_admission(lambda: self._admission.in_flight, lambda: self._admission.waiting)
+        self._admission = Admission(settings.admission, on_refusal=self._metrics.turned_away)
+        self._metrics.watch_admission(self._admission)
 
     async def run(self, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve until `stop` has a result, then drain. Raises StartError where Triton does not come up.

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from fovea_server.domain import Answer
+from fovea_server.domain import Answer, Priority
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Admission(Protocol):
+    """What is exported of it."""
+
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def limit(self) -> float: ...
+    def waiting_of(self, priority: Priority) -> int: ...
 
 
 class Metrics:
@@ -36,6 +48,12 @@ class Metrics:
         self._triton_up = Gauge("fovea_triton_up", "1 while Triton answers rightly", registry=self.registry)
         self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
         self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
+        self._turned_away = Counter(
+            "fovea_turned_away",
+            "Requests that admission refused or sent away, by reason and class",
+            ["reason", "priority"],
+            registry=self.registry,
+        )
         self._answered = self._requests.labels("OK")
 
     def answered(self, answer: Answer) -> None:
@@ -56,10 +74,21 @@ class Metrics:
     def triton_restarted(self) -> None:
         self._restarts.inc()
 
-    def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
+    def turned_away(self, reason: str, priority: Priority) -> None:
+        """Admission refused a request, or sent it away while it waited."""
+        self._turned_away.labels(reason, priority.name.lower()).inc()
+
+    def watch_admission(self, admission: Admission) -> None:
         """Export what admission holds, read at the moment of the scrape."""
-        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(in_flight)
-        Gauge("fovea_waiting", "Requests in the waiting room", registry=self.registry).set_function(waiting)
+        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(
+            lambda: admission.in_flight
+        )
+        Gauge("fovea_in_flight_limit", "Units of work that may be inside Triton", registry=self.registry).set_function(
+            lambda: admission.limit
+        )
+        waiting = Gauge("fovea_waiting", "Requests in the waiting room", ["priority"], registry=self.registry)
+        for priority in Priority:
+            waiting.labels(priority.name.lower()).set_function(partial(admission.waiting_of, priority))
 
     def exposition(self) -> bytes:
         """All series in Prometheus' text format."""

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
-from fovea_server.domain import Answer, Deadline, Question, Result
+from fovea_server.domain import Answer, Deadline, Priority, Question, Result
 from fovea_server.edge import grpc_status, options, request_id, unexpected
 from fovea_server.edge.server_timing import server_timing
 from fovea_server.errors import FoveaError
@@ -52,12 +52,10 @@ class Vision(vision_pb2_grpc.VisionServicer):
         metadata = dict(context.invocation_metadata() or ())
         identity = request_id.accept(request.request_id or metadata.get("x-request-id"))
         try:
-            answer = await self._service.answer(_question(request, context, identity, models()))
+            question = _question(request, context, identity, models(), _priority(context))
+            answer = await self._service.answer(question)
         except Exception as error:
-            failure = self._ours(error, identity)
-            status = grpc_status.of_error(failure, identity)
-            details = (grpc_status.DETAILS_KEY, status.SerializeToString())
-            await context.abort(failure.rpc, status.message, (details, ("x-request-id", identity)))
+            await self._abort(error, context, identity)
             raise
         context.set_trailing_metadata(
             (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)))
@@ -66,6 +64,11 @@ class Vision(vision_pb2_grpc.VisionServicer):
 
     async def ClassifyStream(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         """Reads on only while fewer than the limit are being worked on or wait to be sent."""
+        try:
+            priority = _priority(context)
+        except FoveaError as error:
+            await self._abort(error, context, request_id.accept(None))
+            raise
         at_work: set[asyncio.Task[Any]] = set()
         coming: asyncio.Task[Any] | None = asyncio.create_task(_next(requests))
         try:
@@ -78,7 +81,8 @@ class Vision(vision_pb2_grpc.VisionServicer):
                     coming = asyncio.create_task(_next(requests)) if request is not None else None
                     if request is not None:
                         identity = request_id.accept(request.request_id)
-                        question = _question(request, context, identity, options.one_model(request.model))
+                        models = options.one_model(request.model)
+                        question = _question(request, context, identity, models, priority)
                         at_work.add(asyncio.create_task(self._outcome(question)))
                         self._count(1)
                 for task in done:
@@ -126,6 +130,13 @@ class Vision(vision_pb2_grpc.VisionServicer):
             return vision_pb2.ClassifyStreamResponse(id=question.id, error=status)
         return vision_pb2.ClassifyStreamResponse(id=question.id, answer=_classification(answer))
 
+    async def _abort(self, error: Exception, context: grpc.aio.ServicerContext, identity: str) -> None:
+        """End the call with the error."""
+        failure = self._ours(error, identity)
+        status = grpc_status.of_error(failure, identity)
+        details = (grpc_status.DETAILS_KEY, status.SerializeToString())
+        await context.abort(failure.rpc, status.message, (details, ("x-request-id", identity)))
+
     def _ours(self, error: Exception, identity: str) -> FoveaError:
         """The error as the caller is told it, counted by its reason."""
         ours = unexpected.as_ours(error, identity)
@@ -138,7 +149,15 @@ async def _next(requests: Any) -> Any:
     return await anext(requests, None)
 
 
-def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...]) -> Question:
+def _priority(context: grpc.aio.ServicerContext) -> Priority:
+    """Of a call, and of every image of a stream."""
+    metadata = dict(context.invocation_metadata() or ())
+    return options.priority(metadata.get(options.PRIORITY.lower()))
+
+
+def _question(
+    request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...], priority: Priority
+) -> Question:
     received = time.monotonic()
     left = context.time_remaining()
     seconds = options.DEFAULT_TIMEOUT if left is None else min(left, options.MAX_TIMEOUT)
@@ -150,6 +169,7 @@ def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, mo
         embedding=request.embedding,
         deadline=Deadline(received + seconds),
         received=received,
+        priority=priority,
     )
 
 

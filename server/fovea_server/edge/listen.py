@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server import control_sockets
+from fovea_server.edge.connection import Connection
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.request.readiness import Readiness
 
@@ -39,7 +40,7 @@ class _HttpFace(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,

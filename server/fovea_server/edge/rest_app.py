@@ -99,6 +99,12 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
             "default": options.DEFAULT_TIMEOUT,
         },
     },
+    {
+        "name": options.PRIORITY,
+        "in": "header",
+        "description": "Under load, batch waits longer and is turned away first",
+        "schema": {"type": "string", "enum": ["interactive", "batch"], "default": "interactive"},
+    },
 )
 
 
@@ -133,6 +139,7 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
             embedding=options.flag("embedding", request.query_params.get("embedding")),
             deadline=deadline,
             received=received,
+            priority=options.priority(request.headers.get(options.PRIORITY)),
             image=await uploads.read_image(request, gate, deadline),
         )
 
