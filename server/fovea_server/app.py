@@ -168,7 +168,7 @@ class App:
 
         def refusal(size: int, priority: Priority, headers: Headers) -> FoveaError | None:
             """Of what may be sent at all, but finds the waiting room full."""
-            error = self._admission.certain_refusal(size, priority) if size <= gate.max_bytes else None
+            error = self._admission.refusal_unread(priority) if size <= gate.max_bytes else None
             if error is not None:
                 self._metrics.refused(error.reason)
             return error

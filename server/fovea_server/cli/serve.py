@@ -51,7 +51,9 @@ def serve(
             envvar="FOVEA_PRECISION",
         ),
     ] = "auto",
-    max_in_flight: Annotated[int, typer.Option(help="Images inside Triton at once; more wait.", min=1, max=512)] = 64,
+    max_in_flight: Annotated[
+        int, typer.Option(help="Images inside Triton at most; how many are best is measured.", min=1, max=512)
+    ] = 64,
     max_waiting: Annotated[int, typer.Option(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
     start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
     drain_notice: Annotated[

@@ -1,4 +1,4 @@
-"""Under overload the lowest class goes first, nobody is starved, and each who is turned away is told why and till when."""
+"""Under overload the lowest class goes first, nobody is starved, and each who is turned away is told why."""
 
 from __future__ import annotations
 

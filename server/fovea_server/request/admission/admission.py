@@ -67,6 +67,22 @@ class Admission:
             self._on_refusal(error.reason, priority)
             raise
 
+    def refusal_unread(self, priority: Priority, caller: str = "") -> FoveaError | None:
+        """Why a request is turned away before its image was read; None where it has to be looked at.
+
+        Only in an overload, and only interactive ones: reading and refusing every image would take the CPU away from
+        those that are being answered.
+        """
+        if not self.is_overloaded or priority is not Priority.INTERACTIVE:
+            return None
+        now = time.monotonic()
+        turn = self.slot(0, Deadline(math.inf), caller=caller)
+        if not self._room.is_too_much(turn, self._settings.short_patience * self.limit - self._coming.count(now)):
+            self._coming.passed()
+            return None
+        self._overload.begin(now)
+        return self._refused(turn, self._overloaded(turn))
+
     def slot(
         self,
         size: int,
@@ -81,21 +97,6 @@ class Admission:
         DeadlineUnreachable where the turn would come too late, and DeadlineExceeded where it did not come in time.
         """
         return Turn(self, size, deadline, cost, priority, caller)
-
-    def certain_refusal(self, size: int, priority: Priority, caller: str = "") -> FoveaError | None:
-        """What a request would be told at this moment whatever its image and its deadline; None where that depends.
-
-        Asked before its body is read. During an overload most of what arrives need not be looked at any further.
-        """
-        if not self.is_overloaded:
-            return None
-        now = time.monotonic()
-        turn = self.slot(size, Deadline(math.inf), priority=priority, caller=caller)
-        if not self._room.is_too_much(turn, self._settings.short_patience * self.limit - self._coming.count(now)):
-            self._coming.passed()
-            return None
-        self._overload.begin(now)
-        return self._refused(turn, self._overloaded(turn))
 
     def try_enter(self, turn: Turn) -> bool:
         """Let it in if nobody waits and there is room. Raises DeadlineUnreachable."""
@@ -184,11 +185,12 @@ class Admission:
         short = self._settings.short_patience * self.limit
         if not self._room.is_too_much(turn, short if self.is_overloaded else self._settings.patience * self.limit):
             return
+        refusal = self._refused(turn, self._overloaded(turn))
         if not self.is_overloaded:
             for newest in self._room.beyond(short):
                 self._turn_away(newest, self._overloaded(newest))
         self._overload.begin(time.monotonic())
-        raise self._refused(turn, self._overloaded(turn))
+        raise refusal
 
     def _make_place(self, turn: Turn) -> None:
         while not self._room.has_place(turn):

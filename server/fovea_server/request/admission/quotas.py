@@ -41,6 +41,8 @@ class Quotas:
 
     def charge(self, caller: Caller, megapixels: float, now: float) -> None:
         """Take one request and its megapixels from the caller's quotas. Raises QuotaExceeded; then nothing is taken."""
+        if caller.requests_per_second is None and caller.megapixels_per_second is None:
+            return
         quotas = (
             ("requests", caller.requests_per_second, 1.0),
             ("megapixels", caller.megapixels_per_second, megapixels),

@@ -31,16 +31,16 @@ async def _gone(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def test_nothing_is_certain_while_there_is_no_overload() -> None:
-    assert Admission(_SETTINGS).certain_refusal(100, Priority.INTERACTIVE) is None
+    assert Admission(_SETTINGS).refusal_unread(Priority.INTERACTIVE) is None
 
 
 async def test_during_an_overload_interactive_requests_are_refused_and_batch_may_still_wait() -> None:
     admission = Admission(_SETTINGS)
     tasks = await _overloaded(admission)
-    refusal = admission.certain_refusal(100, Priority.INTERACTIVE)
+    refusal = admission.refusal_unread(Priority.INTERACTIVE)
     assert isinstance(refusal, Busy)
     assert refusal.retry_after
-    assert admission.certain_refusal(100, Priority.BATCH) is None
+    assert admission.refusal_unread(Priority.BATCH) is None
     await _gone(tasks)
 
 
@@ -49,7 +49,7 @@ async def test_no_more_are_let_past_than_there_are_places_though_none_has_arrive
     tasks = await _overloaded(admission)
     waiting = [task for task in tasks[4:] if not task.done()]
     await _gone(waiting)
-    past = [admission.certain_refusal(100, Priority.INTERACTIVE) for _ in range(50)].count(None)
+    past = [admission.refusal_unread(Priority.INTERACTIVE) for _ in range(50)].count(None)
     assert 1 <= past <= 4
     await _gone(tasks)
 
@@ -58,8 +58,8 @@ async def test_those_who_were_let_past_and_never_came_do_not_shut_the_door_for_e
     admission = Admission(_SETTINGS)
     tasks = await _overloaded(admission)
     await _gone(tasks[4:])
-    while admission.certain_refusal(100, Priority.INTERACTIVE) is None:
+    while admission.refusal_unread(Priority.INTERACTIVE) is None:
         pass
     await asyncio.sleep(0.6)
-    assert admission.certain_refusal(100, Priority.INTERACTIVE) is None
+    assert admission.refusal_unread(Priority.INTERACTIVE) is None
     await _gone(tasks)
