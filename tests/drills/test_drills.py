@@ -21,6 +21,7 @@ def shared(package: ModelPackage) -> Iterator[Bench]:
 
 @pytest.mark.e2e
 @pytest.mark.drill
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("drill", catalogue.drills(), ids=lambda drill: drill.name)
 def test_a_drills_short_form_keeps_what_no_busy_machine_can_excuse(drill: Drill, shared: Bench) -> None:
     own = drill.hurts or drill.options

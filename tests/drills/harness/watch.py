@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ _SHARED_MEMORY = Path("/dev/shm")
 class Holding:
     """Of the server's whole process tree at one moment. Memory is the proportional set size: shared pages count once.
 
-    `gateway_mb` is of the topmost process alone.
+    `gateway_mb` is of all that is not Triton.
     """
 
     at: float
@@ -68,21 +69,32 @@ class Watch:
 
 def look(pid: int) -> Holding:
     root = psutil.Process(pid)
-    memory, descriptors, alive = 0, 0, 0
-    gateway = root.memory_full_info().pss
-    for process in root.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            memory += process.memory_full_info().pss
-            descriptors += process.num_fds()
-            alive += 1
+    gateways, engine = [root], []
+    for child in root.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            (engine if child.name() == "tritonserver" else gateways).extend([child, *child.children(recursive=True)])
+    gateway = _total(gateways, _memory)
     return Holding(
         at=time.monotonic(),
-        memory_mb=(memory + gateway) / 1e6,
+        memory_mb=(gateway + _total(engine, _memory)) / 1e6,
         gateway_mb=gateway / 1e6,
-        descriptors=descriptors + root.num_fds(),
+        descriptors=_total([*gateways, *engine], psutil.Process.num_fds),
         shared_memory_mb=_shared_memory(pid) / 1e6,
-        processes=alive + 1,
+        processes=len(gateways) + len(engine),
     )
+
+
+def _total(processes: Sequence[psutil.Process], of: Callable[[psutil.Process], int]) -> int:
+    """The sum over those that are still there."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            total += of(process)
+    return total
+
+
+def _memory(process: psutil.Process) -> int:
+    return int(process.memory_full_info().pss)
 
 
 def _shared_memory(pid: int) -> int:
