@@ -95,8 +95,7 @@ async def _all_waiting(server: Served, callers: int) -> int:
 
 
 def _idle(server: Served) -> bool:
-    now = inside.series(server)
-    return now["fovea_in_flight"] == 0 == now["fovea_waiting"]
+    return inside.gauge(server, "fovea_in_flight") == 0 == inside.gauge(server, "fovea_waiting")
 
 
 DRILL = Drill(
