@@ -13,11 +13,12 @@ from typing import Any
 
 from fovea_pipelines.engines.choice import engine_of
 from fovea_pipelines.triton_folders import GPU_BATCH
+from fovea_server.domain import Priority
 from fovea_server.edge import control_app, rest_app
-from fovea_server.edge.early_refusal import EarlyRefusal
+from fovea_server.edge.doorkeeper import Headers
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.listen import ControlFace, GrpcFace, RestFace
-from fovea_server.errors import StartError
+from fovea_server.errors import FoveaError, StartError
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission, AdmissionSettings
@@ -167,12 +168,18 @@ class App:
         service = Service(
             self._readiness, gate, catalogue, self._conversion, self._admission, self._client, self._metrics
         )
-        rest = EarlyRefusal(
-            rest_app.create(service, gate, catalogue, self._readiness, self._metrics), self._admission, self._metrics
-        )
+        rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics)
         vision = Vision(service, catalogue, self._readiness, self._metrics)
         edge = self._settings.edge
-        return RestFace(rest, edge), GrpcFace(vision, self._readiness, edge)
+
+        def refusal(size: int, priority: Priority, headers: Headers) -> FoveaError | None:
+            """Of what may be sent at all, but finds the waiting room full."""
+            error = self._admission.refusal_unread(priority) if size <= gate.max_bytes else None
+            if error is not None:
+                self._metrics.refused(error.reason)
+            return error
+
+        return RestFace(rest, edge, refusal), GrpcFace(vision, self._readiness, edge)
 
 
 async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) -> bool:

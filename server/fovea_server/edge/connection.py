@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fovea_server.edge.doorkeeper import Doorkeeper
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Doorkeeper):
     """uvicorn's, which leaves it to the application to ask whether somebody is still there. Ours works on an image
     without asking, so its task is cancelled: it leaves the waiting room, or its call to Triton is cancelled too."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import grpc.aio
 import uvicorn
+from fastapi import FastAPI
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from starlette.types import ASGIApp
@@ -19,6 +21,7 @@ from starlette.types import ASGIApp
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server import control_sockets
 from fovea_server.edge.connection import Connection
+from fovea_server.edge.doorkeeper import Refusal
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.request.readiness import Readiness
 
@@ -39,7 +42,7 @@ class _HttpFace(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Connection,
+                **{"http": Connection, **where},
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -47,7 +50,6 @@ class _HttpFace(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=75,
                 backlog=4096,
-                **where,
             )
         )
         self._serving: asyncio.Task[None] | None = None
@@ -81,10 +83,11 @@ class _HttpFace(uvicorn.Server):
 
 
 class RestFace(_HttpFace):
-    """The REST face on its port."""
+    """The REST face on its port; `refusal` is asked before a request is let in (doorkeeper.py)."""
 
-    def __init__(self, app: ASGIApp, settings: EdgeSettings) -> None:
-        super().__init__(app, host=settings.host, port=settings.rest_port)
+    def __init__(self, app: FastAPI, settings: EdgeSettings, refusal: Refusal | None = None) -> None:
+        connection = functools.partial(Connection, refusal=refusal)
+        super().__init__(app, host=settings.host, port=settings.rest_port, http=connection)
 
 
 class ControlFace(_HttpFace):

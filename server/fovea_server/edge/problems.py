@@ -47,6 +47,7 @@ class Problems:
 
 
 def of_error(error: FoveaError, request_id: str) -> Response:
+    """The problem document of an error of ours."""
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))  # whole seconds, RFC 9110

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fovea_server.domain import Caller, Deadline, Priority
 from fovea_server.errors import DeadlineExceeded, FoveaError, QuotaExceeded
 from fovea_server.request.admission import refusals
+from fovea_server.request.admission.coming import Coming
 from fovea_server.request.admission.forecast import Forecast
 from fovea_server.request.admission.limit import FixedLimit, Limit, VegasLimit
 from fovea_server.request.admission.meter import Meter
@@ -36,6 +37,7 @@ class Admission:
         self._meter = Meter()
         self._forecast = Forecast()
         self._overload = Overload()
+        self._coming = Coming()
         self._contended = False  # whether somebody had to wait since the last window
         self._units = 0.0
         self.in_flight = 0
@@ -73,10 +75,12 @@ class Admission:
         """
         if not self.is_overloaded or priority is not Priority.INTERACTIVE:
             return None
+        now = time.monotonic()
         turn = self.slot(0, Deadline(math.inf), caller=caller)
-        if not self._room.is_too_much(turn, self._settings.short_patience * self.limit):
+        if not self._room.is_too_much(turn, self._settings.short_patience * self.limit - self._coming.count(now)):
+            self._coming.passed()
             return None
-        self._overload.begin(time.monotonic())
+        self._overload.begin(now)
         return self._refused(turn, self._overloaded(turn))
 
     def slot(
@@ -96,6 +100,7 @@ class Admission:
 
     def try_enter(self, turn: Turn) -> bool:
         """Let it in if nobody waits and there is room. Raises DeadlineUnreachable."""
+        self._coming.arrived()
         if self._room or self._units >= self._limit.units:
             return False
         # One that finds Triton idle is let in whatever the forecast says, or a wrong one would never be put right.
