@@ -6,7 +6,7 @@ SERVE ?=
 TEST ?=
 
 .NOTPARALLEL:
-.PHONY: help serve test test-torch check bench gpu-check proto format clean
+.PHONY: help serve test test-torch check bench drills gpu-check proto format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ check: $(VENV)/.dev  ## ruff, mypy strict, import contracts, Dockerfile
 
 bench: $(VENV)/.dev model  ## measure Triton and the gateway against the bare loop: table, JSON, chart (BENCH="--seconds 3")
 	@$(BIN)/python -m benchmarks.serving $(BENCH)
+
+drills: $(VENV)/.dev model  ## hurt servers and compare with what is promised (DRILL=spike one, SCALE=short hastily)
+	@$(BIN)/python -m tests.drills --scale $(or $(SCALE),full) $(if $(DRILL),--only $(DRILL))
 
 gpu-check:  ## on a machine with an NVIDIA GPU: its tests, then its benchmark, in under ten minutes (IMAGES=folder)
 	@PYTHON=$(PYTHON) deploy/gpu_check.sh $(VENV) $(IMAGES)

@@ -48,9 +48,9 @@ class UnknownModel(FoveaClientError):
 
 
 class ServerBusy(FoveaClientError):
-    """More is waiting than may wait, or connected than may be."""
+    """More is waiting than may wait, more is connected than may be, or this caller asks for more than it may."""
 
-    reasons = ("BUSY", "TOO_MANY_CONNECTIONS")
+    reasons = ("BUSY", "SHED", "QUOTA_EXCEEDED", "TOO_MANY_CONNECTIONS")
 
 
 class NotReady(FoveaClientError):
@@ -60,9 +60,9 @@ class NotReady(FoveaClientError):
 
 
 class DeadlineExceeded(FoveaClientError):
-    """The timeout passed, here or in the server."""
+    """The timeout passed, here or in the server, or the server saw that it would."""
 
-    reasons = ("DEADLINE_EXCEEDED",)
+    reasons = ("DEADLINE_EXCEEDED", "DEADLINE_UNREACHABLE")
 
 
 class ServerFailed(FoveaClientError):

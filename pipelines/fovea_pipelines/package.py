@@ -136,6 +136,11 @@ class ModelPackage:
         return {precision: entry["top_1"] for precision, entry in self.table.get("precisions", {}).items()}
 
     @property
+    def degrade_to(self) -> str:
+        """The cheaper model that may answer instead in an overload; "" for none."""
+        return str(self.table.get("overload", {}).get("degrade_to", ""))
+
+    @property
     def golden(self) -> Golden:
         entry = self.table["golden"]
         image = self.folder / entry["image"]

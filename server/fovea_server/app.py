@@ -7,10 +7,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fovea_pipelines.engines.choice import engine_of
+from fovea_pipelines.triton_folders import GPU_BATCH
 from fovea_server.access import policy
 from fovea_server.edge import control_app
 from fovea_server.edge.listen import ControlFace
@@ -44,6 +46,8 @@ class App:
         self._packages = self._repositories.packages()
         self._device = device.choose(settings.device, self._packages, in_container=installation.is_container())
         _log.info("device", device=self._device.device, name=self._device.name, reason=self._device.reason)
+        if self._device.device == "cuda":
+            self._settings = replace(settings, admission=replace(settings.admission, batch=GPU_BATCH))
         self._installation = installation.find(self._device.device)
         self._check_ports()
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models

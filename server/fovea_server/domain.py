@@ -99,6 +99,7 @@ class Model:
     description: str
     licence: str
     engine: str = ""  # what runs its network
+    degrade_to: str = ""  # who may answer instead in an overload, where nobody is asked by name
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets: a result for each model asked, in the order of asking, and where the time went."""
+    """What the caller gets: a result for each model asked, in the order of asking, and where the time went.
+
+    degraded  whether a cheaper model than the default answered, because of an overload
+    """
 
     id: str
     image: ImageFacts
     results: tuple[Result, ...]
     timings_ms: Timings
+    degraded: bool = False

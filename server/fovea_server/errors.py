@@ -154,6 +154,22 @@ class Busy(FoveaError):
     rpc = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+class Shed(FoveaError):
+    """It was waiting, and gave its place to a request of a higher class."""
+
+    reason = "SHED"
+    title = "A more urgent request took the place"
+    http = HTTPStatus.TOO_MANY_REQUESTS
+    rpc = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class QuotaExceeded(FoveaError):
+    reason = "QUOTA_EXCEEDED"
+    title = "The key has used up its quota"
+    http = HTTPStatus.TOO_MANY_REQUESTS
+    rpc = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 class NotReady(FoveaError):
     """Triton is starting, restarting or gone."""
 
@@ -175,6 +191,15 @@ class Draining(FoveaError):
 class DeadlineExceeded(FoveaError):
     reason = "DEADLINE_EXCEEDED"
     title = "The answer was not ready in time"
+    http = HTTPStatus.GATEWAY_TIMEOUT
+    rpc = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class DeadlineUnreachable(FoveaError):
+    """Refused at once: by the present estimate the answer would come too late."""
+
+    reason = "DEADLINE_UNREACHABLE"
+    title = "The answer would not be ready in time"
     http = HTTPStatus.GATEWAY_TIMEOUT
     rpc = grpc.StatusCode.DEADLINE_EXCEEDED
 

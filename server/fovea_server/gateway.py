@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 
 from fovea_server.access import policy
 from fovea_server.access.guard import Guard
+from fovea_server.domain import Priority
 from fovea_server.edge import open_files, rest_app
+from fovea_server.edge.doorkeeper import Headers
 from fovea_server.edge.grpc_access import GuardedCalls
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.listen import EdgeSettings, GrpcFace, RestFace
 from fovea_server.edge.problems import Problems
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates
+from fovea_server.errors import FoveaError
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission
 from fovea_server.request.catalogue import Catalogue
@@ -64,15 +67,23 @@ class Gateway:
         workers = settings.workers
         gate = Gate(settings.gate)
         self._conversion = Conversion(settings.conversion.of_one(workers), settings.gate.max_pixels)
-        self._admission = Admission(settings.admission.of_one(workers))
-        metrics.watch_admission(lambda: self._admission.in_flight, lambda: self._admission.waiting)
+        self._admission = Admission(settings.admission.of_one(workers), on_refusal=metrics.turned_away)
+        metrics.watch_admission(self._admission)
         service = Service(readiness, gate, catalogue, self._conversion, self._admission, engine, metrics)
         rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed)
         vision = Vision(service, catalogue, readiness, metrics)
+
+        def refusal(size: int, priority: Priority, headers: Headers) -> FoveaError | None:
+            """Of what may be sent at all, but finds the waiting room full."""
+            error = self._admission.refusal_unread(priority) if size <= gate.max_bytes else None
+            if error is not None:
+                metrics.refused(error.reason)
+            return error
+
         guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
         asked = GuardedApp(rest, guard, Problems(metrics)) if guard else rest
         calls = [GuardedCalls(guard, metrics)] if guard else []
-        self._rest = RestFace(asked, edge, certificates, metrics.refused, shared=workers > 1)
+        self._rest = RestFace(asked, edge, certificates, metrics.refused, refusal, shared=workers > 1)
         self._grpc = GrpcFace(vision, readiness, edge, certificates, calls, shared=workers > 1)
 
     @property

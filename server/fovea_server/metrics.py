@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from fovea_server import exposition
-from fovea_server.domain import Answer
+from fovea_server.domain import Answer, Priority
 
 # Gauges that say the same of the whole server in each of its processes; all others add up.
 OF_THE_SERVER = frozenset({"fovea_triton_up"})
+CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Admission(Protocol):
+    """What is exported of it."""
+
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def limit(self) -> float: ...
+    def waiting_of(self, priority: Priority) -> int: ...
 
 
 class Metrics:
@@ -50,6 +62,12 @@ class Metrics:
             "fovea_worker_answers", "Requests answered, by gateway process", ["worker"], registry=self.registry
         )
         self._worker_answers = answered.labels(str(worker))
+        self._turned_away = Counter(
+            "fovea_turned_away",
+            "Requests that admission refused or sent away, by reason and class",
+            ["reason", "priority"],
+            registry=self.registry,
+        )
         self._answered = self._requests.labels("OK")
 
     def answered(self, answer: Answer) -> None:
@@ -74,10 +92,21 @@ class Metrics:
     def worker_restarted(self) -> None:
         self._worker_restarts.inc()
 
-    def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
+    def turned_away(self, reason: str, priority: Priority) -> None:
+        """Admission refused a request, or sent it away while it waited."""
+        self._turned_away.labels(reason, priority.name.lower()).inc()
+
+    def watch_admission(self, admission: Admission) -> None:
         """Export what admission holds, read at the moment of the scrape."""
-        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(in_flight)
-        Gauge("fovea_waiting", "Requests in the waiting room", registry=self.registry).set_function(waiting)
+        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(
+            lambda: admission.in_flight
+        )
+        Gauge("fovea_in_flight_limit", "Units of work that may be inside Triton", registry=self.registry).set_function(
+            lambda: admission.limit
+        )
+        waiting = Gauge("fovea_waiting", "Requests in the waiting room", ["priority"], registry=self.registry)
+        for priority in Priority:
+            waiting.labels(priority.name.lower()).set_function(partial(admission.waiting_of, priority))
 
     def collected(self) -> list[exposition.Family]:
         """All series of this process."""

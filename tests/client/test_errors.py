@@ -40,9 +40,12 @@ FAMILIES: dict[type[served.FoveaError], type[FoveaClientError]] = {
     served.TooManyConnections: ServerBusy,
     served.UnknownModel: UnknownModel,
     served.Busy: ServerBusy,
+    served.Shed: ServerBusy,
+    served.QuotaExceeded: ServerBusy,
     served.NotReady: NotReady,
     served.Draining: NotReady,
     served.DeadlineExceeded: DeadlineExceeded,
+    served.DeadlineUnreachable: DeadlineExceeded,
     served.InferenceFailed: ServerFailed,
     served.FoveaError: ServerFailed,
 }

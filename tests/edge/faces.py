@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,15 @@ class Faces:
         return self.metrics.registry.get_sample_value("fovea_requests_total", {"outcome": reason}) or 0.0
 
 
+def alone(metrics: Metrics) -> Callable[[], Awaitable[bytes]]:
+    """What is exposed of a server that has one process."""
+
+    async def exposed() -> bytes:
+        return metrics.exposition()
+
+    return exposed
+
+
 @contextlib.asynccontextmanager
 async def faces(
     guard: Guard | None = None,
@@ -77,7 +86,7 @@ async def faces(
     service = NotingService(
         readiness, gate, catalogue, conversion, Admission(AdmissionSettings()), InstantEngine(), metrics
     )
-    app = rest_app.create(service, gate, catalogue, readiness, metrics)
+    app = rest_app.create(service, gate, catalogue, readiness, metrics, alone(metrics))
     settings = EdgeSettings("127.0.0.1", rest_port, grpc_port, connections=limits or ConnectionLimits())
     asked = GuardedApp(app, guard, Problems(metrics)) if guard else app
     rest = RestFace(asked, settings, certificates, metrics.refused)

@@ -60,7 +60,9 @@ def serve(
             max=64,
         ),
     ] = 1,
-    max_in_flight: Annotated[int, typer.Option(help="Images inside Triton at once; more wait.", min=1, max=512)] = 64,
+    max_in_flight: Annotated[
+        int, typer.Option(help="Images inside Triton at most; how many are best is measured.", min=1, max=512)
+    ] = 64,
     max_waiting: Annotated[int, typer.Option(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
     max_connections: Annotated[
         int, typer.Option(help="Connections of REST, and of gRPC, in each process.", min=1, max=1_000_000)

@@ -12,10 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
-from fovea_server.edge import problems, request_id
+from fovea_server.edge import request_id
+from fovea_server.edge.doorkeeper import Doorkeeper
 from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
 
 SWEEP_SECONDS = 0.5
@@ -68,7 +66,7 @@ class _Phase(enum.Enum):
     RECEIVED = enum.auto()
 
 
-class BoundedConnection(HttpToolsProtocol):
+class BoundedConnection(Doorkeeper):
     """Knows by when the caller must have sent what it is sending. The clock is looked at by `Room.sweep` alone."""
 
     until = math.inf
@@ -204,7 +202,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self.cycle is not None:
             self.cycle.disconnected = True  # whatever is still said of it has nobody to hear it
             self.cycle.message_event.set()
-        self.transport.write(_as_bytes(problems.of_error(error, request_id.accept(None))))
+        self.transport.write(self.as_bytes(error, request_id.accept(None), is_last=True))
         self._end_after_reading()
 
     def _may_speak(self) -> bool:
@@ -221,9 +219,3 @@ class BoundedConnection(HttpToolsProtocol):
             return
         self.transport.write_eof()
         self.loop.call_later(_LINGER, self.transport.abort)
-
-
-def _as_bytes(response: Response) -> bytes:
-    """The whole answer as it goes over the wire, the last one of its connection."""
-    headers = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
-    return b"".join((STATUS_LINE[response.status_code], headers, b"connection: close\r\n\r\n", response.body))

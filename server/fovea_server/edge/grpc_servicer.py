@@ -12,7 +12,7 @@ import grpc.aio
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.access.guard import current
-from fovea_server.domain import Answer, Deadline, Question, Result
+from fovea_server.domain import Answer, Deadline, Priority, Question, Result
 from fovea_server.edge import grpc_status, options, request_id, unexpected
 from fovea_server.edge.server_timing import server_timing
 from fovea_server.errors import FoveaError
@@ -53,17 +53,25 @@ class Vision(vision_pb2_grpc.VisionServicer):
         metadata = dict(context.invocation_metadata() or ())
         identity = request_id.accept(request.request_id or metadata.get("x-request-id"))
         try:
-            answer = await self._service.answer(_question(request, context, identity, models()))
+            question = _question(request, context, identity, models(), _priority(context))
+            answer = await self._service.answer(question)
         except Exception as error:
             await grpc_status.abort(context, self._ours(error, identity), identity)
             raise
+        degraded = (("x-degraded", "true"),) if answer.degraded else ()
         context.set_trailing_metadata(
-            (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)))
+            (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)), *degraded)
         )
         return answer
 
     async def ClassifyStream(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         """Reads on only while fewer than the limit are being worked on or wait to be sent."""
+        try:
+            priority = _priority(context)
+        except FoveaError as error:
+            identity = request_id.accept(None)
+            await grpc_status.abort(context, self._ours(error, identity), identity)
+            raise
         at_work: set[asyncio.Task[Any]] = set()
         coming: asyncio.Task[Any] | None = asyncio.create_task(_next(requests))
         try:
@@ -76,7 +84,8 @@ class Vision(vision_pb2_grpc.VisionServicer):
                     coming = asyncio.create_task(_next(requests)) if request is not None else None
                     if request is not None:
                         identity = request_id.accept(request.request_id)
-                        question = _question(request, context, identity, options.one_model(request.model))
+                        models = options.one_model(request.model)
+                        question = _question(request, context, identity, models, priority)
                         at_work.add(asyncio.create_task(self._outcome(question)))
                         self._count(1)
                 for task in done:
@@ -136,7 +145,15 @@ async def _next(requests: Any) -> Any:
     return await anext(requests, None)
 
 
-def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...]) -> Question:
+def _priority(context: grpc.aio.ServicerContext) -> Priority:
+    """Of a call, and of every image of a stream."""
+    metadata = dict(context.invocation_metadata() or ())
+    return options.priority(metadata.get(options.PRIORITY.lower()))
+
+
+def _question(
+    request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...], priority: Priority
+) -> Question:
     received = time.monotonic()
     left = context.time_remaining()
     seconds = options.DEFAULT_TIMEOUT if left is None else min(left, options.MAX_TIMEOUT)
@@ -149,6 +166,7 @@ def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, mo
         deadline=Deadline(received + seconds),
         received=received,
         caller=current.get(),
+        priority=priority,
     )
 
 

@@ -19,7 +19,9 @@ from starlette.types import ASGIApp
 
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server import control_sockets
-from fovea_server.edge.bounded_connection import SWEEP_SECONDS, BoundedConnection, ConnectionLimits, Room
+from fovea_server.edge.bounded_connection import SWEEP_SECONDS, ConnectionLimits, Room
+from fovea_server.edge.connection import Connection
+from fovea_server.edge.doorkeeper import Refusal
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.edge.options import MAX_TIMEOUT
 from fovea_server.edge.tls import Certificates, TlsSettings
@@ -85,9 +87,10 @@ class _HttpFace(uvicorn.Server):
 
 
 class RestFace(_HttpFace):
-    """The REST face on its port, with or without TLS; `refused` is told the reason of each connection turned away.
+    """The REST face on its port, with or without TLS.
 
-    It shares the port with other processes of this server where `shared` says so.
+    `refused` is told the reason of each connection turned away; `refusal` is asked before a request is let in
+    (doorkeeper.py); `shared` says that other processes of this server have the same port.
     """
 
     def __init__(
@@ -96,12 +99,13 @@ class RestFace(_HttpFace):
         settings: EdgeSettings,
         certificates: Certificates | None = None,
         refused: Callable[[str], None] = lambda reason: None,
+        refusal: Refusal | None = None,
         *,
         shared: bool = False,
     ) -> None:
         limits = settings.connections
         self._room = Room(limits, refused)
-        self._connection = functools.partial(BoundedConnection, self._room)
+        self._connection = functools.partial(Connection, self._room, refusal=refusal)
         super().__init__(
             app,
             host=settings.host,

@@ -102,6 +102,12 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
             "default": options.DEFAULT_TIMEOUT,
         },
     },
+    {
+        "name": options.PRIORITY,
+        "in": "header",
+        "description": "Under load, batch waits longer and is turned away first",
+        "schema": {"type": "string", "enum": ["interactive", "batch"], "default": "interactive"},
+    },
 )
 
 
@@ -144,6 +150,7 @@ def create(
             deadline=deadline,
             received=received,
             caller=current.get(),
+            priority=options.priority(request.headers.get(options.PRIORITY)),
             image=await uploads.read_image(request, gate, deadline),
         )
 

@@ -36,18 +36,23 @@ class Catalogue:
         return next(iter(self))
 
     @contextlib.contextmanager
-    def borrow(self, names: Sequence[str]) -> Iterator[list[Model]]:
-        """The models of these names, or the default where none is named, in use until the context ends.
+    def borrow(self, names: Sequence[str], degraded: bool = False) -> Iterator[list[Model]]:
+        """The models of these names, in use until the context ends. Where none is named it is the default, or, in an
+        overload, the cheaper one that the default's package names, if that is served.
 
         Raises UnknownModel.
         """
-        models = [self._get(name) for name in names] or [self.default]
+        models = [self._get(name) for name in names] or [self._cheaper if degraded else self.default]
         self._borrowed.update(model.identity.name for model in models)
         try:
             yield models
         finally:
             self._borrowed.subtract(model.identity.name for model in models)
             self._returned.set()
+
+    @property
+    def _cheaper(self) -> Model:
+        return self._models.get(self.default.degrade_to, self.default)
 
     def add(self, model: Model) -> None:
         self._models[model.identity.name] = model

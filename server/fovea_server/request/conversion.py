@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -63,6 +64,12 @@ def _is_installed(module: str) -> bool:
         return False  # not even the package it would be in
 
 
+def _room_of(settings: ConversionSettings) -> AdmissionSettings:
+    """A fixed number of places, and waiting as long as the deadline allows."""
+    bounds = settings.workers, settings.max_waiting, settings.max_waiting_bytes
+    return AdmissionSettings(*bounds, batch=None, patience=math.inf, short_patience=math.inf)
+
+
 class Conversion:
     """A place for each decoder, a bounded waiting room before them, and processes that are started when first needed.
 
@@ -73,7 +80,7 @@ class Conversion:
     def __init__(self, settings: ConversionSettings, max_pixels: int) -> None:
         self._settings = settings
         self._max_pixels = max_pixels
-        self._places = Admission(AdmissionSettings(settings.workers, settings.max_waiting, settings.max_waiting_bytes))
+        self._places = Admission(_room_of(settings))
         self._idle: list[Decoder] = []
         self._unclaimed: list[asyncio.Task[Decoder]] = []  # started for somebody who went away
         self._working: set[asyncio.Task[bytes]] = set()

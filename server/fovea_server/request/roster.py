@@ -158,4 +158,5 @@ class Roster:
             description=str(package.table.get("description", "")),
             licence=str(package.table.get("source", {}).get("licence", "")),
             engine=self._engine_of(package),
+            degrade_to=package.degrade_to,
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
 from fovea_server.errors import BadParameter, DeadlineExceeded
-from fovea_server.metrics import Metrics
+from fovea_server.metrics import CANCELLED, Metrics
 from fovea_server.request import answers, headers
-from fovea_server.request.admission import Admission
+from fovea_server.request.admission import Admission, price
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
@@ -47,8 +49,12 @@ class Service:
     async def answer(self, question: Question) -> Answer:
         """What each of the models asked says of the image."""
         self._readiness.check()
-        with self._catalogue.borrow(question.models) as models:
-            answer = await self._ask(models, question)
+        with self._catalogue.borrow(question.models, degraded=self._admission.is_overloaded) as models:
+            try:
+                answer = await self._ask(models, question)
+            except asyncio.CancelledError:
+                self._metrics.refused(CANCELLED)
+                raise
         self._metrics.answered(answer)
         return answer
 
@@ -59,13 +65,19 @@ class Service:
         self._gate.check(facts)
         if question.deadline.remaining() <= 0:
             raise DeadlineExceeded("the deadline had passed before the image was read")
+        self._admission.charge(question.caller, price.megapixels(facts), question.priority)
+        cost = price.units(facts, len(models))
         # Outside the slot: what has to be converted first must not keep it from what Triton reads itself.
         async with self._conversion.served(question.image, facts, question.deadline) as image:
             begin = time.monotonic()
-            async with self._admission.slot(len(question.image), question.deadline):
+            async with self._admission.slot(
+                len(question.image), question.deadline, cost, question.priority, question.caller.name
+            ):
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
-        return answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        is_default = question.models or models[0] is self._catalogue.default
+        return answer if is_default else dataclasses.replace(answer, degraded=True)
 
 
 def _check_top_k(top_k: int) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from fovea_pipelines.triton_folders import ANALYZE
-from fovea_pipelines.triton_messages import UNDECODABLE
+from fovea_pipelines.triton_messages import DEADLINE, LATE, UNDECODABLE
 from fovea_server.domain import Deadline, Inference, Model, Span
 from fovea_server.errors import Busy, DeadlineExceeded, FoveaError, InferenceFailed, ModelRefused, NotReady, Undecodable
 
@@ -54,8 +54,11 @@ class TritonClient:
     ) -> list[Inference]:
         """Ask the models about one encoded image: one by its own ensemble, several by the ensemble of all.
 
-        Raises a FoveaError; cancelling it cancels the call.
+        Raises a FoveaError; cancelling it cancels the call. The models are told the deadline too.
         """
+        remaining = deadline.remaining()
+        if remaining <= 0:
+            raise DeadlineExceeded("the deadline passed before the model was asked")
         alone = len(models) == 1
         request = service_pb2.ModelInferRequest(
             model_name=models[0].ensemble if alone else ANALYZE,
@@ -64,8 +67,9 @@ class TritonClient:
             outputs=[] if alone else [_wanted(name) for name in _outputs_of_all(models)],
             raw_input_contents=[image],
         )
+        request.parameters[DEADLINE].int64_param = int(deadline.at * 1e9)
         try:
-            response = await self._infer(request, timeout=max(deadline.remaining(), 0.001))
+            response = await self._infer(request, timeout=remaining)
         except grpc.aio.AioRpcError as error:
             raise translate(error.code(), error.details() or "") from None
         tensors = _tensors(response)
@@ -169,7 +173,7 @@ def translate(code: grpc.StatusCode, details: str) -> FoveaError:
     """Triton's status as an error of ours. Its texts are those of tritonserver 2.51."""
     if UNDECODABLE in details:
         return Undecodable(details.rpartition(UNDECODABLE)[2])
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED or LATE in details:
         return DeadlineExceeded("the deadline passed while the model was at work")
     if code is grpc.StatusCode.UNAVAILABLE and "maximum queue size" in details:
         return Busy("the model's queue is full", retry_after=1.0)
