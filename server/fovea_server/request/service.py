@@ -63,6 +63,7 @@ class Service:
         async with self._conversion.served(question.image, facts, question.deadline) as image:
             begin = time.monotonic()
             async with self._admission.slot(len(question.image), question.deadline):
+                await self._readiness.settled(question.deadline)
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
         return answers.answer(question, models, facts, inferences, Span(begin, now), now)
