@@ -88,6 +88,8 @@ class TritonClient:
                 details = error.details() or ""
                 if stub := _UNHEALTHY.search(details):
                     self.pulse.unhealthy.add(stub[1])
+                elif _is_out_of_memory(details):
+                    self.pulse.unhealthy |= flight.models
                 elif error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                     self.pulse.answered(flight)
                 raise translate(error.code(), details) from None
@@ -224,9 +226,17 @@ def translate(code: grpc.StatusCode, details: str) -> FoveaError:
         return DeadlineExceeded("the deadline passed while the model was at work")
     if code is grpc.StatusCode.UNAVAILABLE and "maximum queue size" in details:
         return Busy("the model's queue is full", retry_after=1.0)
+    if _is_out_of_memory(details):
+        return NotReady("a model's process got no memory; it is being replaced", retry_after=1.0)
     if _is_gone(code, details):
         return NotReady("Triton went away while it was at work on this image", retry_after=2.0)
     return InferenceFailed(f"Triton answered {code.name}: {details[:300]}")
+
+
+def _is_out_of_memory(details: str) -> bool:
+    """Whether a model's process got no memory, or no shared memory: it may answer again, or never."""
+    signs = ("bad_alloc", "MemoryError", "Cannot allocate memory", "shared memory pool", "No space left on device")
+    return any(sign in details for sign in signs)
 
 
 def _is_gone(code: grpc.StatusCode, details: str) -> bool:

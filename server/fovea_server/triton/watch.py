@@ -124,7 +124,7 @@ class Watch:
         if probes.done():
             return probes.result()
         if unhealthy := frozenset() if self._changes else self._engine.pulse.unhealthy:
-            return self._hung(unhealthy, "Triton says that it is not healthy")
+            return self._hung(unhealthy, "Triton says that it is not healthy, or has no memory")
         if not self._changes and self._engine.pulse.silence() > self._settings.silence:
             return await self._judge_silence()
         return None
