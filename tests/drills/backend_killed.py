@@ -1,4 +1,4 @@
-"""A model's process dies in four ways, five times each, under half the load: `python -m tests.drills.backend_killed`."""
+"""A model's process dies in four ways, five times each, under load: `python -m tests.drills.backend_killed`."""
 
 from __future__ import annotations
 
@@ -66,10 +66,15 @@ def _drill(bench: Bench, server: Served, way: str, die: Callable[[], object], ti
         records = load.wait()
     ends = [*moments[1:], float("inf")]
     looks = [readiness.not_ready_after(moment, end) for moment, end in zip(moments, ends, strict=True)]
-    beyond = [
-        _lost(records, moment, end) - _in_flight(records, moment) for moment, end in zip(moments, ends, strict=True)
-    ]
-    bench.note(**{f"{way}_outcomes": records.outcomes(), f"{way}_back_s": [round(back, 2) for _, back in looks]})
+    lost = [_lost(records, moment, end) for moment, end in zip(moments, ends, strict=True)]
+    beyond = [number - _in_flight(records, moment) for number, moment in zip(lost, moments, strict=True)]
+    bench.note(
+        **{
+            f"{way}_outcomes": records.outcomes(),
+            f"{way}_lost": lost,
+            f"{way}_back_s": [round(back, 2) for _, back in looks],
+        }
+    )
     refused = {word: n for word, n in records.outcomes().items() if word not in ("200 1", "503 NOT_READY")}
     return [
         at_most(f"{way}: not ready after", 2, max(down for down, _ in looks), "s", timed=True),

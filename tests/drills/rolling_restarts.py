@@ -73,7 +73,7 @@ def _until_balanced(port: int) -> None:
 
 DRILL = Drill(
     name="rolling_restarts",
-    promise="Two replicas behind a balancer that watches /readyz, ten restarts by SIGTERM under 0.7c: no failed request.",
+    promise="Two replicas behind a balancer that watches /readyz, ten restarts by SIGTERM under 0.7c: none failed.",
     run=run,
     seconds=600,
 )
