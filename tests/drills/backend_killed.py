@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import psutil
 from tests.conftest import ROOT
-from tests.drills.harness import open_loop
+from tests.drills.harness import odd_images, open_loop
 from tests.drills.harness.bench import Bench
 from tests.drills.harness.drill import Drill
 from tests.drills.harness.figures import Figure, at_most, none_of
@@ -24,6 +25,7 @@ from tests.drills.harness.running import main
 from tests.e2e.served import Served
 
 _APART = 6.0  # seconds between two deaths
+_MORE = 16 << 20  # bytes; the image needs 36,000,000
 _TRAPPED = """\
 import os
 from pathlib import Path
@@ -51,7 +53,7 @@ def run(bench: Bench) -> list[Figure]:
             "SIGKILL": lambda: _process(server).send_signal(signal.SIGKILL),
             "SIGSEGV": lambda: _process(server).send_signal(signal.SIGSEGV),
             "exit": trap.touch,
-            "memory limit": lambda: _out_of_memory(_process(server)),
+            "memory limit": lambda: _out_of_memory(server),
         }
         return [figure for way, die in ways.items() for figure in _drill(bench, server, way, die, times)]
 
@@ -110,9 +112,12 @@ def _process(server: Served) -> psutil.Process:
     raise AssertionError("no process decodes")
 
 
-def _out_of_memory(process: psutil.Process) -> None:
-    """From now on it gets no more address space than it has."""
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (process.memory_info().vms, process.memory_info().vms))
+def _out_of_memory(server: Served) -> None:
+    """From now on it gets hardly more address space than it has; then comes an image that needs more."""
+    process = _process(server)
+    limit = process.memory_info().vms + _MORE
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+    httpx.post(f"{server.url}/v1/classify", content=odd_images.large_png(), timeout=30)
 
 
 def _trapped_repository(folder: Path, trap: Path) -> Path:

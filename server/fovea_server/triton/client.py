@@ -35,6 +35,11 @@ _CHANNEL_OPTIONS = (
 
 
 # One network's outputs, and what its preprocessing measured; in the ensemble of all they follow MODEL/.
+# std::bad_alloc, Python, threads that cannot be started (EAGAIN), the Python backend's shared memory.
+_NO_MEMORY = (
+    *("bad_alloc", "MemoryError", "Cannot allocate memory", "Resource temporarily unavailable"),
+    *("shared memory pool", "No space left on device"),
+)
 # How Triton says that a model's process died or does not move: '{model}_{group}_{instance}'.
 _UNHEALTHY = re.compile(r"[Ss]tub process '(.+?)_\d+_\d+'")
 _MEASURED = ("QUALITY", "PREPROCESS_SPAN")
@@ -235,8 +240,7 @@ def translate(code: grpc.StatusCode, details: str) -> FoveaError:
 
 def _is_out_of_memory(details: str) -> bool:
     """Whether a model's process got no memory, or no shared memory: it may answer again, or never."""
-    signs = ("bad_alloc", "MemoryError", "Cannot allocate memory", "shared memory pool", "No space left on device")
-    return any(sign in details for sign in signs)
+    return any(sign in details for sign in _NO_MEMORY)
 
 
 def _is_gone(code: grpc.StatusCode, details: str) -> bool:
