@@ -156,7 +156,7 @@ def _build(package: ModelPackage, force: bool, quiet: bool) -> None:
 
 
 def _in_service(package: ModelPackage, versions: Versions) -> bool:
-    return package.version == (versions.current(package.name) or "1")
+    return versions.current(package.name) in (None, package.version)
 
 
 def _facts(package: ModelPackage) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def add(
             licence=licence,
         )
         with state_lock.alone(state_folder(state)) as folder:
-            found = packages_on_disk.read(given, folder)
+            found = packages_on_disk.read(given, folder) if new_version else []
             if new_version:
                 wish = replace(wish, version=models_versions.next_version(found, str(name)))
             package = _added(wish, _places(given, folder))

@@ -42,7 +42,7 @@ def next_version(found: list[ModelPackage], name: str) -> str:
     if not versions:
         known = ", ".join(sorted({package.name for package in found}))
         terminal.fail(f"no model named {name}, so there is no next version of it", f"there are: {known}", code=2)
-    return str(max(map(int, versions)) + 1)
+    return str(max(int(version) if version.isdigit() else 0 for version in versions) + 1)
 
 
 def of_name(found: list[ModelPackage], name: str) -> dict[str, ModelPackage]:
