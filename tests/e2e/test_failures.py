@@ -103,7 +103,8 @@ async def test_a_process_of_a_model_that_dies_or_hangs_is_revived_without_a_rest
     outcomes = await load
     counts = Counter(outcome.reason for outcome in outcomes)
     assert set(counts) <= {None, "NOT_READY"}
-    assert counts["NOT_READY"] <= 16  # those in flight; who came after them has waited
+    # Those in flight; who came after them has waited. A hang takes a second to be seen, and they ask again meanwhile.
+    assert counts["NOT_READY"] <= (16 if how == signal.SIGKILL else 48)
     async with httpx.AsyncClient(base_url=own_server.url, timeout=30) as client:
         assert (await rest_outcome(client, espresso)).labels[0] == 967
     assert own_server.triton().pid == triton
