@@ -86,8 +86,13 @@ class ModelPackage:
         return str(self.table["name"])
 
     @property
+    def network(self) -> str:
+        """The Triton model that runs the network, which is called as its folder is: NAME, or NAME@VERSION."""
+        return self.folder.name
+
+    @property
     def version(self) -> str:
-        """The version folder Triton serves, "1" for the first."""
+        """Which of the models of this name it is, "1" for the first."""
         return str(self.table["version"])
 
     @property

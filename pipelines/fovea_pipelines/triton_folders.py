@@ -16,9 +16,14 @@ ANALYZE = "analyze"
 Files = Mapping[str, str]
 
 
-def ensemble_name(model: str) -> str:
-    """What the ensemble of a model that is added will be called."""
-    return f"classify_{model}"
+def network_name(model: str, version: str) -> str:
+    """What Triton calls the network of a model that is added; its first version by the model's own name."""
+    return model if version == "1" else f"{model}@{version}"
+
+
+def ensemble_name(network: str) -> str:
+    """What the ensemble of a network that is added will be called."""
+    return f"classify_{network}"
 
 
 CPU_BATCH, GPU_BATCH = 8, 64  # images that a model takes at once
@@ -41,7 +46,7 @@ class Network:
     def of(cls, package: ModelPackage) -> Network:
         contract = package.contract
         return cls(
-            name=package.name,
+            name=package.network,
             preprocess=package.preprocess,
             ensemble=package.ensemble,
             height=contract.output_height,

@@ -27,7 +27,7 @@ from fovea_server.triton import device, installation, ports, process
 from fovea_server.triton.client import TritonClient
 from fovea_server.triton.process import TritonProcess
 from fovea_server.triton.repository import Repositories
-from fovea_server.triton.supervisor import Supervisor
+from fovea_server.triton.supervisor import Supervisor, SupervisorSettings
 from fovea_server.workers.followers import Followers
 
 _log = get_logger("app")
@@ -176,12 +176,17 @@ class App:
                 self._settings.triton,
                 self._key,
             ),
+            engine=self._client,
             answers=answers,
             verify=self._roster.verify,
             readiness=self._readiness,
-            restarted=self._metrics.triton_restarted,
-            # CUDA's libraries are large, and cuDNN tries its algorithms for each size of batch.
-            start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
+            tally=self._metrics,
+            settings=SupervisorSettings(
+                # CUDA's libraries are large, and cuDNN tries its algorithms for each size of batch.
+                start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
+                crash_loop=self._settings.crash_loop,
+            ),
+            on_death=lambda lost, reason: self._followers.cut_off(lost, reason),
         )
 
 

@@ -89,10 +89,14 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that can be asked for, and where in Triton it answers; without labels it only embeds."""
+    """A model that can be asked for, and where in Triton it answers; without labels it only embeds.
+
+    `preprocess`, `network` and `ensemble` are Triton's names; each version of a model has a network of its own.
+    """
 
     identity: ModelIdentity
     preprocess: str
+    network: str
     ensemble: str
     labels: tuple[str, ...]
     features: int

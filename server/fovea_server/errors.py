@@ -179,6 +179,13 @@ class NotReady(FoveaError):
     rpc = grpc.StatusCode.UNAVAILABLE
 
 
+class CrashLoop(NotReady):
+    """Triton or a process of its models dies again and again; it is tried again, but seldom."""
+
+    reason = "CRASH_LOOP"
+    title = "The model's processes die again and again"
+
+
 class Draining(FoveaError):
     """The server is stopping and takes nothing new."""
 

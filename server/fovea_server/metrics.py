@@ -52,6 +52,11 @@ class Metrics:
         self._bytes = Counter("fovea_image_bytes", "Bytes of the images answered", registry=self.registry)
         self._triton_up = Gauge("fovea_triton_up", "1 while Triton answers rightly", registry=self.registry)
         self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
+        self._deaths = Counter(
+            "fovea_process_deaths", "Times Triton or a model's process died or hung", registry=self.registry
+        )
+        self._revivals = Counter("fovea_model_revivals", "Times models' processes were revived", registry=self.registry)
+        self._crash_loop = Gauge("fovea_crash_loop", "1 while what died is tried again seldom", registry=self.registry)
         self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
         workers = Gauge("fovea_workers", "Gateway processes that serve", registry=self.registry)
         workers.set(1)
@@ -88,6 +93,15 @@ class Metrics:
 
     def triton_restarted(self) -> None:
         self._restarts.inc()
+
+    def process_died(self) -> None:
+        self._deaths.inc()
+
+    def model_revived(self) -> None:
+        self._revivals.inc()
+
+    def crash_loop(self, looping: bool) -> None:
+        self._crash_loop.set(looping)
 
     def worker_restarted(self) -> None:
         self._worker_restarts.inc()

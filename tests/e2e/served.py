@@ -64,6 +64,9 @@ class Served:
             return httpx.get(f"{self.url}/readyz", timeout=2, verify=trust).status_code == 200
         return False
 
+    def metrics(self) -> str:
+        return httpx.get(f"{self.url}/metrics", timeout=10).text
+
     def wait_ready(self, seconds: float = START_SECONDS) -> float:
         """Until it is ready; the seconds it took."""
         began = time.monotonic()

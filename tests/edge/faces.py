@@ -80,7 +80,7 @@ async def faces(
     rest_port, grpc_port = free_ports(2)
     readiness, metrics, gate = Readiness(), Metrics(), Gate(GateSettings())
     catalogue = Catalogue(
-        [Model(ModelIdentity("m", "1", "sha256:"), "preprocess_224", "classify_m", ("a", "b"), 3, "", "")]
+        [Model(ModelIdentity("m", "1", "sha256:"), "preprocess_224", "m", "classify_m", ("a", "b"), 3, "", "")]
     )
     conversion = Conversion(ConversionSettings(), GateSettings().max_pixels)
     service = NotingService(

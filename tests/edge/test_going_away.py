@@ -60,7 +60,7 @@ class Faces:
 async def faces() -> AsyncIterator[Faces]:
     readiness, metrics, engine = Readiness(), Metrics(), HangingEngine()
     readiness.ready(1)
-    model = Model(ModelIdentity("m", "1", "sha256:"), "preprocess_224", "classify_m", ("a", "b"), 3, "", "")
+    model = Model(ModelIdentity("m", "1", "sha256:"), "preprocess_224", "m", "classify_m", ("a", "b"), 3, "", "")
     catalogue, gate = Catalogue([model]), Gate(GateSettings())
     admission = Admission(AdmissionSettings(max_in_flight=_PLACES, batch=None), on_refusal=metrics.turned_away)
     metrics.watch_admission(admission)

@@ -30,7 +30,8 @@ class _Engine:
 
 
 def _model(name: str, degrade_to: str = "") -> Model:
-    return Model(ModelIdentity(name, "1", "sha256:"), "p", name, ("a", "b"), 3, "", "", degrade_to=degrade_to)
+    identity = ModelIdentity(name, "1", "sha256:")
+    return Model(identity, "p", name, f"classify_{name}", ("a", "b"), 3, "", "", degrade_to=degrade_to)
 
 
 async def _answer(asked: tuple[str, ...], *models: Model, overloaded: bool) -> Answer:

@@ -25,7 +25,7 @@ from fovea_server.workers.followers import Followers
 
 
 def _model(name: str) -> Model:
-    return Model(ModelIdentity(name, "1", "digest"), "preprocess", f"classify_{name}", ("one",), 5, "", "", "")
+    return Model(ModelIdentity(name, "1", "digest"), "preprocess", name, f"classify_{name}", ("one",), 5, "", "", "")
 
 
 class Server:
@@ -65,7 +65,7 @@ async def test_a_follower_says_what_it_is_told() -> None:
         await server.catalogue.everywhere()
         assert (await server.get("/readyz")).status_code == 200
         assert await server.models() == ["first", "second"]
-        await asyncio.wait_for(server.catalogue.remove("second"), 20)
+        await asyncio.wait_for(server.catalogue.remove(ModelIdentity("second", "1", "digest")), 20)
         assert await server.models() == ["first"]
         assert "fovea_workers 2.0" in (await server.get("/metrics")).text
         server.readiness.drain()
@@ -76,7 +76,8 @@ async def test_a_follower_says_what_it_is_told() -> None:
 
 def _followers() -> list[psutil.Process]:
     """Of this process, which may have children of other tests, too."""
-    return [each for each in psutil.Process().children() if follower.__name__ in each.cmdline()]
+    alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in alive if follower.__name__ in each.cmdline()]
 
 
 async def test_one_that_is_killed_comes_back_as_the_server_then_is() -> None:

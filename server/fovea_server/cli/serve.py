@@ -92,6 +92,10 @@ def serve(
         ),
     ] = None,
     start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
+    crash_loop_deaths: Annotated[
+        int, typer.Option(help="Deaths of Triton or its models' processes that are a crash loop.", min=2)
+    ] = 10,
+    crash_loop_seconds: Annotated[float, typer.Option(help="Seconds within which they are.", min=1)] = 60.0,
     drain_notice: Annotated[
         float, typer.Option(help="Seconds between saying `not ready` and closing, after SIGTERM.", min=0)
     ] = 2.0,
@@ -122,6 +126,7 @@ def serve(
     from fovea_server.request.admission import AdmissionSettings
     from fovea_server.request.conversion import ConversionSettings, enabled
     from fovea_server.settings import Settings
+    from fovea_server.triton.crash_loop import CrashLoopSettings
     from fovea_server.triton.process import TritonSettings
     from fovea_server.triton.repository import default_folder
 
@@ -143,6 +148,7 @@ def serve(
             admission=AdmissionSettings(max_in_flight, max_waiting),
             device=device,
             workers=workers,
+            crash_loop=CrashLoopSettings(crash_loop_deaths, crash_loop_seconds),
             log_level=log_level,
         ),
         drain_notice,

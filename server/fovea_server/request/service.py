@@ -73,11 +73,12 @@ class Service:
             async with self._admission.slot(
                 len(question.image), question.deadline, cost, question.priority, question.caller.name
             ):
+                await self._readiness.settled(question.deadline)
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
         answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
-        is_default = question.models or models[0] is self._catalogue.default
-        return answer if is_default else dataclasses.replace(answer, degraded=True)
+        is_asked_for = question.models or models[0].identity.name == self._catalogue.default.identity.name
+        return answer if is_asked_for else dataclasses.replace(answer, degraded=True)
 
 
 def _check_top_k(top_k: int) -> None:

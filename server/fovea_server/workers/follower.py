@@ -72,6 +72,7 @@ class Follower:
         """Serve until the other end of the socket is closed."""
         handlers: dict[str, Handler] = {
             "follow": self._follow,
+            "cut_off": self._cut_off,
             "metrics": self._collected,
             "close": self._gateway.close,
         }
@@ -85,12 +86,16 @@ class Follower:
     async def _follow(self, state: Mapping[str, Any]) -> None:
         """Be as the state says; done once the ports are open and nobody here uses a model that has left."""
         said = State.from_json(state)
-        left = self._catalogue.follow(said.models)
+        left = self._catalogue.follow(said.models, said.in_service)
         self._readiness.follow(said.standing)
         if self._opening is None:
             self._opening = asyncio.create_task(self._gateway.open())
         await asyncio.shield(self._opening)
         await self._catalogue.until_returned(left)
+
+    async def _cut_off(self, models: list[str] | None, reason: str) -> None:
+        """End the calls whose answers will not come."""
+        self._client.pulse.cut_off(models, reason)
 
     async def _collected(self) -> list[Any]:
         return [family.to_json() for family in self._metrics.collected()]

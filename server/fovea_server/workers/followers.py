@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any
 
 from fovea_server import exposition
@@ -47,7 +47,7 @@ class Followers:
 
     async def start(self) -> None:
         """Returns once each of them serves; raises StartError where one does not."""
-        self._readiness.on_change(lambda _: self._tell_soon())
+        self._readiness.on_change(lambda _: self._soon(self.agree()))
         self._catalogue.everywhere = self.agree
         starting = [asyncio.create_task(self._begin(worker)) for worker in range(1, self._settings.workers)]
         try:
@@ -60,6 +60,11 @@ class Followers:
         """Return once every one of them is as this process is now, or is no more."""
         state = State.of(self._readiness, self._catalogue)
         await asyncio.gather(*(_tell(follower, state) for follower in self._alive.values()))
+
+    def cut_off(self, models: Collection[str] | None, reason: str) -> None:
+        """End their calls that need one of these models, or all: what answers them is gone."""
+        for follower in self._alive.values():
+            self._soon(_cut_off(follower, models, reason))
 
     async def exposition(self) -> bytes:
         """The metrics of all processes as if they were one."""
@@ -151,10 +156,10 @@ class Followers:
     async def _text(self) -> str:
         return (await self.exposition()).decode()
 
-    def _tell_soon(self) -> None:
-        telling = asyncio.get_running_loop().create_task(self.agree())
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+    def _soon(self, telling: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(telling)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
 
 async def _tell(follower: FollowerProcess, state: State) -> None:
@@ -166,6 +171,11 @@ async def _tell(follower: FollowerProcess, state: State) -> None:
     except Refused as error:
         _log.error("worker cannot follow", pid=follower.pid, reason=str(error))
         follower.kill()
+
+
+async def _cut_off(follower: FollowerProcess, models: Collection[str] | None, reason: str) -> None:
+    with contextlib.suppress(*Gone):
+        await follower.cut_off(models, reason)
 
 
 async def _count(follower: FollowerProcess) -> list[Family]:

@@ -9,7 +9,7 @@ import pickle
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from fovea_server.exposition import Family
 from fovea_server.settings import Settings
@@ -54,6 +54,10 @@ class FollowerProcess:
     async def tell(self, state: State) -> None:
         """Returns once it is as the state says. Raises one of Gone."""
         await self._channel.ask("follow", state=state.to_json())
+
+    async def cut_off(self, models: Collection[str] | None, reason: str) -> None:
+        """End its calls that need one of these models, or all. Raises one of Gone."""
+        await self._channel.ask("cut_off", models=None if models is None else list(models), reason=reason)
 
     async def count(self, seconds: float) -> list[Family]:
         """What it has counted. Raises one of Gone."""

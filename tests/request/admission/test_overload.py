@@ -202,7 +202,7 @@ async def test_who_waits_leaves_when_its_deadline_cannot_be_met_any_more() -> No
 
 async def test_a_thousand_cancelled_while_waiting_leave_nothing_behind_and_are_not_let_in() -> None:
     load = _Load(AdmissionSettings(max_in_flight=2, batch=None, patience=10_000))
-    load.ask(2, "inside", service=0.1)
+    load.ask(2, "inside", service=1.0)
     await _settle()
     load.ask(1000, "gone", Priority.BATCH)
     await _settle()
