@@ -34,7 +34,13 @@ class BadImage(FoveaClientError):
 class BadRequest(FoveaClientError):
     """What was asked is at fault, not the image."""
 
-    reasons = ("MALFORMED_REQUEST", "BAD_PARAMETER")
+    reasons = ("MALFORMED_REQUEST", "BAD_PARAMETER", "HEADERS_TOO_LARGE", "RECEIVE_TIMEOUT")
+
+
+class NotAllowed(FoveaClientError):
+    """No API key, one that is not good, or one that is not for this."""
+
+    reasons = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 
 
 class UnknownModel(FoveaClientError):
@@ -42,9 +48,9 @@ class UnknownModel(FoveaClientError):
 
 
 class ServerBusy(FoveaClientError):
-    """More is waiting than may wait."""
+    """More is waiting than may wait, more is connected than may be, or this caller asks for more than it may."""
 
-    reasons = ("BUSY",)
+    reasons = ("BUSY", "SHED", "QUOTA_EXCEEDED", "TOO_MANY_CONNECTIONS")
 
 
 class NotReady(FoveaClientError):
@@ -54,9 +60,9 @@ class NotReady(FoveaClientError):
 
 
 class DeadlineExceeded(FoveaClientError):
-    """The timeout passed, here or in the server."""
+    """The timeout passed, here or in the server, or the server saw that it would."""
 
-    reasons = ("DEADLINE_EXCEEDED",)
+    reasons = ("DEADLINE_EXCEEDED", "DEADLINE_UNREACHABLE")
 
 
 class ServerFailed(FoveaClientError):
@@ -77,7 +83,7 @@ class Unreachable(FoveaClientError):
 
 _FAMILIES: dict[str, type[FoveaClientError]] = {
     reason: family
-    for family in (BadImage, BadRequest, UnknownModel, ServerBusy, NotReady, DeadlineExceeded, ServerFailed)
+    for family in (BadImage, BadRequest, NotAllowed, UnknownModel, ServerBusy, NotReady, DeadlineExceeded, ServerFailed)
     for reason in family.reasons
 }
 

@@ -90,16 +90,21 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that can be asked for, and where in Triton it answers; without labels it only embeds."""
+    """A model that can be asked for, and where in Triton it answers; without labels it only embeds.
+
+    `preprocess`, `network` and `ensemble` are Triton's names; each version of a model has a network of its own.
+    """
 
     identity: ModelIdentity
     preprocess: str
+    network: str
     ensemble: str
     labels: tuple[str, ...]
     features: int
     description: str
     licence: str
     engine: str = ""  # what runs its network
+    degrade_to: str = ""  # who may answer instead in an overload, where nobody is asked by name
 
 
 @dataclass(frozen=True)
@@ -184,9 +189,13 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets: a result for each model asked, in the order of asking, and where the time went."""
+    """What the caller gets: a result for each model asked, in the order of asking, and where the time went.
+
+    degraded  whether a cheaper model than the default answered, because of an overload
+    """
 
     id: str
     image: ImageFacts
     results: tuple[Result, ...]
     timings_ms: Timings
+    degraded: bool = False

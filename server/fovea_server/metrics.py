@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from fovea_server.domain import Answer
+from fovea_server import exposition
+from fovea_server.domain import Answer, Priority
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Gauges that say the same of the whole server in each of its processes; all others add up.
+OF_THE_SERVER = frozenset({"fovea_triton_up"})
+CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics:
-    """Prometheus series with a registry of their own, so that several gateways can live in one process."""
+class Admission(Protocol):
+    """What is exported of it."""
 
-    def __init__(self) -> None:
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def limit(self) -> float: ...
+    def waiting_of(self, priority: Priority) -> int: ...
+
+
+class Metrics:
+    """Prometheus series with a registry of their own, so that several gateways can live in one process.
+
+    `worker` is which of the server's gateway processes this is; the first, which owns Triton, is 0.
+    """
+
+    def __init__(self, worker: int = 0) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "fovea_requests", "Requests by outcome: OK, or the reason of the error", ["outcome"], registry=self.registry
@@ -35,6 +53,11 @@ class Metrics:
         self._bytes = Counter("fovea_image_bytes", "Bytes of the images answered", registry=self.registry)
         self._triton_up = Gauge("fovea_triton_up", "1 while Triton answers rightly", registry=self.registry)
         self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
+        self._deaths = Counter(
+            "fovea_process_deaths", "Times Triton or a model's process died or hung", registry=self.registry
+        )
+        self._revivals = Counter("fovea_model_revivals", "Times models' processes were revived", registry=self.registry)
+        self._crash_loop = Gauge("fovea_crash_loop", "1 while what died is tried again seldom", registry=self.registry)
         self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
         self._log_records = Counter(
             "fovea_feature_log_records", "Records written to the feature log", registry=self.registry
@@ -57,10 +80,26 @@ class Metrics:
             "Bytes at the ends of segments that were not whole, after a crash",
             registry=self.registry,
         )
+        workers = Gauge("fovea_workers", "Gateway processes that serve", registry=self.registry)
+        workers.set(1)
+        self._worker_restarts = Counter(
+            "fovea_worker_restarts", "Times a gateway process was started again", registry=self.registry
+        )
+        answered = Counter(
+            "fovea_worker_answers", "Requests answered, by gateway process", ["worker"], registry=self.registry
+        )
+        self._worker_answers = answered.labels(str(worker))
+        self._turned_away = Counter(
+            "fovea_turned_away",
+            "Requests that admission refused or sent away, by reason and class",
+            ["reason", "priority"],
+            registry=self.registry,
+        )
         self._answered = self._requests.labels("OK")
 
     def answered(self, answer: Answer) -> None:
         self._answered.inc()
+        self._worker_answers.inc()
         for result in answer.results:
             self._answers.labels(result.model.name).inc()
         self._bytes.inc(answer.image.bytes)
@@ -77,10 +116,37 @@ class Metrics:
     def triton_restarted(self) -> None:
         self._restarts.inc()
 
-    def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
+    def process_died(self) -> None:
+        self._deaths.inc()
+
+    def model_revived(self) -> None:
+        self._revivals.inc()
+
+    def crash_loop(self, looping: bool) -> None:
+        self._crash_loop.set(looping)
+
+    def worker_restarted(self) -> None:
+        self._worker_restarts.inc()
+
+    def turned_away(self, reason: str, priority: Priority) -> None:
+        """Admission refused a request, or sent it away while it waited."""
+        self._turned_away.labels(reason, priority.name.lower()).inc()
+
+    def watch_admission(self, admission: Admission) -> None:
         """Export what admission holds, read at the moment of the scrape."""
-        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(in_flight)
-        Gauge("fovea_waiting", "Requests in the waiting room", registry=self.registry).set_function(waiting)
+        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(
+            lambda: admission.in_flight
+        )
+        Gauge("fovea_in_flight_limit", "Units of work that may be inside Triton", registry=self.registry).set_function(
+            lambda: admission.limit
+        )
+        waiting = Gauge("fovea_waiting", "Requests in the waiting room", ["priority"], registry=self.registry)
+        for priority in Priority:
+            waiting.labels(priority.name.lower()).set_function(partial(admission.waiting_of, priority))
+
+    def collected(self) -> list[exposition.Family]:
+        """All series of this process."""
+        return exposition.collected(self.registry)
 
     def watch_feature_log(self, depth: Callable[[], float], lag: Callable[[], float]) -> None:
         """Export what waits to be written, read at the moment of the scrape."""
@@ -106,5 +172,5 @@ class Metrics:
         self._log_errors.labels(at).inc()
 
     def exposition(self) -> bytes:
-        """All series in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """All series of this process in Prometheus' text format."""
+        return exposition.text(self.collected())

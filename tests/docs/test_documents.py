@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 from fovea_server import errors
 from fovea_server.errors import FoveaError
 from fovea_server.metrics import Metrics
+from fovea_server.request.admission import Admission, AdmissionSettings
 
 ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, FoveaError)]
 
@@ -34,7 +35,7 @@ def test_reasons_are_unique_and_client_errors_are_never_server_errors() -> None:
 
 def test_every_metric_has_its_row() -> None:
     metrics = Metrics()
-    metrics.watch_admission(lambda: 0, lambda: 0)
+    metrics.watch_admission(Admission(AdmissionSettings()))
     exported = set(re.findall(r"^# TYPE (\w+) ", metrics.exposition().decode(), re.MULTILINE))
     exported = {name for name in exported if not name.endswith("_created")}
     documented = {re.sub(r"\{.*\}", "", row[0].strip("`")) for row in _table("metrics.md")}

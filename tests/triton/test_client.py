@@ -21,6 +21,9 @@ from fovea_server.triton.client import translate
         (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'c' has no available versions", NotReady),
         (grpc.StatusCode.INTERNAL, "Stub process 'preprocess_224_0_0' is not healthy.", NotReady),
         (grpc.StatusCode.INTERNAL, "Failed to process the request(s): ValueError", InferenceFailed),
+        (grpc.StatusCode.INTERNAL, "Failed to process the request(s): MemoryError", NotReady),
+        (grpc.StatusCode.INTERNAL, "Error in CPU operator `nvidia.dali.fn.decoders.image`: std::bad_alloc", NotReady),
+        (grpc.StatusCode.INTERNAL, "Failed to increase the shared memory pool size", NotReady),
         (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape for input 'IMAGE'", InferenceFailed),
     ],
 )

@@ -29,6 +29,10 @@ class Server:
         """Take a model into service; None, or why it does not."""
         return self._say("PUT", model)
 
+    def take_over(self, model: str) -> str | None:
+        """Let a version that it has loaded, NAME@VERSION, answer from now on; None, or why it does not."""
+        return self._say("PUT", f"{model}/current")
+
     def remove(self, model: str) -> str | None:
         """Take a model out of service; None, or why it does not. One that it does not serve is out already."""
         return self._say("DELETE", model, fine=(httpx.codes.NOT_FOUND,))

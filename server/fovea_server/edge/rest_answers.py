@@ -28,6 +28,8 @@ def of_classification(answer: Answer) -> Response:
     }
     if result.embedding is not None:
         body["embedding"] = result.embedding
+    if answer.degraded:
+        body["degraded"] = True
     return _json(body, answer)
 
 
@@ -116,6 +118,7 @@ class ClassificationDocument(BaseModel):
     quality: QualityDocument
     embedding: list[float] | None = Field(None, description="Where asked for, and from a model that only embeds")
     timings_ms: TimingsDocument
+    degraded: bool | None = Field(None, description="True where an overload made a cheaper model answer")
 
 
 class StageTimingsDocument(BaseModel):

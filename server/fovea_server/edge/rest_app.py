@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,8 +12,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from fovea_client.version import __version__
-from fovea_server import metrics as series
-from fovea_server.domain import ANYONE, Question
+from fovea_server import exposition
+from fovea_server.access.guard import current
+from fovea_server.domain import Question
 from fovea_server.edge import feedback_routes, options, problems, rest_answers, slices, uploads
 from fovea_server.edge.image_route import ImageRoute
 from fovea_server.edge.request_id import HEADER, of_request
@@ -102,6 +104,12 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
         },
     },
     {
+        "name": options.PRIORITY,
+        "in": "header",
+        "description": "Under load, batch waits longer and is turned away first",
+        "schema": {"type": "string", "enum": ["interactive", "batch"], "default": "interactive"},
+    },
+    {
         "name": slices.HEADER,
         "in": "header",
         "description": "What the caller says of the image, for the feature log: device=phone;region=eu",
@@ -115,7 +123,7 @@ def _described(document: type[BaseModel], which: dict[str, Any]) -> dict[str, An
     return {
         "responses": {
             200: {"model": document},
-            **dict.fromkeys((400, 404, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
+            **dict.fromkeys((400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
         },
         "openapi_extra": {"requestBody": _BODY, "parameters": [which, *_OPTIONS]},
         "response_class": Response,
@@ -128,9 +136,10 @@ def create(
     catalogue: Catalogue,
     readiness: Readiness,
     metrics: Metrics,
+    exposed: Callable[[], Awaitable[bytes]],
     log: FeatureLog | None = None,
 ) -> FastAPI:
-    """The application; everything it needs is built elsewhere and given to it."""
+    """The application; everything it needs is built elsewhere and given to it. `exposed` are all metrics as text."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
     app: FastAPI = FastAPIOffline(title="Fovea", version=__version__, description=_DESCRIPTION)
     answers = problems.Problems(metrics)
@@ -148,6 +157,8 @@ def create(
             embedding=options.flag("embedding", request.query_params.get("embedding")),
             deadline=deadline,
             received=received,
+            caller=current.get(),
+            priority=options.priority(request.headers.get(options.PRIORITY)),
             slices=slices.read(request.headers.get(slices.HEADER)),
             image=await uploads.read_image(request, gate, deadline),
         )
@@ -181,7 +192,7 @@ def create(
             path, endpoint, methods=["POST"], summary=summary, route_class_override=ImageRoute, **description
         )
 
-    feedback_routes.add(app, log, _PROBLEM, lambda: ANYONE)
+    feedback_routes.add(app, log, _PROBLEM, current.get)
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:
@@ -201,7 +212,7 @@ def create(
         return {"status": "ready"}
 
     @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
-    async def exposition() -> Response:
-        return Response(metrics.exposition(), headers={"Content-Type": series.CONTENT_TYPE})
+    async def metrics_page() -> Response:
+        return Response(await exposed(), headers={"Content-Type": exposition.CONTENT_TYPE})
 
     return app

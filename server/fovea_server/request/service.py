@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,9 +11,9 @@ from typing import Protocol
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
 from fovea_server.errors import BadParameter, DeadlineExceeded
 from fovea_server.feature_log.note import NoLog, Note
-from fovea_server.metrics import Metrics
+from fovea_server.metrics import CANCELLED, Metrics
 from fovea_server.request import answers, headers
-from fovea_server.request.admission import Admission
+from fovea_server.request.admission import Admission, price
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
@@ -57,8 +59,12 @@ class Service:
         """What each of the models asked says of the image."""
         with self._log.note(question) as note:
             self._readiness.check()
-            with self._catalogue.borrow(question.models) as models:
-                answer = await self._ask(models, question, note)
+            with self._catalogue.borrow(question.models, degraded=self._admission.is_overloaded) as models:
+                try:
+                    answer = await self._ask(models, question, note)
+                except asyncio.CancelledError:
+                    self._metrics.refused(CANCELLED)
+                    raise
         self._metrics.answered(answer)
         return answer
 
@@ -71,14 +77,21 @@ class Service:
         self._gate.check(facts)
         if question.deadline.remaining() <= 0:
             raise DeadlineExceeded("the deadline had passed before the image was read")
+        self._admission.charge(question.caller, price.megapixels(facts), question.priority)
+        cost = price.units(facts, len(models))
         # Outside the slot: what has to be converted first must not keep it from what Triton reads itself.
         async with self._conversion.served(question.image, facts, question.deadline) as image:
             begin = time.monotonic()
-            async with self._admission.slot(len(question.image), question.deadline):
+            async with self._admission.slot(
+                len(question.image), question.deadline, cost, question.priority, question.caller.name
+            ):
+                await self._readiness.settled(question.deadline)
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
         note.inferences = inferences
-        note.answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        is_asked_for = question.models or models[0].identity.name == self._catalogue.default.identity.name
+        note.answer = answer if is_asked_for else dataclasses.replace(answer, degraded=True)
         return note.answer
 
 

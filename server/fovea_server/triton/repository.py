@@ -12,6 +12,7 @@ from fovea_pipelines.errors import BadPackage, PipelineError
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.triton_folders import Network
 from fovea_server.errors import StartError
+from fovea_server.triton.versions import Versions
 
 ADDED = "models"  # the folder of added ones, in the state folder
 
@@ -32,7 +33,7 @@ def default_folder() -> Path:
 
 def has_plan(package: ModelPackage) -> bool:
     """Whether the TensorRT plan that `config.pbtxt` wants is there."""
-    return (package.folder / package.version / "model.plan").is_file()
+    return (package.onnx.path.parent / "model.plan").is_file()
 
 
 def default_state() -> Path:
@@ -68,6 +69,10 @@ class Repositories:
     moment: Path
 
     @property
+    def versions(self) -> Versions:
+        return Versions.of(self.state)
+
+    @property
     def added(self) -> Path:
         return self.state / ADDED
 
@@ -78,14 +83,14 @@ class Repositories:
         return self.given, self.added, self.moment
 
     def packages(self) -> list[ModelPackage]:
-        """Those given, then those added. Raises StartError where a name is there twice."""
+        """Those given, then those added. Raises StartError where a version is there twice."""
         given, added = packages(self.given), self._sound_added()
-        names = {package.name for package in given}
+        there = {(package.name, package.version) for package in given}
         for package in added:
-            if package.name in names:
+            if (package.name, package.version) in there:
                 raise StartError(
                     f"there is a model {package.name} in {self.given} and another in {self.added}",
-                    hint=f"remove one: fovea models remove {package.name}",
+                    hint=f"remove one: fovea models remove {package.network}",
                 )
         for package in given:
             self.check(package)
