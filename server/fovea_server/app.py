@@ -20,9 +20,11 @@ from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
+from fovea_server.request.quarantine import FOLDER, Quarantine
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.roster import Roster
 from fovea_server.request.service import Service
+from fovea_server.request.suspects import Suspects
 from fovea_server.settings import Settings
 from fovea_server.triton import device, installation, ports, process
 from fovea_server.triton.client import TritonClient
@@ -157,9 +159,9 @@ class App:
     def _build_faces(self) -> tuple[RestFace, GrpcFace]:
         gate = Gate(self._settings.gate)
         catalogue = self._roster.catalogue
-        service = Service(
-            self._readiness, gate, catalogue, self._conversion, self._admission, self._client, self._metrics
-        )
+        quarantine = Quarantine(self._settings.state / FOLDER, self._settings.quarantine)
+        engine = Suspects(self._client, quarantine, self._readiness)
+        service = Service(self._readiness, gate, catalogue, self._conversion, self._admission, engine, self._metrics)
         rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics)
         vision = Vision(service, catalogue, self._readiness, self._metrics)
         edge = self._settings.edge

@@ -22,6 +22,10 @@ class Readiness:
     def is_ready(self) -> bool:
         return self._reason is None and not self._draining
 
+    @property
+    def is_draining(self) -> bool:
+        return self._draining
+
     def on_change(self, listener: Listener) -> None:
         """Call `listener` with the present state now, and with the new one at every change."""
         self._listeners.append(listener)

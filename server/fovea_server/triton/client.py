@@ -30,8 +30,14 @@ _CHANNEL_OPTIONS = (
 )
 
 
+_NEVER_SENT = ("failed to connect", "Failed to connect", "not ready", "Server is stopping")
+
 # One network's outputs, and what its preprocessing measured; in the ensemble of all they follow MODEL/.
 _MEASURED = ("QUALITY", "PREPROCESS_SPAN")
+
+
+class WorkerDied(NotReady):
+    """Triton or one of its processes ended while this image was inside. To a caller it is NotReady like any other."""
 
 
 class TritonClient:
@@ -173,9 +179,17 @@ def translate(code: grpc.StatusCode, details: str) -> FoveaError:
         return DeadlineExceeded("the deadline passed while the model was at work")
     if code is grpc.StatusCode.UNAVAILABLE and "maximum queue size" in details:
         return Busy("the model's queue is full", retry_after=1.0)
+    if _died(code, details):
+        return WorkerDied("Triton went away while it was at work on this image", retry_after=2.0)
     if _is_gone(code, details):
         return NotReady("Triton went away while it was at work on this image", retry_after=2.0)
     return InferenceFailed(f"Triton answered {code.name}: {details[:300]}")
+
+
+def _died(code: grpc.StatusCode, details: str) -> bool:
+    """Whether something ended that had the image, rather than had not taken it yet."""
+    cut = code is grpc.StatusCode.UNAVAILABLE and not any(text in details for text in _NEVER_SENT)
+    return cut or "tub process" in details
 
 
 def _is_gone(code: grpc.StatusCode, details: str) -> bool:
