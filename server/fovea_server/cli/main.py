@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, skew, models, version."""
+"""The command `fovea`: serve, classify, skew, models, quarantine, version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import classify, models, serve, skew
+from fovea_server.cli import classify, models, quarantine, serve, skew
 
 app = typer.Typer(
     name="fovea",
@@ -35,6 +35,7 @@ app.command()(serve.serve)
 app.command()(classify.classify)
 app.command()(skew.skew)
 app.add_typer(models.app)
+app.add_typer(quarantine.app)
 
 
 @app.command()

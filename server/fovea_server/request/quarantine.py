@@ -144,8 +144,8 @@ def _write(path: Path, content: bytes) -> None:
     """All of it or nothing, readable for this user alone."""
     partial = path.with_suffix(f".{os.getpid()}.part")
     try:
-        with open(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
+        partial.touch(mode=0o600)
+        partial.write_bytes(content)
         partial.replace(path)
     finally:
         with contextlib.suppress(OSError):

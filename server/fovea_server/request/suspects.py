@@ -126,7 +126,7 @@ class Suspects:
     async def _visit(self, visit: _Visit, deadline: Deadline, digest: str | None = None) -> list[Inference]:
         with self._counted(visit):
             inferences = await self._engine.infer(visit.models, visit.image, visit.request_id, deadline)
-        if digest in self._strikes:
+        if digest is not None and digest in self._strikes:
             del self._strikes[digest]
             self._strikes_changed()
         return inferences
