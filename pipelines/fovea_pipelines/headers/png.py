@@ -51,9 +51,10 @@ def read(image: bytes) -> Frame:
         elif kind[0] & _ANCILLARY:
             metadata += end - start
             compressed += _is_compressed_text(image, kind, start, end)
+            if compressed > _MOST_COMPRESSED_TEXTS:
+                raise Damaged(f"it has more than {_MOST_COMPRESSED_TEXTS} compressed texts, which take long to unpack")
             if kind == b"eXIf" and len(said) <= exif.MOST_BLOCKS:
                 said.append(_orientations(image, start, end))
-    _check_texts(compressed)
     _check_pixels(image, width, height, pixels)
     return Frame(width, height, exif.agreed(said), load=Load(metadata, profile))
 
@@ -70,13 +71,6 @@ def _is_compressed_text(image: bytes, kind: bytes, start: int, end: int) -> bool
         return kind == b"zTXt"
     keyword = image.find(b"\0", start, min(start + _LONGEST_KEYWORD + 1, end))
     return image[keyword + 1 : keyword + 2] != b"\0"
-
-
-def _check_texts(compressed: int) -> None:
-    if compressed > _MOST_COMPRESSED_TEXTS:
-        raise Damaged(
-            f"it has {compressed:,} compressed texts, which take long to unpack; at most {_MOST_COMPRESSED_TEXTS}"
-        )
 
 
 def _check_pixels(image: bytes, width: int, height: int, compressed: int) -> None:

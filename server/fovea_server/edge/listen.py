@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server import control_sockets
+from fovea_server.edge.grpc_malformed import RefuseMalformed
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.request.readiness import Readiness
 
@@ -114,7 +115,8 @@ class GrpcFace:
 
     async def open(self) -> None:
         server = self._server = grpc.aio.server(
-            options=(("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.so_reuseport", 0))
+            interceptors=(RefuseMalformed(),),
+            options=(("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.so_reuseport", 0)),
         )
         vision_pb2_grpc.add_VisionServicer_to_server(self._vision, server)  # type: ignore[no-untyped-call]
         self._health = health.aio.HealthServicer()
