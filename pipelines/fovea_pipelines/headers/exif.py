@@ -16,7 +16,7 @@ from fovea_pipelines.headers.refusals import Damaged
 ORIENTATION = 0x0112
 
 _UPRIGHT = 1
-MOST_BLOCKS = 4
+_MOST_BLOCKS = 4
 _TEXTS = frozenset((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x8298))
 # Bytes of rationals behind the offset of each such tag.
 _RATIONALS = {0x011A: 8, 0x011B: 8, 0x013E: 16, 0x013F: 48, 0x0211: 24, 0x0214: 48}
@@ -26,8 +26,8 @@ def agreed(blocks: Iterable[frozenset[int]]) -> int:
     """The one orientation that all EXIF blocks of an image say; 1 if there are none."""
     found: set[int] = set()
     for number, said in enumerate(blocks):
-        if number == MOST_BLOCKS:
-            raise Damaged(f"it has more than {MOST_BLOCKS} EXIF blocks")
+        if number == _MOST_BLOCKS:
+            raise Damaged(f"it has more than {_MOST_BLOCKS} EXIF blocks")
         found |= said
     if len(found) > 1:
         choices = " or ".join(str(orientation) for orientation in sorted(found))

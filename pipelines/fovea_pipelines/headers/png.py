@@ -16,6 +16,7 @@ _MOST_CHUNKS = 10_000  # 80 MB of the 8 KB chunks that libpng writes
 _MOST_PIXELS_A_SIDE = 2**31 - 1
 # libpng unpacks each, up to 8 MB, only to throw it away: 1,000 of them, 7.7 MB, took 49 s.
 _MOST_COMPRESSED_TEXTS = 20
+_TEXTS = frozenset((b"zTXt", b"iTXt"))
 _ANCILLARY = 0x20  # of the first letter of a chunk's type: a reader of pixels may step over it
 _ANIMATION = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _LONGEST_KEYWORD = 79
@@ -24,6 +25,8 @@ _LEAST_STREAM = 4096  # bytes that no picture is too small for
 _CHUNK = Struct(">I4s")
 _IHDR = Struct(">I4sII")
 _CRC = Struct(">I")
+
+Chunk = tuple[bytes, int, int]  # its type, where its data begins, where that ends
 
 
 def read(image: bytes) -> Frame:
@@ -39,30 +42,39 @@ def read(image: bytes) -> Frame:
         raise Damaged(f"a PNG begins with an IHDR chunk of 13 bytes; this one with {_name(kind)} of {length:,}")
     if max(width, height) > _MOST_PIXELS_A_SIDE:
         raise Damaged(f"{width}x{height} is larger than any PNG can be")
-    said: list[frozenset[int]] = []
-    metadata = profile = pixels = compressed = 0
+    carried: list[Chunk] = []
+    pixels = 0
     for kind, start, end in _chunks(image):
         if kind == b"IDAT":
             pixels += end - start
         elif kind in _ANIMATION:
             raise not_served("an animated PNG")
-        elif kind == b"iCCP":
-            profile += end - start
         elif kind[0] & _ANCILLARY:
-            metadata += end - start
-            compressed += _is_compressed_text(image, kind, start, end)
-            if compressed > _MOST_COMPRESSED_TEXTS:
-                raise Damaged(f"it has more than {_MOST_COMPRESSED_TEXTS} compressed texts, which take long to unpack")
-            if kind == b"eXIf" and len(said) <= exif.MOST_BLOCKS:
-                said.append(_orientations(image, start, end))
+            carried.append((kind, start, end))
+    _check_texts(image, carried)
     _check_pixels(image, width, height, pixels)
-    return Frame(width, height, exif.agreed(said), load=Load(metadata, profile))
+    blocks = [chunk for chunk in carried if chunk[0] == b"eXIf"]
+    return Frame(width, height, exif.agreed(_orientations(image, block) for block in blocks), load=_load(carried))
 
 
-def _orientations(image: bytes, start: int, end: int) -> frozenset[int]:
+def _load(carried: list[Chunk]) -> Load:
+    profile = sum(end - start for kind, start, end in carried if kind == b"iCCP")
+    return Load(sum(end - start for _, start, end in carried) - profile, profile)
+
+
+def _orientations(image: bytes, block: Chunk) -> frozenset[int]:
+    _, start, end = block
     said = exif.orientations(memoryview(image)[start:end])
     # Of the decoder's two readers one drops a block with a wrong checksum.
     return said if _is_intact(image, start, end) else said | {1}
+
+
+def _check_texts(image: bytes, carried: list[Chunk]) -> None:
+    compressed = sum(_is_compressed_text(image, *chunk) for chunk in carried if chunk[0] in _TEXTS)
+    if compressed > _MOST_COMPRESSED_TEXTS:
+        raise Damaged(
+            f"it has {compressed:,} compressed texts, which take long to unpack; at most {_MOST_COMPRESSED_TEXTS}"
+        )
 
 
 def _is_compressed_text(image: bytes, kind: bytes, start: int, end: int) -> bool:
@@ -85,8 +97,8 @@ def _check_pixels(image: bytes, width: int, height: int, compressed: int) -> Non
         raise Damaged(f"its pixels are {compressed:,} bytes, compressed; {width}x{height} take at most {most:,}")
 
 
-def _chunks(image: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Type, begin and end of the data of each chunk before IEND."""
+def _chunks(image: bytes) -> Iterator[Chunk]:
+    """Each chunk before IEND."""
     position = 8
     for _ in range(_MOST_CHUNKS):
         length, kind = fields(_CHUNK, image, position, "the next PNG chunk")
