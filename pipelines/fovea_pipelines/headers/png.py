@@ -43,16 +43,16 @@ def read(image: bytes) -> Frame:
     if max(width, height) > _MOST_PIXELS_A_SIDE:
         raise Damaged(f"{width}x{height} is larger than any PNG can be")
     carried: list[Chunk] = []
-    pixels = 0
+    compressed = 0
     for kind, start, end in _chunks(image):
         if kind == b"IDAT":
-            pixels += end - start
+            compressed += end - start
         elif kind in _ANIMATION:
             raise not_served("an animated PNG")
         elif kind[0] & _ANCILLARY:
             carried.append((kind, start, end))
     _check_texts(image, carried)
-    _check_pixels(image, width, height, pixels)
+    _check_pixels(image, width, height, compressed)
     blocks = [chunk for chunk in carried if chunk[0] == b"eXIf"]
     return Frame(width, height, exif.agreed(_orientations(image, block) for block in blocks), load=_load(carried))
 
@@ -90,11 +90,21 @@ def _check_pixels(image: bytes, width: int, height: int, compressed: int) -> Non
 
     1 MB behind the header of a small picture keeps the decoder busy for 2 s.
     """
-    bits, colour = image[24], image[25]
-    row = 1 + (width * bits * _SAMPLES.get(colour, 4) + 7) // 8
-    most = 5 * row * height // 2 + _LEAST_STREAM  # a byte may take nine bits, interlacing doubles the shortest rows
+    most = unpacked(image, width, height) * 5 // 4 + _LEAST_STREAM  # a byte may take nine bits, and a block its header
     if compressed > most:
         raise Damaged(f"its pixels are {compressed:,} bytes, compressed; {width}x{height} take at most {most:,}")
+
+
+def unpacked(image: bytes, width: int, height: int) -> int:
+    """How many bytes the pixels of a picture of this size unpack to at most: interlacing doubles the shortest rows."""
+    bits, colour = image[24], image[25]
+    return 2 * height * (1 + (width * bits * _SAMPLES.get(colour, 4) + 7) // 8)
+
+
+def pixels(image: bytes) -> Iterator[memoryview]:
+    """The compressed pixels, chunk by chunk. Raises Damaged."""
+    view = memoryview(image)
+    return (view[start:end] for kind, start, end in _chunks(image) if kind == b"IDAT")
 
 
 def _chunks(image: bytes) -> Iterator[Chunk]:
