@@ -160,3 +160,10 @@ async def test_who_has_no_time_is_not_kept_waiting_for_an_image_that_is_run_alon
         await bench.suspects.infer((), GOOD[0], "id", Deadline.after(0.001))
     with pytest.raises(WorkerDied):
         await alone
+
+
+async def test_where_other_gateways_ask_the_same_triton_nobody_is_convicted(bench: Bench) -> None:
+    bench.suspects = Suspects(bench.triton, bench.quarantine, bench.readiness, others_ask=True)
+    for _ in range(3):
+        assert await bench.ask(KILLER) == [WorkerDied]
+    assert await bench.ask(GOOD[0]) == [list]

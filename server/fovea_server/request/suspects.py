@@ -4,7 +4,7 @@ At a death many images are inside, and one of them may be the cause. So each of 
 image's strikes away again: what ends processes is not answered. While few images are under suspicion they are run
 alone, and one that has a strike and is alone inside at the next death is quarantined. A bystander is never alone with
 a death that another image caused, however often it is sent; an image that is the cause is quarantined at its second
-death, or, where more than four others were inside at the first and were not sent again, at its third.
+death, or, where four others or more were inside at the first and were not sent again, at its third.
 """
 
 from __future__ import annotations
@@ -56,13 +56,17 @@ class _Strikes:
 class Suspects:
     """An InferenceEngine around another that watches what is inside when Triton dies.
 
-    Not for several gateways on one Triton: each would see its own images only.
+    Where others ask the same Triton, nobody knows of an image that it was alone: then none is suspected, and only
+    what is in quarantine already is refused.
     """
 
-    def __init__(self, engine: InferenceEngine, quarantine: Quarantine, readiness: Readiness) -> None:
+    def __init__(
+        self, engine: InferenceEngine, quarantine: Quarantine, readiness: Readiness, *, others_ask: bool = False
+    ) -> None:
         self._engine = engine
         self._quarantine = quarantine
         self._readiness = readiness
+        self._others_ask = others_ask
         self._inside: dict[int, _Visit] = {}
         self._numbers = itertools.count()
         self._left: deque[tuple[float, _Visit]] = deque()
@@ -145,7 +149,7 @@ class Suspects:
         try:
             yield
         except WorkerDied:
-            self._died()
+            self.died()
             raise
         except (asyncio.CancelledError, DeadlineExceeded):
             self._leave(visit)
@@ -166,12 +170,12 @@ class Suspects:
             self._same_death_until = float("-inf")
             self._left.clear()
         else:
-            self._died()
+            self.died()
 
-    def _died(self) -> None:
+    def died(self) -> None:
         """Triton, or one of its processes, is gone. Once for each death, and not where the server is stopping."""
         now = time.monotonic()
-        if now < self._same_death_until or self._readiness.is_draining:
+        if now < self._same_death_until or self._readiness.is_draining or self._others_ask:
             return
         self._same_death_until = now + _ONE_DEATH
         company = [*self._inside.values(), *(visit for when, visit in self._left if now - when < _LEFT_SECONDS)]
