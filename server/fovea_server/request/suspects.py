@@ -92,7 +92,7 @@ class Suspects:
         self._quarantine.check(digest)
         if self._is_suspect(digest):
             return await self._in_time(self._started(self._apart(visit, digest)), deadline)
-        return await self._answered(visit, digest, deadline)
+        return await self._beside_others(visit, deadline, digest)
 
     def _is_suspect(self, digest: str) -> bool:
         """Whether it has a strike, and only few images have as many."""
@@ -106,7 +106,7 @@ class Suspects:
             self._quarantine.check(digest)
             if self._is_suspect(digest):
                 return await self._alone(visit, digest)
-        return await self._answered(visit, digest, deadline)
+        return await self._beside_others(visit, deadline, digest)
 
     async def _alone(self, visit: _Visit, digest: str) -> list[Inference]:
         """Answered while nothing else is inside. Its caller may go away meanwhile: the verdict is still wanted."""
@@ -118,16 +118,11 @@ class Suspects:
         finally:
             self._open.set()
 
-    async def _answered(self, visit: _Visit, digest: str, deadline: Deadline) -> list[Inference]:
+    async def _beside_others(self, visit: _Visit, deadline: Deadline, digest: str | None = None) -> list[Inference]:
         await _event(self._open, deadline, "another image was run alone")
         return await self._visit(visit, deadline, digest)
 
-    async def _beside_others(self, visit: _Visit, deadline: Deadline) -> list[Inference]:
-        if not self._open.is_set():
-            await _event(self._open, deadline, "another image was run alone")
-        return await self._visit(visit, deadline)
-
-    async def _visit(self, visit: _Visit, deadline: Deadline, digest: str | None = None) -> list[Inference]:
+    async def _visit(self, visit: _Visit, deadline: Deadline, digest: str | None) -> list[Inference]:
         with self._counted(visit):
             inferences = await self._engine.infer(visit.models, visit.image, visit.request_id, deadline)
         if digest is not None and digest in self._strikes:
@@ -215,6 +210,8 @@ class Suspects:
 
 
 async def _event(event: asyncio.Event, deadline: Deadline, meanwhile: str) -> None:
+    if event.is_set():
+        return
     try:
         await asyncio.wait_for(event.wait(), max(deadline.remaining(), 0))
     except asyncio.TimeoutError:
