@@ -156,8 +156,13 @@ class Suspects:
 
     def _leave(self, visit: _Visit) -> None:
         """Nobody waits for it any more, but it may still be at work."""
-        self._left.append((time.monotonic(), visit))
-        while len(self._left) > _LEFT_IMAGES or sum(len(left.image) for _, left in self._left) > _LEFT_BYTES:
+        now = time.monotonic()
+        self._left.append((now, visit))
+        while (
+            now - self._left[0][0] > _LEFT_SECONDS
+            or len(self._left) > _LEFT_IMAGES
+            or sum(len(left.image) for _, left in self._left) > _LEFT_BYTES
+        ):
             self._left.popleft()
 
     def _on_readiness(self, ready: bool) -> None:
@@ -210,9 +215,9 @@ class Suspects:
 
 
 async def _event(event: asyncio.Event, deadline: Deadline, meanwhile: str) -> None:
-    if event.is_set():
-        return
-    try:
-        await asyncio.wait_for(event.wait(), max(deadline.remaining(), 0))
-    except asyncio.TimeoutError:
-        raise DeadlineExceeded(f"the deadline passed while {meanwhile}") from None
+    """Until it is set, also by the time that this task goes on."""
+    while not event.is_set():
+        try:
+            await asyncio.wait_for(event.wait(), max(deadline.remaining(), 0))
+        except asyncio.TimeoutError:
+            raise DeadlineExceeded(f"the deadline passed while {meanwhile}") from None
