@@ -158,12 +158,11 @@ class Suspects:
         """Nobody waits for it any more, but it may still be at work."""
         now = time.monotonic()
         self._left.append((now, visit))
-        while (
-            now - self._left[0][0] > _LEFT_SECONDS
-            or len(self._left) > _LEFT_IMAGES
-            or sum(len(left.image) for _, left in self._left) > _LEFT_BYTES
-        ):
+        while self._left and (now - self._left[0][0] > _LEFT_SECONDS or self._left_too_much()):
             self._left.popleft()
+
+    def _left_too_much(self) -> bool:
+        return len(self._left) > _LEFT_IMAGES or sum(len(visit.image) for _, visit in self._left) > _LEFT_BYTES
 
     def _on_readiness(self, ready: bool) -> None:
         if ready:
