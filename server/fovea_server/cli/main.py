@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, skew, models, quarantine, version."""
+"""The command `fovea`: serve, classify, bench, skew, models, quarantine, version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import classify, models, quarantine, serve, skew
+from fovea_server.cli import bench, classify, models, quarantine, serve, skew
 
 app = typer.Typer(
     name="fovea",
@@ -33,6 +33,7 @@ def callback(
 
 app.command()(serve.serve)
 app.command()(classify.classify)
+app.command()(bench.bench)
 app.command()(skew.skew)
 app.add_typer(models.app)
 app.add_typer(quarantine.app)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.load import Load, percentile, summary
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fovea_client.load.measured import Load, percentile, summary
 
 
 def test_a_percentile_is_the_smallest_value_with_that_share_at_or_below_it() -> None:
@@ -41,6 +42,12 @@ def test_latencies_in_any_order_become_a_rate_and_milliseconds() -> None:
 def test_a_load_without_answers_has_no_percentiles() -> None:
     load = summary("a generator", 1, 1.0, [], 0, {"connection lost": 1}, cpu_seconds=0.0)
     assert (load.images_per_second, load.p50_ms) == (0.0, None)
+
+
+def test_what_came_late_counts_for_the_percentiles_and_not_for_the_rate() -> None:
+    load = summary("a generator", 16, 2.0, [0.1, 0.1, 4.0], 3, {}, 0.0, rate=1.5, in_time=2)
+    assert (load.images, load.images_per_second, load.p99_ms) == (2, 1.0, 4000.0)
+    assert (load.loop, load.rate) == ("1.5/s", 1.5)
 
 
 def test_a_load_survives_json() -> None:
