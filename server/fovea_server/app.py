@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,8 +186,12 @@ class App:
                 start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
                 crash_loop=self._settings.crash_loop,
             ),
-            on_death=lambda lost, reason: self._followers.cut_off(lost, reason),
+            on_death=self._on_death,
         )
+
+    def _on_death(self, lost: Collection[str] | None, reason: str) -> None:
+        self._gateway.triton_died()
+        self._followers.cut_off(lost, reason)
 
 
 async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) -> bool:

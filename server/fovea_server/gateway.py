@@ -23,8 +23,10 @@ from fovea_server.request.admission import Admission
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
+from fovea_server.request.quarantine import FOLDER, Quarantine
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import InferenceEngine, Service
+from fovea_server.request.suspects import Suspects
 from fovea_server.settings import Settings
 
 
@@ -69,7 +71,9 @@ class Gateway:
         self._conversion = Conversion(settings.conversion.of_one(workers), settings.gate.max_pixels)
         self._admission = Admission(settings.admission.of_one(workers), on_refusal=metrics.turned_away)
         metrics.watch_admission(self._admission)
-        service = Service(readiness, gate, catalogue, self._conversion, self._admission, engine, metrics)
+        quarantine = Quarantine(settings.state / FOLDER, settings.quarantine)
+        self._suspects = Suspects(engine, quarantine, readiness, others_ask=workers > 1)
+        service = Service(readiness, gate, catalogue, self._conversion, self._admission, self._suspects, metrics)
         rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed)
         vision = Vision(service, catalogue, readiness, metrics)
 
@@ -90,6 +94,10 @@ class Gateway:
     def in_flight(self) -> int:
         """Images inside Triton that this process sent there."""
         return self._admission.in_flight
+
+    def triton_died(self) -> None:
+        """It, or a process of its models: one of the images that are inside may be the cause."""
+        self._suspects.died()
 
     async def open(self) -> None:
         """Listen; returns once both faces take connections."""

@@ -10,6 +10,7 @@ from fovea_server.edge.listen import EdgeSettings
 from fovea_server.request.admission import AdmissionSettings
 from fovea_server.request.conversion import ConversionSettings
 from fovea_server.request.gate import GateSettings
+from fovea_server.request.quarantine import QuarantineSettings
 from fovea_server.triton.crash_loop import CrashLoopSettings
 from fovea_server.triton.process import TritonSettings
 
@@ -28,6 +29,7 @@ class Settings:
     gate: GateSettings = field(default_factory=GateSettings)
     conversion: ConversionSettings = field(default_factory=ConversionSettings)
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
     crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
     drain_timeout: float = 20.0
     device: str = "auto"

@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, bench, skew, models, keys, version."""
+"""The command `fovea`: serve, classify, bench, skew, models, keys, quarantine, version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import bench, classify, keys, models, serve, skew
+from fovea_server.cli import bench, classify, keys, models, quarantine, serve, skew
 
 app = typer.Typer(
     name="fovea",
@@ -37,6 +37,7 @@ app.command()(bench.bench)
 app.command()(skew.skew)
 app.add_typer(models.app)
 app.add_typer(keys.app)
+app.add_typer(quarantine.app)
 
 
 @app.command()

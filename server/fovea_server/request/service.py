@@ -11,7 +11,7 @@ from typing import Protocol
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
 from fovea_server.errors import BadParameter, DeadlineExceeded
 from fovea_server.metrics import CANCELLED, Metrics
-from fovea_server.request import answers, headers
+from fovea_server.request import answers
 from fovea_server.request.admission import Admission, price
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
@@ -60,9 +60,7 @@ class Service:
 
     async def _ask(self, models: Sequence[Model], question: Question) -> Answer:
         _check_top_k(question.top_k)
-        self._gate.check_bytes(len(question.image))
-        facts = headers.read(question.image, self._conversion.formats)
-        self._gate.check(facts)
+        facts = self._gate.facts(question.image, self._conversion.formats)
         if question.deadline.remaining() <= 0:
             raise DeadlineExceeded("the deadline had passed before the image was read")
         self._admission.charge(question.caller, price.megapixels(facts), question.priority)
