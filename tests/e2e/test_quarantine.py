@@ -54,18 +54,23 @@ def _quarantine(server: Served, *words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
-def _until_restarted(server: Served, triton: int) -> None:
+def _deaths(server: Served) -> int:
+    return int(float(server.metrics().split("\nfovea_process_deaths_total ")[1].split()[0]))
+
+
+def _until_revived(server: Served, deaths: int) -> None:
+    """The decoder died once more, and another one answers."""
     began = time.monotonic()
-    while not server.is_ready() or server.triton().pid == triton:
+    while _deaths(server) == deaths or not server.is_ready():
         assert time.monotonic() - began < 30
         time.sleep(0.05)
 
 
 def _dies_of(server: Served, image: bytes) -> None:
-    triton = server.triton().pid
+    deaths = _deaths(server)
     problem = _sent(server, image)
     assert (problem.status_code, problem.json()["reason"]) == (503, "NOT_READY")
-    _until_restarted(server, triton)
+    _until_revived(server, deaths)
 
 
 def test_an_image_that_kills_twice_is_refused_kept_and_can_be_cleared(fragile: Served, espresso: bytes) -> None:
@@ -73,12 +78,12 @@ def test_an_image_that_kills_twice_is_refused_kept_and_can_be_cleared(fragile: S
     _dies_of(fragile, killer)
     assert _sent(fragile, espresso).status_code == 200
     _dies_of(fragile, killer)
-    triton = fragile.triton().pid
+    deaths = _deaths(fragile)
     problem = _sent(fragile, killer)
     assert (problem.status_code, problem.json()["reason"]) == (422, "QUARANTINED")
     assert _sent(fragile, espresso).status_code == 200
     assert _sent(fragile, _with_comment(espresso, b"x" * len(_MARK))).status_code == 200
-    assert fragile.triton().pid == triton
+    assert _deaths(fragile) == deaths
 
     (kept,) = (fragile.state / "quarantine").glob("*.image")
     assert kept.read_bytes() == killer
@@ -118,10 +123,10 @@ async def test_under_load_the_killer_is_found_among_images_that_are_sent_again_a
     reasons = []
     async with _load(fragile, bystanders, callers=12) as outcomes, httpx.AsyncClient(base_url=fragile.url) as client:
         while "QUARANTINED" not in reasons:
-            triton = fragile.triton().pid
+            deaths = _deaths(fragile)
             reasons.append((await rest_outcome(client, killer)).reason)
             if reasons[-1] == "NOT_READY":
-                await asyncio.to_thread(_until_restarted, fragile, triton)
+                await asyncio.to_thread(_until_revived, fragile, deaths)
             assert len(reasons) < 8, reasons
             await asyncio.sleep(1)
     assert reasons.count("NOT_READY") <= 3, reasons

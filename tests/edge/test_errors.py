@@ -82,5 +82,9 @@ def test_only_what_may_go_well_the_next_time_says_when_that_is() -> None:
     found = _times_to_wait()
     assert {name for name, _ in found} >= {"Busy", "NotReady", "Draining"}
     for name, file in found:
+        if name == "kind":  # NotReady or CrashLoop, as readiness.py has it
+            continue
         kind = {**vars(errors), "WorkerDied": WorkerDied}[name]
-        assert kind.rpc.name in {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}, f"{name} in {file}"
+        # A deadline that is refused at once may be met at another moment.
+        passes = kind.rpc.name in {"RESOURCE_EXHAUSTED", "UNAVAILABLE"} or kind is errors.DeadlineUnreachable
+        assert passes, f"{name} in {file}"
