@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from fovea_pipelines import precision
 from fovea_pipelines.engines.choice import engine_of
+from fovea_pipelines.package import ModelPackage
 from fovea_server.edge import control_app, rest_app
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.listen import ControlFace, GrpcFace, RestFace
@@ -24,7 +25,7 @@ from fovea_server.request.readiness import Readiness
 from fovea_server.request.roster import Roster
 from fovea_server.request.service import Service
 from fovea_server.settings import Settings
-from fovea_server.triton import device, installation, ports, process
+from fovea_server.triton import device, installation, ports, process, tuned
 from fovea_server.triton.client import TritonClient
 from fovea_server.triton.process import TritonProcess
 from fovea_server.triton.repository import Repositories
@@ -42,6 +43,8 @@ class App:
         _check_writable(settings.state)
         self._repositories = Repositories(settings.repository, settings.state, moment=process.folder_of_this_gateway())
         self._packages = self._repositories.packages()
+        self._stages = tuned.chosen(settings.tuned, settings.state, self._packages)
+        self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._device = device.choose(settings.device, self._packages, in_container=installation.is_container())
         _log.info("device", device=self._device.device, name=self._device.name, reason=self._device.reason)
         self._installation = installation.find(self._device.device)
@@ -88,7 +91,7 @@ class App:
             _log.info("stopping triton")
             await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
-            shutil.rmtree(self._repositories.moment, ignore_errors=True)
+            self._repositories.remove_what_is_of_the_moment()
 
     async def _start(self) -> None:
         """On the GPU where one was found; should the models not run there after all and nobody insists, on the CPU."""
@@ -130,8 +133,13 @@ class App:
             self._client,
             self._readiness,
             changing=lambda leaving: self._supervisor.changing_models(leaving),
-            engine_of=lambda package: engine_of(package, self._device.device, self._settings.triton.precision),
+            engine_of=lambda package: engine_of(package, self._device.device, self._precision_of(package)),
         )
+
+    def _precision_of(self, package: ModelPackage) -> str:
+        """What was asked for; else what was tuned."""
+        asked, stage = self._settings.triton.precision, self._stages.get(package.name)
+        return stage.precision if asked == precision.AUTO and stage and stage.precision else asked
 
     def _build_supervisor(self) -> Supervisor:
         async def answers() -> bool:

@@ -9,13 +9,15 @@ from fovea_server.edge.listen import EdgeSettings
 from fovea_server.request.admission import AdmissionSettings
 from fovea_server.request.conversion import ConversionSettings
 from fovea_server.request.gate import GateSettings
+from fovea_server.triton import tuned
 from fovea_server.triton.process import TritonSettings
 
 
 @dataclass(frozen=True)
 class Settings:
     """`repository` holds the models that are always served, `state` what is added at run time; `drain_timeout` is how
-    many seconds a stopping server gives what it is still answering; `device` is "cpu", "cuda", or "auto"."""
+    many seconds a stopping server gives what it is still answering; `device` is "cpu", "cuda", or "auto"; `tuned` is
+    "auto", "off", or a file of settings that `fovea tune` wrote."""
 
     repository: Path
     state: Path
@@ -26,3 +28,4 @@ class Settings:
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     drain_timeout: float = 20.0
     device: str = "auto"
+    tuned: str = tuned.AUTO

@@ -51,6 +51,14 @@ def serve(
             envvar="FOVEA_PRECISION",
         ),
     ] = "auto",
+    tuned: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|FILE",
+            help="Settings that `fovea tune` found; auto takes those for this model and CPU where there are any.",
+            envvar="FOVEA_TUNED",
+        ),
+    ] = "auto",
     max_in_flight: Annotated[int, typer.Option(help="Images inside Triton at once; more wait.", min=1, max=512)] = 64,
     max_waiting: Annotated[int, typer.Option(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
     start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
@@ -88,6 +96,7 @@ def serve(
             conversion=ConversionSettings(formats=enabled(formats)),
             admission=AdmissionSettings(max_in_flight, max_waiting),
             device=device,
+            tuned=tuned,
         ),
         drain_notice,
     )
