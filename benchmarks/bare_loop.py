@@ -19,8 +19,9 @@ import numpy as np
 
 from benchmarks import photographs
 from benchmarks.errors import BenchmarkError, exit_code
-from benchmarks.load import summary
-from benchmarks.photographs import CHECKOUT, Photograph
+from fovea_client.load.measured import summary
+from benchmarks.photographs import CHECKOUT
+from fovea_client.load.photographs import Photograph
 from benchmarks.processes import Meter
 from benchmarks.report import Row
 

@@ -1,4 +1,4 @@
-"""Why a measurement cannot be made, in one sentence, and what to do about it."""
+"""Why a measurement cannot be made, in one sentence, and what to do about it; those of the load are the client's."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from fovea_client.load.errors import BenchmarkError, LoadFailed, NoPhotographs
+
+__all__ = ["BenchmarkError", "LoadFailed", "NoPhotographs", "NoPerfAnalyzer", "ServerNotReady", "exit_code"]
+
 _T = TypeVar("_T")
-
-
-class BenchmarkError(Exception):
-    """For the person at the terminal: the message says what is wrong, the hint what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-class NoPhotographs(BenchmarkError):
-    """The photographs cannot be read."""
 
 
 class NoPerfAnalyzer(BenchmarkError):
@@ -27,10 +19,6 @@ class NoPerfAnalyzer(BenchmarkError):
 
 class ServerNotReady(BenchmarkError):
     """The server does not start, does not answer, or went away."""
-
-
-class LoadFailed(BenchmarkError):
-    """A generator ran and has nothing to show for it."""
 
 
 def exit_code(story: Callable[[], _T]) -> int:

@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks import photographs
-from benchmarks.photographs import CHECKOUT, Photograph
+from benchmarks.photographs import CHECKOUT
+from fovea_client.load.photographs import Photograph
 
 AS_GIVEN = "as given"
 _LARGER = {"1920x1080": (1920, 1080), "4000x3000": (4000, 3000)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import perf_analyzer
 from benchmarks.errors import LoadFailed
-from benchmarks.load import Load
+from fovea_client.load.measured import Load
 from benchmarks.perf_analyzer import PerfAnalyzer
 from benchmarks.photographs import CHECKOUT, Photographs
 from benchmarks.report import Row

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.load import Load
+from fovea_client.load.measured import Load
 from benchmarks.processes import Cost
 
 BARE = "bare loop"

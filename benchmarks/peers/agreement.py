@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.errors import LoadFailed
 from benchmarks.peers.catalogue import Door
-from benchmarks.photographs import Photograph
+from fovea_client.load.photographs import Photograph
 from fovea_pipelines.package import ModelPackage
 
 PHOTOGRAPHS = 20

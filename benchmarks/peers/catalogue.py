@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.photographs import Photograph
+from fovea_client.load.photographs import Photograph
 
 _BOUNDARY = "a3c1f09e5d7b42688f0e6d1c"
 

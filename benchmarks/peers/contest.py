@@ -12,12 +12,12 @@ from pathlib import Path
 
 from benchmarks import server
 from benchmarks.errors import BenchmarkError, LoadFailed
-from benchmarks.load import Load
+from fovea_client.load.measured import Load
 from benchmarks.peers import agreement, running
 from benchmarks.peers.catalogue import DOORS, OURS_TITLE, PEERS, Peer
 from benchmarks.peers.running import Graph, Running
 from benchmarks.peers.table import Comparison
-from benchmarks.photographs import CHECKOUT, Photograph, Photographs
+from benchmarks.photographs import CHECKOUT, Photographs
 from benchmarks.processes import Meter
 from benchmarks.report import Row
 

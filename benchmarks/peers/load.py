@@ -14,9 +14,9 @@ import uvloop
 
 from benchmarks import photographs, rest_load
 from benchmarks.errors import exit_code
-from benchmarks.load import Load
+from fovea_client.load.measured import Load
 from benchmarks.peers.catalogue import DOORS, Door
-from benchmarks.photographs import Photograph
+from fovea_client.load.photographs import Photograph
 
 
 def request(door: Door, image: Photograph, host: str) -> bytes:

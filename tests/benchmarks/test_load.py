@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.load import Load, percentile, summary
+from fovea_client.load.measured import Load, percentile, summary
 from hypothesis import given
 from hypothesis import strategies as st
 

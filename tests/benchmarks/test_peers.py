@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 from benchmarks.errors import BenchmarkError
-from benchmarks.load import Load, summary
+from fovea_client.load.measured import Load, summary
 from benchmarks.peers import __main__ as command
 from benchmarks.peers import agreement, environments, load, running, table
 from benchmarks.peers.catalogue import DOORS, NAMES, OURS, PEERS, Door, Peer, as_form, as_it_is, as_tensor
 from benchmarks.peers.environments import NoPeer
 from benchmarks.peers.running import Graph
 from benchmarks.peers.table import Comparison
-from benchmarks.photographs import Photograph
+from fovea_client.load.photographs import Photograph
 from benchmarks.processes import Cost, tree
 from benchmarks.report import Row
 

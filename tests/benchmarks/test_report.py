@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from benchmarks import report
 from benchmarks.errors import BenchmarkError
-from benchmarks.load import summary
+from fovea_client.load.measured import summary
 from benchmarks.processes import Cost
 from benchmarks.report import Result, Row
 

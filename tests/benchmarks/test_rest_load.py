@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from benchmarks import rest_load
 from benchmarks.errors import LoadFailed
-from benchmarks.photographs import Photograph
+from fovea_client.load.photographs import Photograph
 
 IMAGES = tuple(Photograph(f"{size}.jpg", "image/jpeg", bytes([size]) * size * 1000) for size in (1, 100, 250))
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """One closed loop of `concurrency` callers, each asking for the next image once it has its answer.
+    """What came back over `concurrency` connections.
 
     images               answered well within `seconds`; None where the generator tells the rate alone
     served               answered well at all, with those still under way when the time was over
-    p50_ms, p95_ms, p99_ms   of the answers that count, from the first byte sent to the last received
+    p50_ms, p95_ms, p99_ms   closed loop: of `images`, from the first byte sent to the last received;
+                         open loop: of `served`, from the moment a request was due to the last byte received
     errors               answers that were not a success, and requests that got none, by what they were
     client_cpu_ms        what the generator itself took from the machine, an image
+    rate                 requests a second that were due, in an open loop; None in a closed one
     """
 
     generator: str
@@ -30,6 +32,12 @@ class Load:
     p99_ms: float | None
     errors: Mapping[str, int]
     client_cpu_ms: float
+    rate: float | None = None
+
+    @property
+    def loop(self) -> str:
+        """The load in words."""
+        return f"{self.concurrency} at once" if self.rate is None else f"{self.rate:.1f}/s"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -47,21 +55,29 @@ def summary(
     served: int,
     errors: Mapping[str, int],
     cpu_seconds: float,
+    *,
+    rate: float | None = None,
+    in_time: int | None = None,
 ) -> Load:
-    """A `Load` from latencies in seconds, one for each image answered well within `seconds`."""
+    """A `Load` from latencies in seconds.
+
+    There is one for each image answered well within `seconds`; where some came later, `in_time` is how many did not.
+    """
     ordered = sorted(latencies)
+    images = len(ordered) if in_time is None else in_time
     return Load(
         generator=generator,
         concurrency=concurrency,
         seconds=round(seconds, 3),
-        images=len(ordered),
+        images=images,
         served=served,
-        images_per_second=round(len(ordered) / seconds, 2),
+        images_per_second=round(images / seconds, 2),
         p50_ms=_milliseconds(ordered, 50),
         p95_ms=_milliseconds(ordered, 95),
         p99_ms=_milliseconds(ordered, 99),
         errors=dict(errors),
         client_cpu_ms=round(1000 * cpu_seconds / max(served, 1), 3),
+        rate=rate,
     )
 
 
