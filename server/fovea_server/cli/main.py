@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, bench, skew, doctor, models, version."""
+"""The command `fovea`: serve, classify, bench, skew, doctor, tune, models, version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import bench, classify, doctor, models, serve, skew
+from fovea_server.cli import bench, classify, doctor, models, serve, skew, tune
 
 app = typer.Typer(
     name="fovea",
@@ -36,6 +36,7 @@ app.command()(classify.classify)
 app.command()(bench.bench)
 app.command()(skew.skew)
 app.command()(doctor.doctor)
+app.command()(tune.tune)
 app.add_typer(models.app)
 
 
