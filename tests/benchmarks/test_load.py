@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fovea_client.load.measured import Load, percentile, summary
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fovea_client.load.measured import Load, percentile, summary
 
 
 def test_a_percentile_is_the_smallest_value_with_that_share_at_or_below_it() -> None:

@@ -14,16 +14,17 @@ from pathlib import Path
 import psutil
 import pytest
 from benchmarks.errors import BenchmarkError
-from fovea_client.load.measured import Load, summary
 from benchmarks.peers import __main__ as command
 from benchmarks.peers import agreement, environments, load, running, table
 from benchmarks.peers.catalogue import DOORS, NAMES, OURS, PEERS, Door, Peer, as_form, as_it_is, as_tensor
 from benchmarks.peers.environments import NoPeer
 from benchmarks.peers.running import Graph
 from benchmarks.peers.table import Comparison
-from fovea_client.load.photographs import Photograph
 from benchmarks.processes import Cost, tree
 from benchmarks.report import Row
+
+from fovea_client.load.measured import Load, summary
+from fovea_client.load.photographs import Photograph
 
 _PHOTOGRAPH = Photograph("a.jpg", "image/jpeg", b"\xff\xd8 not a real one \r\n--\r\n\xff\xd9")
 _ABOUT = {"photographs": {"source": "here", "count": 1, "mean_kilobytes": 106}, "seconds": 1.0}

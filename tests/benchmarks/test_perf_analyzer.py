@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from benchmarks import perf_analyzer
 from benchmarks.errors import LoadFailed, NoPerfAnalyzer
+
 from fovea_client.load.photographs import Photograph
 
 # Written by perf_analyzer 2.50.0 with `-f`, 32 requests at once against the ensemble on two cores.

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from benchmarks import report
 from benchmarks.errors import BenchmarkError
-from fovea_client.load.measured import summary
 from benchmarks.processes import Cost
 from benchmarks.report import Result, Row
+
+from fovea_client.load.measured import summary
 
 _ABOUT = {"photographs": {"source": "here", "count": 1, "mean_kilobytes": 106}, "seconds": 1.0}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from benchmarks import rest_load
 from benchmarks.errors import LoadFailed
+
 from fovea_client.load.photographs import Photograph
 
 IMAGES = tuple(Photograph(f"{size}.jpg", "image/jpeg", bytes([size]) * size * 1000) for size in (1, 100, 250))

@@ -69,12 +69,13 @@ def doctor(
     if not found.models and not findings:
         terminal.fail(f"{folders[0]} holds no Triton model (a folder with a config.pbtxt)", "name another", code=2)
     address = triton or running.triton_of_any(packages.state_folder(state))
+    tuned = [] if repository else _tuned(state)
     proof = _proof(address, prove, model, images, seconds, callers)
     findings = [*findings, *(proof.findings if proof else ())]
     if as_json:
-        _print_json(folders, len(found.models), findings, proof)
+        _print_json(folders, len(found.models), findings, proof, tuned)
     else:
-        _print(folders, len(found.models), findings, proof)
+        _print(folders, len(found.models), findings, proof, tuned)
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
 
@@ -134,22 +135,47 @@ def _pictures(folder: Path | None) -> list[bytes]:
     return [path.read_bytes() for path in found[:512]]
 
 
-def _print_json(folders: Sequence[Path], models: int, findings: Sequence[Finding], proof: Proof | None) -> None:
+def _tuned(state: Path | None) -> list[str]:
+    """What `fovea serve` makes of the settings that `fovea tune` left for the models here."""
+    from fovea_server.errors import StartError
+    from fovea_server.triton.tuned import Machine, Tuned, file_of
+
+    found, told = packages.read(None, state), []
+    for package in found:
+        if (path := file_of(packages.state_folder(state), package)).is_file():
+            try:
+                tuned = Tuned.read(path)
+                why_not = tuned.why_not(found, Machine.here())
+                use = f"not used: {why_not}" if why_not else "used by `fovea serve`"
+                told.append(f"{package.name} was tuned for {tuned.goal} ({path}), {use}")
+            except StartError as error:
+                told.append(str(error))
+    return told
+
+
+def _print_json(
+    folders: Sequence[Path], models: int, findings: Sequence[Finding], proof: Proof | None, tuned: Sequence[str]
+) -> None:
     document = {
         "repository": [str(folder) for folder in folders],
         "models": models,
         "findings": [finding.to_mapping() for finding in findings],
         "triton": proof.to_mapping() if proof else None,
+        "tuned": list(tuned),
     }
     typer.echo(json.dumps(document, indent=1))
 
 
-def _print(folders: Sequence[Path], models: int, findings: Sequence[Finding], proof: Proof | None) -> None:
+def _print(
+    folders: Sequence[Path], models: int, findings: Sequence[Finding], proof: Proof | None, tuned: Sequence[str]
+) -> None:
     console = Console(highlight=False)
     for finding in findings:
         _print_finding(console, finding)
     if proof:
         _print_proof(console, proof)
+    for line in tuned:
+        console.print(line, soft_wrap=True)
     counted = Counter(finding.severity for finding in findings)
     told = ", ".join(_count(counted[severity], severity) for severity in _COLOURS if counted[severity])
     where = " and ".join(str(folder) for folder in folders)
