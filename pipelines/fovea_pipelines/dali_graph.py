@@ -56,13 +56,16 @@ def decoded(encoded: Any, on_gpu: OnGpu | None = None) -> Any:
 Region = tuple[Any, Any, Any]  # from (row, column) to (row, column) in source pixels, and the size it is resized to
 
 
-def stored(contract: Contract, image: Any, passes: Sequence[Region]) -> tuple[Any, Any]:
-    """Resized pixels, not yet upright, and their quality measures, which do not depend on that.
-
-    `passes` are made one after the other: `geometry.passes`.
-    """
+def resized(contract: Contract, image: Any, passes: Sequence[Region]) -> Any:
+    """Resized pixels, not yet upright. `passes` are made one after the other: `geometry.passes`."""
     for region in passes:
         image = _resized(contract, image, *region)
+    return image
+
+
+def stored(contract: Contract, image: Any, passes: Sequence[Region]) -> tuple[Any, Any]:
+    """Resized pixels, not yet upright, and their quality measures, which do not depend on that."""
+    image = resized(contract, image, passes)
     return image, quality.dali_measures(image)
 
 

@@ -1,4 +1,4 @@
-"""Three measures of an image's quality, as formulas; DALI computes the same inside the preprocessing pipeline.
+"""Three measures of an image's quality, as formulas; on a GPU, DALI computes the same inside its pipeline.
 
 All are taken on the luma of the pixels the model sees: Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded to
 0..255.
@@ -11,24 +11,45 @@ sharpness    variance of the Laplacian of Y      kernel [0 1 0; 1 -4 1; 0 1 0], 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 
 def measure(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Brightness, contrast and sharpness of one image of shape (height, width, 3); float32 of shape (3,)."""
-    luma = np.rint(pixels.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
-    edges = _laplacian(luma)
-    return np.array([luma.mean() / 255, luma.std() / 255, edges.var()], dtype=np.float32)
+    # Pillow's luma is this formula in integers, and takes a fifth of the time.
+    luma = np.asarray(Image.fromarray(pixels).convert("L"))
+    mean, variance = _moments(luma)
+    _, sharpness = _moments(_laplacian(luma))
+    return np.array([mean / 255, math.sqrt(variance) / 255, sharpness], dtype=np.float32)
 
 
-def _laplacian(luma: NDArray[np.float64]) -> NDArray[np.float64]:
-    padded = np.pad(luma, 1, mode="reflect")
-    across = padded[1:-1, :-2] + padded[1:-1, 2:]
-    down = padded[:-2, 1:-1] + padded[2:, 1:-1]
-    return across + down - 4 * luma
+def _moments(values: NDArray[Any]) -> tuple[float, float]:
+    """Mean and variance. The sums are exact to a millionth: at most 2^26 values of at most 2^10."""
+    flat = values.ravel().astype(np.float32)
+    mean = float(flat.mean())
+    flat -= mean
+    return mean, float(flat @ flat) / flat.size
+
+
+def _laplacian(luma: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """In place, row by row and column by column: at least 2x2 pixels, else there is no neighbour to mirror."""
+    edges = luma.astype(np.int16)
+    around = edges.copy()
+    edges *= -4
+    for mine, theirs in ((edges, around), (edges.T, around.T)):
+        if len(theirs) == 1:
+            mine += 2 * theirs
+            continue
+        mine[1:] += theirs[:-1]
+        mine[:-1] += theirs[1:]
+        mine[0] += theirs[1]
+        mine[-1] += theirs[-2]
+    return edges
 
 
 def dali_measures(pixels: Any) -> Any:
