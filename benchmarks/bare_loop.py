@@ -1,9 +1,10 @@
 """The floor: the same pixels and the same model in one process, with nobody to serve.
 
-Run alone: `python -m benchmarks.bare_loop --precision bf16`.
+Run alone: `python -m benchmarks.bare_loop --precision bf16 --part network`.
 
 Batches of eight go through DaliExecutor, then OpenVinoEngine, each on all cores. What a server adds to this is the
-price of serving.
+price of serving. The two stages are measured alone too, in the same way: what one takes longer inside Triton is
+Triton's, or the other's.
 """
 
 from __future__ import annotations
@@ -13,67 +14,91 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import photographs
 from benchmarks.errors import BenchmarkError, exit_code
-from fovea_client.load.measured import summary
-from benchmarks.photographs import CHECKOUT
-from fovea_client.load.photographs import Photograph
+from benchmarks.photographs import MODEL
 from benchmarks.processes import Meter
-from benchmarks.report import Row
+from benchmarks.rows import BARE, NETWORK, ONE_BY_ONE, PREPROCESSING, Row
+from fovea_client.load.measured import summary
+from fovea_client.load.photographs import Photograph
+
+if TYPE_CHECKING:
+    from fovea_pipelines.dali_executor import DaliExecutor
+    from fovea_pipelines.openvino_engine import OpenVinoEngine
 
 GENERATOR = "benchmarks.bare_loop"
 BATCH = 8  # what Triton's configurations allow at most
-_MODEL = CHECKOUT / "model_repository" / "efficientnet_lite0"
+PARTS = {"whole": BARE, "preprocessing": PREPROCESSING, "network": NETWORK, "one-by-one": ONE_BY_ONE}
+_DECODED = 64  # photographs whose pixels the network alone is given in turn
 
 
 class CannotRun(BenchmarkError):
     """The executors or the model are not here."""
 
 
-def measure(images: tuple[Photograph, ...], seconds: float, precision: str) -> Row:
+def measure(images: tuple[Photograph, ...], seconds: float, precision: str, part: str = "whole") -> Row:
     """Batch after batch for `seconds`, after a few that do not count. A batch's time is each of its images' time."""
+    batch = 1 if part == "one-by-one" else BATCH
+    one_batch = _batches(images, precision, part, batch)
+    for _ in range(3):
+        one_batch()
+    latencies: list[float] = []
+    with Meter(os.getpid()) as meter:
+        cpu, began = time.process_time(), time.perf_counter()
+        while (sent := time.perf_counter()) - began < seconds:
+            one_batch()
+            latencies += [time.perf_counter() - sent] * batch
+        elapsed, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return Row(PARTS[part], summary(GENERATOR, batch, elapsed, latencies, len(latencies), {}, cpu), meter.cost)
+
+
+def _batches(images: tuple[Photograph, ...], precision: str, part: str, batch: int) -> Callable[[], object]:
+    """What does the work of one batch of that part."""
+    executor, engine = _stages(precision)
+    encoded = itertools.cycle([np.frombuffer(image.encoded, np.uint8) for image in images])
+    if part == "network":
+        decoded = [_pixels(executor, [next(encoded)])[0] for _ in range(min(_DECODED, len(images)))]
+        pixels = itertools.cycle(decoded)
+        return lambda: engine.run([next(pixels) for _ in range(batch)])
+    if part == "preprocessing":
+        return lambda: _pixels(executor, [next(encoded) for _ in range(batch)])
+    return lambda: engine.run(_pixels(executor, [next(encoded) for _ in range(batch)]))
+
+
+def _pixels(executor: DaliExecutor, batch: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    from fovea_pipelines.preprocessed import Preprocessed
+
+    pixels = [result.pixels for result in executor.run(batch) if isinstance(result, Preprocessed)]
+    if len(pixels) < len(batch):
+        raise CannotRun("a photograph cannot be decoded", "name a folder of sound ones with --images")
+    return pixels
+
+
+def _stages(precision: str) -> tuple[DaliExecutor, OpenVinoEngine]:
     try:
         from fovea_pipelines.dali_executor import DaliExecutor
         from fovea_pipelines.errors import PipelineError
         from fovea_pipelines.openvino_engine import OpenVinoEngine
         from fovea_pipelines.package import ModelPackage
         from fovea_pipelines.precision import artefact_of, choose
-        from fovea_pipelines.preprocessed import Preprocessed
     except ImportError as error:
         raise CannotRun(f"{error.name} is not installed", "pip install -e '.[cpu]'") from error
-    package = ModelPackage.read(_MODEL)
     try:
+        package = ModelPackage.read(MODEL)
         chosen = choose(package, precision)
         model = artefact_of(package, chosen)
     except PipelineError as error:
         raise CannotRun(str(error), error.hint or "") from error
     cores = len(os.sched_getaffinity(0))
     executor = DaliExecutor(package.contract, max_batch=BATCH, threads=cores)
-    engine = OpenVinoEngine(model, chosen, streams=cores)
-    encoded = itertools.cycle([np.frombuffer(image.encoded, np.uint8) for image in images])
-
-    def one_batch() -> float:
-        began = time.perf_counter()
-        results = executor.run([next(encoded) for _ in range(BATCH)])
-        pixels = [result.pixels for result in results if isinstance(result, Preprocessed)]
-        if len(pixels) < BATCH:
-            raise CannotRun("a photograph cannot be decoded", "name a folder of sound ones with --images")
-        engine.run(pixels)
-        return time.perf_counter() - began
-
-    for _ in range(3):
-        one_batch()
-    latencies: list[float] = []
-    with Meter(os.getpid()) as meter:
-        cpu, began = time.process_time(), time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            latencies += [one_batch()] * BATCH
-        elapsed, cpu = time.perf_counter() - began, time.process_time() - cpu
-    return Row("bare loop", summary(GENERATOR, BATCH, elapsed, latencies, len(latencies), {}, cpu), meter.cost)
+    return executor, OpenVinoEngine(model, chosen, streams=cores)
 
 
 def main() -> None:
@@ -82,10 +107,11 @@ def main() -> None:
     parser.add_argument(
         "--precision", choices=("auto", "f32", "bf16", "int8"), default="auto", help="of the model (default: auto)"
     )
+    parser.add_argument("--part", choices=tuple(PARTS), default="whole", help="both stages, or one (default: whole)")
     parser.add_argument("--images", type=Path, help="folder of photographs (default: ../shared/images if it exists)")
     arguments = parser.parse_args()
     images = photographs.read(arguments.images).images
-    print(measure(images, arguments.seconds, arguments.precision).to_json())
+    print(measure(images, arguments.seconds, arguments.precision, arguments.part).to_json())
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def main() -> None:
     }
     run = Run(time.monotonic() + arguments.budget, arguments.seconds, out, about)
     folders = gpu_photographs.folders(arguments.images)
-    about["photographs"] = {size: _size_of(folder) for size, folder in folders.items()}
+    about["photographs"] = {size: photographs.read(folder).describe() for size, folder in folders.items()}
     measure(run, folders)
     run.write()
     _show(run)
@@ -177,7 +177,6 @@ def _serve(run: Run, setting: Setting, folders: dict[str, Path], *, gateway: boo
                     ("triton", "rest", "grpc") if gateway else ("triton",),
                     _CONCURRENCIES,
                     run.seconds,
-                    folder,
                     photographs.read(folder),
                 )
                 for wanted in paths.measurements(plan, under_test, tool):
@@ -190,10 +189,10 @@ def _serve(run: Run, setting: Setting, folders: dict[str, Path], *, gateway: boo
 def _load(run: Run, wanted: Measurement, setting: Setting, size: str, under_test: Server) -> None:
     stage = {"Triton, gRPC": "triton", "gateway, REST": "rest", "gateway, gRPC": "grpc"}[wanted.path]
     try:
-        wanted.load(wanted.concurrency, 1.0)  # warms up
+        wanted.load(1.0)  # warms up
         assert under_test.pid is not None
         with Meter(under_test.pid) as meter, GpuMeter() as gpu:
-            load = wanted.load(wanted.concurrency, run.seconds)
+            load = wanted.load(run.seconds)
     except BenchmarkError as error:
         run.fail(f"{stage}, {size}, {_words(asdict(setting))}, {wanted.concurrency} at once", error)
         return
@@ -223,11 +222,6 @@ def _show(run: Run) -> None:
     for failure in run.failures:
         print(f"failed: {failure}")
     print(f"written to {run.out.relative_to(CHECKOUT) if run.out.is_relative_to(CHECKOUT) else run.out}")
-
-
-def _size_of(folder: Path) -> dict[str, Any]:
-    sizes = [path.stat().st_size for path in folder.iterdir()]
-    return {"count": len(sizes), "mean_kilobytes": round(sum(sizes) / len(sizes) / 1000)}
 
 
 def _words(setting: dict[str, Any]) -> str:

@@ -25,8 +25,8 @@ from nvidia.dali.pipeline import Pipeline
 from benchmarks import photographs
 from benchmarks.errors import BenchmarkError, exit_code
 from benchmarks.gpu_meter import GpuLoad, GpuMeter
-from fovea_client.load.measured import percentile
 from benchmarks.photographs import CHECKOUT
+from fovea_client.load.measured import percentile
 from fovea_pipelines import dali_graph
 from fovea_pipelines.dali_executor import DaliGpuExecutor, Device, OnDevice
 from fovea_pipelines.dali_graph import OnGpu

@@ -27,8 +27,8 @@ from pathlib import Path
 
 from benchmarks import photographs
 from benchmarks.errors import LoadFailed, NoPerfAnalyzer, ServerNotReady, exit_code
-from fovea_client.load.measured import Load
 from benchmarks.photographs import CHECKOUT
+from fovea_client.load.measured import Load
 from fovea_client.load.photographs import Photograph
 
 ENSEMBLE = "classify_efficientnet_lite0"

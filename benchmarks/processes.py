@@ -6,6 +6,7 @@ Run alone to watch one: `python -m benchmarks.processes --pid 1234 --seconds 10`
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
@@ -96,6 +97,15 @@ class Meter:
             processes += 1
         self._peak = max(self._peak, memory)
         self._processes = max(self._processes, processes)
+
+
+def memory_mb(pid: int) -> float:
+    """Proportional set size of the process and all below it, now."""
+    held = 0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            held += process.memory_full_info().pss
+    return round(held / 1e6, 1)
 
 
 def tree(pid: int) -> list[psutil.Process]:

@@ -22,20 +22,24 @@ import psutil
 from benchmarks.errors import BenchmarkError, ServerNotReady
 from benchmarks.photographs import CHECKOUT
 from benchmarks.processes import tree
+from benchmarks.stages import MODELS
 
-_MODELS = ("preprocess_224", "efficientnet_lite0")
 _STOP = 45.0  # seconds a stopping server gets: its drain notice, its drain, Triton's exit time-out
-_POLL = 0.1
+_POLL = 0.05
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where to find it. What is None is not measured; without `pid`, CPU and memory are not known."""
+    """Where to find it. What is None is not measured; without `pid`, CPU and memory are not known.
+
+    start_seconds   from its command to ready; None where somebody else started it
+    """
 
     rest: str | None  # http://host:port
     grpc: str | None  # host:port
     triton: str | None  # host:port of Triton's own gRPC
     pid: int | None
+    start_seconds: float | None = None
 
 
 @contextlib.contextmanager
@@ -54,6 +58,7 @@ def started(arguments: Sequence[str], timeout: float) -> Iterator[Server]:
         tempfile.TemporaryDirectory() as state,
     ):
         command += ["--state", state]  # without the models that somebody added here
+        began = time.monotonic()
         try:
             # In a session of its own, Ctrl-C reaches only us and the server is stopped in order.
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=CHECKOUT, start_new_session=True)
@@ -63,9 +68,10 @@ def started(arguments: Sequence[str], timeout: float) -> Iterator[Server]:
         try:
             url = f"http://127.0.0.1:{rest}"
             _until_ready(url, timeout, process, log)
+            took = round(time.monotonic() - began, 2)
             # Noted now: once their parent has been killed, nobody knows whose they were.
             family = tree(process.pid)
-            yield Server(url, f"127.0.0.1:{grpc}", f"127.0.0.1:{triton}", process.pid)
+            yield Server(url, f"127.0.0.1:{grpc}", f"127.0.0.1:{triton}", process.pid, took)
         except BenchmarkError as error:
             if process.poll() is None:
                 raise
@@ -112,7 +118,7 @@ def describe(triton: str) -> dict[str, Any]:
     try:
         client = tritonclient.grpc.InferenceServerClient(triton)
         version = client.get_server_metadata(client_timeout=10).version
-        configs = {name: client.get_model_config(name, client_timeout=10).config for name in _MODELS}
+        configs = {name: client.get_model_config(name, client_timeout=10).config for name in MODELS}
     except tritonclient.grpc.InferenceServerException as error:
         raise ServerNotReady(
             f"Triton does not answer on {triton}: {error.message()}", "start it with `fovea serve`"

@@ -1,14 +1,18 @@
-"""How fast the server is, and what it costs: one table, one file under benchmarks/results/.
+"""How fast the server is, and what it costs: one table, one file and one chart under benchmarks/results/.
 
-    python -m benchmarks.serving                    starts a server, measures it, stops it: about 3 minutes
+    python -m benchmarks.serving                    starts a server, measures it, stops it, twice: about 6 minutes
     python -m benchmarks.serving --seconds 3        the same, hastily
     python -m benchmarks.serving --only bare,rest   some of the paths
     python -m benchmarks.serving --url http://127.0.0.1:8080 --grpc 127.0.0.1:8081 --triton 127.0.0.1:8001 --pid 4711
                                                     a server that runs already
     python -m benchmarks.serving -- --max-in-flight 32    what follows `--` is passed to `fovea serve`
 
-Paths: `bare` is DALI and OpenVINO in one process, the floor that every line is compared with; `triton` is Triton's own
-gRPC port under NVIDIA's perf_analyzer; `rest` and `grpc` are the gateway's two faces.
+Paths: `bare` is DALI and OpenVINO in one process, the floor that every line is compared with, and each of the two
+alone; `triton` is Triton's own gRPC port under NVIDIA's perf_analyzer; `rest` and `grpc` are the gateway's two faces,
+in closed loops and then in open ones at shares of the most images/s that they reached.
+
+Everything is measured once a round, in the same order, so that a machine that changes meanwhile shows. Ratios are to
+the bare loop of the same round, which is measured at its beginning and at its end.
 """
 
 from __future__ import annotations
@@ -17,84 +21,106 @@ import argparse
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, paths, perf_analyzer, photographs, report, server
+from benchmarks import chart, goals, machine, paths, perf_analyzer, photographs, report, server, table
 from benchmarks.errors import BenchmarkError, LoadFailed, exit_code
 from benchmarks.paths import PATHS, Measurement, Plan
 from benchmarks.perf_analyzer import PerfAnalyzer
 from benchmarks.photographs import CHECKOUT
-from benchmarks.processes import Meter
-from benchmarks.report import Result, Row
+from benchmarks.processes import Meter, memory_mb
+from benchmarks.report import RESULTS, Serving
+from benchmarks.rows import Row
 from benchmarks.server import Server
+from benchmarks.stages import StageClock
+from benchmarks.starts import Start
 
-RESULTS = CHECKOUT / "benchmarks" / "results"
 _WARM_UP = 2.0  # seconds of load before the first line of a path
+_SETTLE = 1.0  # seconds after which a ready server is at rest
 
 
 def main() -> None:
-    """Read the command line, find or start the server, measure, write, show."""
+    """Read the command line, measure, write, show."""
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, _stop_in_order)
-    folder = arguments.images.resolve() if arguments.images else None
-    plan = Plan(arguments.only, arguments.concurrency, arguments.seconds, folder, photographs.read(folder))
+    plan = Plan(
+        arguments.only,
+        arguments.concurrency,
+        arguments.seconds,
+        photographs.read(arguments.images.resolve() if arguments.images else None),
+        arguments.open,
+    )
     # Fetched first: it is the likeliest to fail, and a server takes long to start.
     tool = perf_analyzer.fetch() if "triton" in plan.only and _has_triton(arguments) else None
     out = arguments.out or RESULTS / f"serving-{datetime.now(timezone.utc):%Y-%m-%d}-{machine.word()}.json"
-    with _server(arguments) as under_test:
-        result = measure(plan, under_test, tool, out.with_suffix(".partial.json"))
+    result = measure(arguments, plan, tool, out.with_suffix(".partial.json"))
     report.write(result, out)
+    report.write_text(chart.draw(result.document()), out.with_suffix(".svg"))
     out.with_suffix(".partial.json").unlink(missing_ok=True)
-    report.show(result)
-    _say(f"written to {_short(out)}")
+    table.show(result)
+    _say(f"written to {_short(out)} and {out.with_suffix('.svg').name}")
 
 
-def measure(plan: Plan, under_test: Server, tool: PerfAnalyzer | None, partial: Path) -> Result:
-    """All lines of the plan, one after the other; `partial` always holds those that are done."""
-    result = Result(_about(plan, under_test), [])
+def measure(arguments: argparse.Namespace, plan: Plan, tool: PerfAnalyzer | None, partial: Path) -> Serving:
+    """All rounds; `partial` always holds the lines that are done."""
+    result = Serving(_about(plan, arguments.rounds), [], (), _measured_elsewhere())
     try:
-        for row in _rows(plan, under_test, tool):
-            result = replace(result, rows=[*result.rows, row])
-            report.write(result, partial)
+        for number in range(1, arguments.rounds + 1):
+            with _server(arguments) as under_test:
+                if number == 1 and under_test.triton:
+                    result = replace(result, about={**result.about, "server": server.describe(under_test.triton)})
+                at_rest = _at_rest(under_test)
+                for row in _round(plan, under_test, tool):
+                    result = replace(result, rows=[*result.rows, replace(row, round=number)])
+                    report.write(result, partial)
+                result = replace(result, starts=[*result.starts, *_start(under_test, at_rest)])
     except (BenchmarkError, KeyboardInterrupt):
         if result.rows:
-            report.show(result)
+            table.show(result)
             _say(f"the lines that were done are in {_short(partial)}")
         raise
     return result
 
 
-def _rows(plan: Plan, under_test: Server, tool: PerfAnalyzer | None) -> Iterator[Row]:
-    if "bare" in plan.only:
-        _say("bare loop ...")
-        yield paths.bare_loop(plan, _precision(under_test))
-    measurements = list(paths.measurements(plan, under_test, tool))
-    warmed: set[str] = set()
-    for number, wanted in enumerate(measurements, start=1):
-        if wanted.path not in warmed:
-            wanted.load(max(plan.concurrencies), _WARM_UP)
-            warmed.add(wanted.path)
-        _say(f"{number}/{len(measurements)}  {wanted.path}, {wanted.concurrency} at once, {plan.seconds:g} s ...")
-        yield _row(wanted, plan.seconds, under_test.pid)
+def _round(plan: Plan, under_test: Server, tool: PerfAnalyzer | None) -> Iterator[Row]:
+    precision = _precision(under_test)
+    yield from _bare(plan, precision, "whole", "one-by-one", "preprocessing", "network")
+    saturation: dict[str, float] = {}
+    closed = list(paths.measurements(plan, under_test, tool))
+    for wanted in closed:
+        if wanted.path not in saturation:
+            most = max((each for each in closed if each.path == wanted.path), key=lambda each: each.concurrency)
+            most.load(_WARM_UP)
+        row = _row(wanted, plan.seconds, under_test)
+        saturation[wanted.path] = max(saturation.get(wanted.path, 0.0), row.load.images_per_second)
+        yield row
+    for wanted in paths.open_loops(plan, under_test, saturation):
+        yield _row(wanted, plan.seconds, under_test)
+    yield from _bare(plan, precision, "whole")
 
 
-def _row(wanted: Measurement, seconds: float, pid: int | None) -> Row:
-    if pid is None:
-        load, cost = wanted.load(wanted.concurrency, seconds), None
-    else:
-        with Meter(pid) as meter:
-            load = wanted.load(wanted.concurrency, seconds)
-        cost = meter.cost
+def _bare(plan: Plan, precision: str, *parts: str) -> Iterator[Row]:
+    for part in parts if "bare" in plan.only else ():
+        _say(f"no server around it: {part} ...")
+        yield paths.bare(plan, precision, part)
+
+
+def _row(wanted: Measurement, seconds: float, under_test: Server) -> Row:
+    _say(f"{wanted.words}, {seconds:g} s ...")
+    meter = Meter(under_test.pid) if under_test.pid else None
+    with StageClock(under_test.triton, under_test.pid) as clock, meter or contextlib.nullcontext():
+        load = wanted.load(seconds)
     if not load.images_per_second:
         raise LoadFailed(
-            f"{wanted.path}, {wanted.concurrency} at once: no image was answered ({dict(load.errors)})",
+            f"{wanted.words}: no image was answered ({dict(load.errors)})",
             "read the server's log; run it longer with --seconds if it is only slow",
         )
-    return Row(wanted.path, load, cost)
+    return Row(wanted.path, load, meter.cost if meter else None, share=wanted.share, stages=clock.stages)
 
 
 @contextlib.contextmanager
@@ -111,18 +137,41 @@ def _server(arguments: argparse.Namespace) -> Iterator[Server]:
             _say("stopping it ...")
 
 
-def _about(plan: Plan, under_test: Server) -> dict[str, Any]:
+def _at_rest(under_test: Server) -> float | None:
+    """MB, once it has settled; None where it was not started for this run and so may have worked before."""
+    if under_test.pid is None or under_test.start_seconds is None:
+        return None
+    time.sleep(_SETTLE)
+    return memory_mb(under_test.pid)
+
+
+def _start(under_test: Server, at_rest: float | None) -> Iterator[Start]:
+    if at_rest is not None and under_test.pid is not None and under_test.start_seconds is not None:
+        time.sleep(_SETTLE)
+        yield Start(under_test.start_seconds, at_rest, memory_mb(under_test.pid))
+
+
+def _about(plan: Plan, rounds: int) -> dict[str, Any]:
     return {
         "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine.describe(),
-        "server": server.describe(under_test.triton) if under_test.triton else None,
-        "photographs": {
-            "source": plan.photographs.source,
-            "count": len(plan.photographs.images),
-            "mean_kilobytes": round(plan.photographs.mean_kilobytes),
-        },
+        "server": None,
+        "photographs": plan.photographs.describe(),
         "seconds": plan.seconds,
+        "rounds": rounds,
     }
+
+
+def _measured_elsewhere() -> dict[str, list[goals.Goal]]:
+    """The goals that compare with other servers, from the latest `make bench-peers` on such a machine."""
+    others = {}
+    for kind, of, command in (
+        ("peers", goals.of_peers, "make bench-peers"),
+        ("peers-12mp", goals.of_large_photographs, 'make bench-peers BENCH="--large"'),
+    ):
+        name, comparison = report.newest(kind, machine.word()) or (command, None)
+        others[name] = of(comparison)
+    return others
 
 
 def _precision(under_test: Server) -> str:
@@ -135,8 +184,15 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--seconds", type=_positive, default=8.0, help="of load for each line (default: 8)")
+    add("--seconds", type=_positive, default=6.0, help="of load for each line of each round (default: 6)")
+    add("--rounds", type=_count, default=2, help="how often everything is measured (default: 2)")
     add("--concurrency", type=_numbers, default=(1, 8, 32), help="requests under way at once (default: 1,8,32)")
+    add(
+        "--open",
+        type=_shares,
+        default=(0.5, 0.7, 0.9),
+        help="open loops at these percentages of saturation, 0 for none (default: 50,70,90)",
+    )
     add("--only", type=_paths, default=PATHS, help=f"which paths, of {','.join(PATHS)} (default: all)")
     add("--images", type=Path, help="folder of photographs (default: ../shared/images, else the golden image)")
     add("--out", type=Path, help="result file (default: benchmarks/results/serving-<date>-<machine>.json)")
@@ -156,11 +212,20 @@ def _paths(text: str) -> tuple[str, ...]:
     return wanted
 
 
+def _count(text: str) -> int:
+    (number,) = _numbers(text)
+    return number
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     numbers = tuple(int(number) for number in text.split(","))
     if min(numbers) < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return numbers
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    return tuple(_positive(percent) / 100 for percent in text.split(",")) if text != "0" else ()
 
 
 def _positive(text: str) -> float:

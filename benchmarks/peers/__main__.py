@@ -3,6 +3,7 @@
     python -m benchmarks.peers                          installs, starts, measures and stops one after the other
     python -m benchmarks.peers --seconds 2 --only fastapi
     python -m benchmarks.peers --precision int8         the model in 8-bit integers on both sides
+    python -m benchmarks.peers --large                  FastAPI and ours with photographs of 12 megapixels
 
 Everybody is measured twice, in the same order, so that a machine that slows down meanwhile shows. Ours comes last in
 each round, once in the precision of the others and once in the one it would choose itself.
@@ -16,7 +17,7 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks import machine, photographs, report
+from benchmarks import enlarged, goals, machine, photographs, report
 from benchmarks.errors import BenchmarkError, exit_code
 from benchmarks.peers import agreement, contest, environments, table
 from benchmarks.peers.catalogue import NAMES
@@ -24,13 +25,13 @@ from benchmarks.peers.contest import Plan
 from benchmarks.peers.running import Graph
 from benchmarks.peers.table import Comparison
 from benchmarks.photographs import CHECKOUT
+from benchmarks.report import RESULTS
 from fovea_pipelines import precision as precisions
 from fovea_pipelines.errors import PipelineError
 from fovea_pipelines.package import ModelPackage
 
-RESULTS = CHECKOUT / "benchmarks" / "results"
-_MODEL = CHECKOUT / "model_repository" / "efficientnet_lite0"
-_BESIDE = CHECKOUT.parent / "shared" / "images"
+_MODEL = photographs.MODEL
+_LARGE = ("fastapi",)  # with large photographs it is decoding that differs, and the others decode as this one does
 
 
 def main() -> None:
@@ -38,16 +39,18 @@ def main() -> None:
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, _stop_in_order)
     package, precision, default, graph = _model(arguments.precision)
+    only = arguments.only or (_LARGE if arguments.large else NAMES)
     plan = _plan(arguments, package, precision, graph)
-    out = arguments.out or RESULTS / f"peers-{datetime.now(timezone.utc):%Y-%m-%d}-{machine.word()}.json"
+    kind = "peers-12mp" if arguments.large else "peers"
+    out = arguments.out or RESULTS / f"{kind}-{datetime.now(timezone.utc):%Y-%m-%d}-{machine.word()}.json"
     partial = out.with_suffix(".partial.json")
-    result = Comparison(_about(plan, arguments.only, precision, default), [], contest.our_title(precision))
-    for so_far in contest.measured(plan, contest.contestants(arguments.only, precision, default, graph), result):
+    result = Comparison(_about(plan, only, precision, default), [], contest.our_title(precision))
+    for so_far in contest.measured(plan, contest.contestants(only, precision, default, graph), result):
         result = so_far
         report.write(result, partial)
     report.write(result, out)
     partial.unlink(missing_ok=True)
-    table.show(result)
+    table.show(result, goals.of_large_photographs if arguments.large else goals.of_peers)
     contest.say(f"written to {out.relative_to(CHECKOUT) if out.is_relative_to(CHECKOUT) else out}")
     if result.ours in result.absent:
         raise BenchmarkError(f"{result.ours} is missing: {result.absent[result.ours]}", "does `make serve` start it?")
@@ -67,21 +70,16 @@ def _model(wanted: str | None) -> tuple[ModelPackage, str, str, Graph]:
 
 
 def _plan(arguments: argparse.Namespace, package: ModelPackage, precision: str, graph: Graph) -> Plan:
-    folder = arguments.images.resolve() if arguments.images else None
-    found = photographs.read(folder)
-    sample = agreement.sample(found.images, folder or _BESIDE)
-    return Plan(arguments.seconds, folder, found, sample, agreement.reference(sample, package, graph.path, precision))
+    found = (enlarged.twelve_megapixels if arguments.large else photographs.read)(arguments.images)
+    sample = agreement.sample(found.images, found.path)
+    return Plan(arguments.seconds, found, sample, agreement.reference(sample, package, graph.path, precision))
 
 
 def _about(plan: Plan, only: tuple[str, ...], precision: str, default: str) -> dict[str, object]:
     return {
         "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine.describe(),
-        "photographs": {
-            "source": plan.photographs.source,
-            "count": len(plan.photographs.images),
-            "mean_kilobytes": round(plan.photographs.mean_kilobytes),
-        },
+        "photographs": plan.photographs.describe(),
         "seconds": plan.seconds,
         "rounds": contest.ROUNDS,
         "precision": precision,
@@ -96,10 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--seconds", type=_positive, default=6.0, help="of load for each line of each round (default: 6)")
-    add("--only", type=_names, default=NAMES, help=f"which peers, of {','.join(NAMES)} (default: all)")
+    add("--only", type=_names, help=f"which peers, of {','.join(NAMES)} (default: all)")
+    add("--large", action="store_true", help="photographs of 12 megapixels, made from the others; FastAPI and ours")
     add("--precision", choices=("auto", *precisions.PRECISIONS), help="on both sides (default: the fastest of floats)")
     add("--images", type=Path, help="folder of photographs (default: ../shared/images, else the golden image)")
-    add("--out", type=Path, help="result file (default: benchmarks/results/peers-<date>-<machine>.json)")
+    add("--out", type=Path, help="result file (default: benchmarks/results/peers[-12mp]-<date>-<machine>.json)")
     return parser
 
 

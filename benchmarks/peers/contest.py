@@ -8,18 +8,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from benchmarks import server
 from benchmarks.errors import BenchmarkError, LoadFailed
-from fovea_client.load.measured import Load
 from benchmarks.peers import agreement, running
 from benchmarks.peers.catalogue import DOORS, OURS_TITLE, PEERS, Peer
 from benchmarks.peers.running import Graph, Running
 from benchmarks.peers.table import Comparison
 from benchmarks.photographs import CHECKOUT, Photographs
 from benchmarks.processes import Meter
-from benchmarks.report import Row
+from benchmarks.rows import Row
+from fovea_client.load.measured import Load
+from fovea_client.load.photographs import Photograph
 
 ROUNDS = 2
 CONCURRENCIES = (1, 8, 32)
@@ -40,7 +40,6 @@ class Contestant:
 @dataclass(frozen=True)
 class Plan:
     seconds: float
-    folder: Path | None
     photographs: Photographs
     sample: tuple[Photograph, ...]
     expected: list[int]
@@ -103,7 +102,7 @@ def _load(plan: Plan, contestant: Contestant, started: Running, concurrency: int
     """In a process of its own, so that its CPU time is told from ours and nothing here delays it."""
     command = [sys.executable, "-m", "benchmarks.peers.load", "--server", contestant.door, "--url", started.url]
     command += ["--concurrency", str(concurrency), "--seconds", str(seconds)]
-    command += ["--images", str(plan.folder)] if plan.folder else []
+    command += ["--images", str(plan.photographs.path)]
     try:
         done = subprocess.run(
             command, cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds + _GRACE, check=False

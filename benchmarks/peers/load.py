@@ -1,4 +1,4 @@
-"""Load for a peer or for ours: the generator of `rest_load`, with each server's own requests.
+"""Load for a peer or for ours: the generator of `fovea bench`, with each server's own requests.
 
 Run alone: `python -m benchmarks.peers.load --server FastAPI --url http://127.0.0.1:8080 --concurrency 8`.
 """
@@ -8,30 +8,29 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks import photographs, rest_load
+from benchmarks import photographs
 from benchmarks.errors import exit_code
-from fovea_client.load.measured import Load
 from benchmarks.peers.catalogue import DOORS, Door
+from fovea_client.load import Closed, rest
+from fovea_client.load.measured import Load
 from fovea_client.load.photographs import Photograph
 
 
 def request(door: Door, image: Photograph, host: str) -> bytes:
     """The bytes of one request, head and body."""
     content_type, body = door.body(image)
-    return rest_load.post(door.path, host, content_type, body)
+    return rest.post(door.path, host, content_type, body)
 
 
 async def measure(door: Door, url: str, images: tuple[Photograph, ...], concurrency: int, seconds: float) -> Load:
     """Keep `concurrency` requests under way for `seconds`."""
-    address = urlsplit(url)
-    host, port = address.hostname or "", address.port or 80
-    requests = [request(door, image, f"{host}:{port}") for image in images]
-    # By rest_load itself, so that no server is asked by a better or worse caller.
-    return await rest_load.send(requests, (host, port), concurrency, seconds, hint="is the server still running?")
+    address = rest.Address.of(url)
+    requests = [request(door, image, str(address)) for image in images]
+    # By the generator of `fovea bench`, so that no server is asked by a better or worse caller.
+    return await rest.send(requests, address, Closed(concurrency), seconds, hint="is the server still running?")
 
 
 def main() -> None:

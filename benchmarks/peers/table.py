@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,9 +10,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import Result, Row
+from benchmarks.goals import Goal
+from benchmarks.lines import NOISY
+from benchmarks.report import Result
+from benchmarks.rows import Row
+from benchmarks.table import goal_table
 
-_NOISY = 5.0  # percent of the cores taken by somebody else, from which on a line is marked
 _HEADINGS = (
     "at once",
     "images/s",
@@ -58,7 +61,7 @@ class Line:
             sum(sum(row.load.errors.values()) for row in rows),
             1000 * sum(cost.cpu_seconds for cost in costs) / served if costs and served else None,
             max((cost.peak_memory_mb for cost in costs), default=None),
-            any(cost.others_percent >= _NOISY for cost in costs),
+            any(cost.others_percent >= NOISY for cost in costs),
         )
 
 
@@ -101,8 +104,8 @@ def ratios(line: Line, ours: Line | None) -> dict[str, float | None]:
     }
 
 
-def show(result: Comparison) -> None:
-    """Print the table to stdout."""
+def show(result: Comparison, goals: Callable[[Mapping[str, Any]], Sequence[Goal]]) -> None:
+    """Print the table, and the goals that it tells about, to stdout."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("server", no_wrap=True)
     for heading in _HEADINGS:
@@ -115,6 +118,7 @@ def show(result: Comparison) -> None:
     console.print(table)
     for note in _notes(result):
         console.print(note, highlight=False)
+    console.print(goal_table({"": goals(result.document())}))
 
 
 def _cells(line: Line, ours: Line | None) -> list[str]:
@@ -142,7 +146,7 @@ def _notes(result: Comparison) -> Iterator[str]:
     for server, reason in result.absent.items():
         yield f"{server} is missing: {reason}"
     if any(line.noisy for line, _ in result.lines()):
-        yield f"* other programs took {_NOISY:g}% or more of the cores meanwhile."
+        yield f"* other programs took {NOISY:g}% or more of the cores meanwhile."
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
