@@ -39,11 +39,10 @@ def test_of_a_dali_example_everything_that_hurts_is_named(tmp_path: Path) -> Non
     assert _rules(strangers.naive(tmp_path)) == [
         ("dali", "crowded-cores"),
         ("dali", "no-dynamic-batching"),
-        ("dali", "no-limit"),
         ("dali", "no-ragged-batch"),
         ("dali", "stretched"),
+        ("dali, network", "no-limit"),
         ("network", "crowded-cores"),
-        ("network", "no-limit"),
         ("network", "preferred-without-delay"),
         ("whole", "float-pixels"),
     ]
@@ -190,3 +189,17 @@ def test_a_python_model_that_takes_every_core_twice_is_an_error_of_cores(tmp_pat
     strangers.model(tmp_path, "greedy", config, {"model.py": "import onnxruntime\n"})
     finding = _found(tmp_path, "crowded-cores")
     assert (finding.severity, finding.what) == ("error", "3 instances of 2 threads on 2 cores")
+
+
+def test_several_models_that_each_take_every_core_are_counted_together(tmp_path: Path) -> None:
+    for number in range(4):
+        config = strangers.python(f"net{number}", "dynamic_batching {}\ninstance_group [ { kind: KIND_CPU count: 1 } ]")
+        strangers.model(tmp_path, f"net{number}", config, {"model.py": "import openvino\n"})
+    assert _found(tmp_path, "crowded-cores").what == "all models together want 8 threads on 2 cores"
+
+
+def test_names_full_of_signs_are_only_names(tmp_path: Path) -> None:
+    strangers.naive(tmp_path)
+    config = strangers.ENSEMBLE_CONFIG.replace('"pixels"', '"pix[els(*"')
+    (tmp_path / "whole/config.pbtxt").write_text(config)
+    assert _found(tmp_path, "float-pixels").line == 8

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from tests.e2e.served import FOVEA, Served
+from tests.conftest import free_ports
+from tests.e2e.served import FOVEA, Served, served
 
 
 def _doctor(*words: str) -> subprocess.CompletedProcess[str]:
@@ -46,3 +49,16 @@ def test_a_model_that_takes_no_image_or_is_not_there_is_refused(server: Served, 
     result = _doctor("--state", str(server.state), "--prove", "--model", model)
     assert result.returncode == 2
     assert model in result.stderr
+
+
+def test_without_a_batcher_it_is_proved_that_requests_do_not_merge(repository: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "models"
+    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    config = copy / "preprocess_224/configs/cpu.pbtxt"
+    config.write_text(re.sub(r"dynamic_batching \{[^}]*\}", "", config.read_text()))
+    with served(free_ports(5), "--device=cpu", f"--repository={copy}") as server:
+        triton = ("--triton", f"127.0.0.1:{server.triton_port}")
+        result = _doctor(str(copy), *triton, "--state", str(server.state), "--prove", "--seconds", "1.5")
+    assert result.returncode == 1
+    assert "preprocess_224: requests do not merge, because it has no dynamic_batching: mean batch 1.0" in result.stdout
+    assert "preprocess_224/configs/cpu.pbtxt:4  there is no dynamic_batching" in result.stdout

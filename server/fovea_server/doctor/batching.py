@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tritonclient.grpc.model_config_pb2 import DataType, ModelInput
@@ -20,7 +21,8 @@ def examine(repository: Repository) -> Iterator[Finding]:
         elif not model.config.model_transaction_policy.decoupled:
             yield _no_batches(model)
         yield from _preferred(model)
-        yield from _queue(model, repository)
+        yield from _queue_policy(model)
+    yield from _unbounded(repository)
 
 
 def _no_batches(model: Model) -> Finding:
@@ -61,7 +63,7 @@ def _ragged(model: Model) -> Iterator[Finding]:
     for each in model.config.input:
         if each.allow_ragged_batch or -1 not in each.dims:
             continue
-        line = model.line(rf'name\s*:\s*"{each.name}"')
+        line = model.line(rf'name\s*:\s*"{re.escape(each.name)}"')
         if each.data_type == DataType.TYPE_UINT8 and list(each.dims) == [-1]:
             yield Finding(
                 "error",
@@ -110,7 +112,7 @@ def _preferred(model: Model) -> Iterator[Finding]:
     )
 
 
-def _queue(model: Model, repository: Repository) -> Iterator[Finding]:
+def _queue_policy(model: Model) -> Iterator[Finding]:
     batcher = model.config.dynamic_batching
     if batcher.HasField("default_queue_policy"):
         yield Finding(
@@ -125,18 +127,30 @@ def _queue(model: Model, repository: Repository) -> Iterator[Finding]:
             ("take default_queue_policy out, and bound what waits in front of Triton, as `fovea serve` does",),
             model.line(r"default_queue_policy"),
         )
-    elif model.config.max_batch_size > 0 and not repository.has_gateway:
-        yield Finding(
-            "note",
-            "no-limit",
-            model.name,
-            model.place,
-            "nothing bounds what waits for it",
-            "Triton's queue has no limit: under more load than it can bear every caller waits longer and longer, and "
-            "memory grows with each waiting image.",
-            (
-                "bound the requests in front of Triton (a gateway, a proxy), or:",
-                "dynamic_batching { default_queue_policy { max_queue_size: 256 } }",
-                "# which on Triton 2.51 costs what the rule queue-policy says",
-            ),
-        )
+
+
+def _unbounded(repository: Repository) -> Iterator[Finding]:
+    """Models whose queues have no end, where no gateway of ours stands before them."""
+    waiting = [model for model in repository.models.values() if _queues_without_end(model)]
+    if repository.has_gateway or not waiting:
+        return
+    yield Finding(
+        "note",
+        "no-limit",
+        ", ".join(model.name for model in waiting),
+        waiting[0].place,
+        f"nothing bounds what waits for {', '.join(model.name for model in waiting)}",
+        "Triton's queue has no limit: under more load than it can bear every caller waits longer and longer, and "
+        "memory grows with each waiting image.",
+        (
+            "bound the requests in front of Triton (a gateway, a proxy), or:",
+            "dynamic_batching { default_queue_policy { max_queue_size: 256 } }",
+            "# which on Triton 2.51 costs what the rule queue-policy says",
+        ),
+    )
+
+
+def _queues_without_end(model: Model) -> bool:
+    config = model.config
+    has_policy = config.dynamic_batching.HasField("default_queue_policy")
+    return not model.is_ensemble and config.max_batch_size > 0 and not has_policy

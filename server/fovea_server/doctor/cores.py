@@ -19,26 +19,49 @@ _THREADS = {
     "tensorflow": ("TF_NUM_INTRA_THREADS",),
 }
 _POOLS = frozenset(("torch", "onnxruntime", "openvino", "tensorflow"))  # that take every core unless they are told
+_MOST_TOGETHER = 3  # threads a core over all models: two for the two stages of an ensemble, and one to spare
 _TWO_BY_DEFAULT = ("onnxruntime", "tensorflow")  # instances on a CPU (Triton core, SetDefaultInstanceCount)
 
 
 def examine(repository: Repository, cores: int, has_gpu: bool) -> Iterator[Finding]:
+    wanted: dict[str, int] = {}
     for model in repository.models.values():
         instances, threads = _instances_on_cpu(model, has_gpu), _threads(model, cores)
-        if threads is None or (wanted := instances * threads) <= cores or model.is_ensemble:
+        if threads is None or model.is_ensemble or not instances:
             continue
-        yield Finding(
-            "error" if wanted > 2 * cores and instances > 1 else "warning",
-            "crowded-cores",
-            model.name,
-            model.place,
-            f"{_count(instances, 'instance')} of {_count(threads, 'thread')} on {_count(cores, 'core')}",
-            f"{wanted} threads take turns on {cores} cores and evict each other's caches; measured on two cores, one "
-            "instance with a thread a core answers as many images/s as two, with a p99 of 118 to 129 ms instead of 118 "
-            "to 281 at 32 callers.",
-            _remedy(model, instances, cores),
-            model.line(r"instance_group") or model.line(r"max_batch_size"),
-        )
+        wanted[model.name] = instances * threads
+        if wanted[model.name] > cores:
+            yield _crowded(model, instances, threads, cores)
+    if sum(wanted.values()) > _MOST_TOGETHER * cores and max(wanted.values()) <= cores:
+        yield _crowded_together(repository, wanted, cores)
+
+
+def _crowded(model: Model, instances: int, threads: int, cores: int) -> Finding:
+    wanted = instances * threads
+    return Finding(
+        "error" if wanted > 2 * cores and instances > 1 else "warning",
+        "crowded-cores",
+        model.name,
+        model.place,
+        f"{_count(instances, 'instance')} of {_count(threads, 'thread')} on {_count(cores, 'core')}",
+        f"{wanted} threads take turns on {_count(cores, 'core')}; measured on two, one instance with a thread a core "
+        "answers as many images/s as two, with a p99 of 118 to 129 ms instead of 118 to 281 at 32 callers.",
+        _remedy(model, instances, cores),
+        model.line(r"instance_group") or model.line(r"max_batch_size"),
+    )
+
+
+def _crowded_together(repository: Repository, wanted: dict[str, int], cores: int) -> Finding:
+    told = ", ".join(f"{name} {threads}" for name, threads in wanted.items())
+    return Finding(
+        "note",
+        "crowded-cores",
+        ", ".join(wanted),
+        repository.models[next(iter(wanted))].place,
+        f"all models together want {sum(wanted.values())} threads on {_count(cores, 'core')}",
+        f"Where they are asked at once they take turns ({told}); two stages of one ensemble do that without harm.",
+        ("load only the models that are asked, or give each fewer threads",),
+    )
 
 
 def _instances_on_cpu(model: Model, has_gpu: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -149,16 +150,18 @@ class _Ensemble:
                     f"{tensor} goes from {source.owner} to {reader.owner} as {source}",
                     f"Each picture is {size:,} bytes between the stages; as UINT8 it is {values:,}, and the network's "
                     "first node can normalise it.",
-                    (
-                        f'{source.owner}: {{ name: "{source.name}" data_type: TYPE_UINT8 ... }}',
-                        f'{reader.owner}: {{ name: "{reader.name}" data_type: TYPE_UINT8 ... }}',
-                    ),
-                    self._model.line(rf'value\s*:\s*"{tensor}"'),
+                    tuple(_as_bytes(each) for each in (source, reader)),
+                    self._model.line(rf'value\s*:\s*"{re.escape(tensor)}"'),
                 )
 
     def _wrong(self, about: str, what: str, why: str, do: str, pattern: str | None = None) -> Finding:
-        line = self._model.line(pattern or rf'"{about}"')
+        line = self._model.line(pattern or rf'"{re.escape(about)}"')
         return Finding("error", "ensemble", self._model.name, self._model.place, what, why, (do,), line)
+
+
+def _as_bytes(tensor: Tensor) -> str:
+    dims = ", ".join(map(str, tensor.shape[-3:]))
+    return f'{{ name: "{tensor.name}" data_type: TYPE_UINT8 dims: [ {dims} ] }}   # of {tensor.owner}'
 
 
 def _picture(shape: tuple[int, ...]) -> int:

@@ -35,7 +35,7 @@ _log = get_logger("tuned")
 
 @dataclass(frozen=True)
 class Machine:
-    """What settings depend on: the CPU by the name that it gives itself, and how many cores may be used."""
+    """What settings depend on: the CPU, as it describes itself, and how many cores may be used."""
 
     cpu: str
     cores: int
@@ -190,8 +190,12 @@ def _link_all(folder: Path, target: Path, but: str) -> None:
 
 
 def _cpu_name() -> str:
+    """With family and model, by which CPUs differ that a virtual machine calls by one name."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
         lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in told:
+        return platform.machine()
+    return f"{told['model name']} (family {told.get('cpu family', '?')}, model {told.get('model', '?')})"
