@@ -19,10 +19,10 @@ from fovea_server.cli import packages, terminal
 if TYPE_CHECKING:
     from fovea_client.load import Photograph
     from fovea_pipelines.package import ModelPackage
-    from fovea_server.tuning import sweep as sweeps
     from fovea_server.tuning.journal import Journal
     from fovea_server.tuning.search import Search
-    from fovea_server.tuning.trial import Trial
+    from fovea_server.tuning.sweep import Sweep
+    from fovea_server.tuning.trial import Goal, Trial
 
 _SHOWN = 12  # trials of the table, the best
 
@@ -52,21 +52,33 @@ def tune(
     Exits with 0 if a setting keeps the bound, 1 if none does, 2 if an option makes no sense, 130 after Ctrl-C.
     """
     terminal.need_serving()
-    if goal not in ("throughput", "cpu"):
-        terminal.fail(f"--goal is {goal!r}", "use throughput or cpu", code=2)
     from fovea_client.load import BenchmarkError
     from fovea_pipelines.errors import PipelineError
     from fovea_server.errors import StartError
     from fovea_server.triton.repository import default_folder
+    from fovea_server.tuning.sweep import Sweep
+    from fovea_server.tuning.trials import Conditions
 
+    wanted = _goal(goal)
     try:
         folder = (repository or default_folder()).resolve()
         package = _package(folder, model, state)
-        sent = _photographs(package, images)
-        wish = _sweep(folder, package, sent, images, packages.state_folder(state), (goal, p99, seconds, budget))
-        _run(wish, resume)
+        sent, source = _photographs(package, images)
+        conditions = Conditions(folder, package, sent, source, wanted, p99, seconds)
+        sweep = Sweep(conditions, budget * 60, packages.state_folder(state))
+        sweep.check()
+        _run(sweep, resume)
     except (StartError, PipelineError, BenchmarkError) as error:
         terminal.fail(str(error), error.hint)
+
+
+def _goal(text: str) -> Goal:
+    from fovea_server.tuning.trial import GOALS
+
+    found = next((goal for goal in GOALS if goal == text), None)
+    if found is None:
+        terminal.fail(f"--goal is {text!r}", f"use {' or '.join(GOALS)}", code=2)
+    return found
 
 
 def _package(folder: Path, model: str | None, state: Path | None) -> ModelPackage:
@@ -74,42 +86,16 @@ def _package(folder: Path, model: str | None, state: Path | None) -> ModelPackag
     return packages.named(found, model) if model else found[0]
 
 
-def _photographs(package: ModelPackage, images: Path | None) -> tuple[Photograph, ...]:
+def _photographs(package: ModelPackage, images: Path | None) -> tuple[tuple[Photograph, ...], str]:
+    """What is sent, and what it is in words."""
     from fovea_client.load import photographs
 
-    return photographs.read(images or package.golden.image)
+    found = photographs.read(images or package.golden.image)
+    name = f"{images.resolve().name}/" if images else "the golden image"
+    return found, f"{name}, {len(found)} of {photographs.mean_kilobytes(found):.0f} KB"
 
 
-def _sweep(
-    folder: Path,
-    package: ModelPackage,
-    sent: tuple[Photograph, ...],
-    images: Path | None,
-    state: Path,
-    wish: tuple[Any, float, float, float],
-) -> sweeps.Sweep:
-    from fovea_client.load.photographs import mean_kilobytes
-    from fovea_server.triton.tuned import Machine
-    from fovea_server.tuning.sweep import Sweep
-    from fovea_server.tuning.trials import Conditions
-
-    goal, p99, seconds, budget = wish
-    source = f"{images.resolve().name}/" if images else "the golden image"
-    plan = {
-        "model": package.name,
-        "digest": package.digest,
-        "machine": str(Machine.here()),
-        "goal": goal,
-        "p99_ms": p99,
-        "seconds": seconds,
-        "photographs": f"{source}, {len(sent)} of {mean_kilobytes(sent):.0f} KB",
-    }
-    found = Sweep(Conditions(folder, package, sent, goal, p99, seconds), plan, budget * 60, state)
-    found.check()
-    return found
-
-
-def _run(sweep: sweeps.Sweep, resume: bool) -> None:
+def _run(sweep: Sweep, resume: bool) -> None:
     from fovea_server.tuning.sweep import trials_at_most
 
     journal = sweep.journal(resume=resume)
@@ -156,7 +142,7 @@ def _progress(total: int) -> Iterator[Any]:
         yield Told(begins, ended)
 
 
-def _show(trials: Sequence[Trial], sweep: sweeps.Sweep) -> None:
+def _show(trials: Sequence[Trial], sweep: Sweep) -> None:
     """The best trials, best first."""
     from fovea_server.tuning.evidence import UNITS
 
@@ -173,7 +159,7 @@ def _show(trials: Sequence[Trial], sweep: sweeps.Sweep) -> None:
     terminal.stdout().print(table)
 
 
-def _say_none(journal: Journal, sweep: sweeps.Sweep) -> None:
+def _say_none(journal: Journal, sweep: Sweep) -> None:
     seen = [best for trial in journal.trials if (best := trial.best_p99)]
     best = min(seen, default=None)
     told = f"the best seen is {best[0]:.0f} ms at {best[1]:.0f} images/s" if best else "none answered its images"
@@ -183,7 +169,7 @@ def _say_none(journal: Journal, sweep: sweeps.Sweep) -> None:
     )
 
 
-def _conclude(found: Search, sweep: sweeps.Sweep, path: Path) -> None:
+def _conclude(found: Search, sweep: Sweep, path: Path) -> None:
     from fovea_server.tuning.evidence import UNITS
 
     unit = UNITS[sweep.conditions.goal]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -34,9 +34,22 @@ class Sweep:
     """`budget` in seconds for what is measured now; what is recalled from a journal costs nothing."""
 
     conditions: Conditions
-    plan: Mapping[str, Any]
     budget: float
     state: Path
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What must be the same for a sweep to be gone on with."""
+        conditions = self.conditions
+        return {
+            "model": conditions.package.name,
+            "digest": conditions.package.digest,
+            "machine": str(Machine.here()),
+            "goal": conditions.goal,
+            "p99_ms": conditions.p99,
+            "seconds": conditions.seconds,
+            "photographs": conditions.source,
+        }
 
     @property
     def folder(self) -> Path:
@@ -83,7 +96,7 @@ class Sweep:
         package = self.conditions.package
         path = tuned.file_of(self.state, package)
         draft = path.with_suffix(".draft")
-        text = evidence.evidence_file(package, Machine.here(), dict(self.plan), found, measured)
+        text = evidence.evidence_file(package, Machine.here(), self.plan, found, measured)
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)
         return path

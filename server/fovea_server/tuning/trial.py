@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fovea_server.tuning.setting import Setting
 
 Goal = Literal["throughput", "cpu"]
+GOALS: tuple[Goal, ...] = ("throughput", "cpu")
 Role = Literal["baseline", "candidate", "again"]
 _KEPT = 0.95  # of the images that were due, the least share that must have been answered within the time
 

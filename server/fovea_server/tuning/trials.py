@@ -32,11 +32,13 @@ _HINT = "the server went away; try it alone: fovea serve"
 
 @dataclass(frozen=True)
 class Conditions:
-    """The same for all trials. `p99` in milliseconds, `seconds` of load at each rate."""
+    """The same for all trials. `source` says in words what the images are; `p99` in milliseconds, `seconds` of load at
+    each rate."""
 
     repository: Path
     package: ModelPackage
     images: Sequence[Photograph]
+    source: str
     goal: Goal
     p99: float
     seconds: float
