@@ -43,12 +43,13 @@ class App:
         _check_writable(settings.state)
         self._repositories = Repositories(settings.repository, settings.state, moment=process.folder_of_this_gateway())
         self._packages = self._repositories.packages()
-        self._stages = tuned.chosen(settings.tuned, settings.state, self._packages)
-        self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._device = device.choose(settings.device, self._packages, in_container=installation.is_container())
         _log.info("device", device=self._device.device, name=self._device.name, reason=self._device.reason)
         self._installation = installation.find(self._device.device)
         self._check_ports()
+        wish = settings.tuned if self._device.device == "cpu" else tuned.OFF
+        self._stages = tuned.chosen(wish, settings.state, self._packages)
+        self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()
         self._readiness = Readiness()

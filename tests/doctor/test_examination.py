@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from nvidia.dali import fn, pipeline_def
 from tests.doctor import strangers
 
 from fovea_pipelines.package import ModelPackage
@@ -203,3 +204,20 @@ def test_names_full_of_signs_are_only_names(tmp_path: Path) -> None:
     config = strangers.ENSEMBLE_CONFIG.replace('"pixels"', '"pix[els(*"')
     (tmp_path / "whole/config.pbtxt").write_text(config)
     assert _found(tmp_path, "float-pixels").line == 8
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"resize_x": 224, "resize_y": 224}, True),
+        ({"resize_x": 224, "resize_y": 224, "mode": "not_smaller"}, False),
+        ({"size": 256.0, "mode": "not_smaller"}, False),
+    ],
+)
+def test_a_serialised_dali_pipeline_is_looked_into(tmp_path: Path, how: dict[str, object], told: bool) -> None:
+    @pipeline_def(batch_size=8, num_threads=1, device_id=None)
+    def pipeline() -> object:
+        return fn.resize(fn.decoders.image(fn.external_source(name="ENCODED", device="cpu"), device="cpu"), **how)
+
+    strangers.model(tmp_path, "dali", strangers.DALI_CONFIG, {"model.dali": pipeline().serialize()})
+    assert (("dali", "stretched") in _rules(tmp_path)) is told
