@@ -193,7 +193,11 @@ def _print_finding(console: Console, finding: Finding) -> None:
 
 def _print_proof(console: Console, proof: Proof) -> None:
     sent = proof.sent
-    told = f", {sent.answered:,} images in {sent.seconds:.1f} s" if sent else ", since its models were loaded"
+    told = (
+        f": {sent.answered:,} images to {sent.model} in {sent.seconds:.1f} s"
+        if sent
+        else ", since its models were loaded"
+    )
     console.print(Text(f"Triton {proof.version} on {proof.address}{told}", "bold"))
     if sent and sent.failed:
         console.print(Text(f"  failed: {', '.join(f'{what} ({count})' for what, count in sent.failed.items())}", "red"))

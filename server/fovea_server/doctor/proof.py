@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from fovea_pipelines.triton_folders import ANALYZE
 from fovea_server.doctor import statistics, triton, varied
 from fovea_server.doctor.finding import Finding
 from fovea_server.doctor.statistics import Counts
@@ -53,8 +54,7 @@ class Proof:
         return {
             "address": self.address,
             "version": self.version,
-            "load": self.sent
-            and {"seconds": round(self.sent.seconds, 2), "answered": self.sent.answered, "failed": self.sent.failed},
+            "load": asdict(self.sent) if self.sent else None,
             "models": [{"model": each.model, **each.counts.to_mapping(), "says": str(each)} for each in self.verdicts],
         }
 
@@ -116,7 +116,7 @@ async def _target(running: Triton, model: str | None) -> Target:
     if model is not None and model not in known:
         raise StartError(f"Triton serves no model {model}", hint=f"it serves {', '.join(known) or 'none'}")
     configs = [await running.config(name) for name in ([model] if model else known)]
-    for config in sorted(configs, key=_is_ensemble, reverse=True):
+    for config in sorted(configs, key=lambda config: (not _is_ensemble(config), config.name == ANALYZE)):
         if target := triton.target_of(config):
             return target
     raise StartError(

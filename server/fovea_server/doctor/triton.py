@@ -38,8 +38,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of the load: seconds it took, images that were answered, and the others by what was said."""
+    """What became of the load on a model: seconds it took, images that were answered, and the others by what was
+    said."""
 
+    model: str
     seconds: float
     answered: int
     failed: dict[str, int] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class Triton:
                     failed[said] = failed.get(said, 0) + 1
 
         await asyncio.gather(*(call() for _ in range(callers)))
-        return Sent(time.monotonic() - began, answered, failed)
+        return Sent(target.model, round(time.monotonic() - began, 2), answered, failed)
 
     async def _ask(self, method: str, **fields: Any) -> Any:
         try:
