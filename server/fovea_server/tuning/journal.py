@@ -16,6 +16,8 @@ from fovea_server.errors import StartError
 from fovea_server.tuning.setting import Setting
 from fovea_server.tuning.trial import Role, Trial
 
+_MOMENT = "????????T??????"  # as a pattern of file names
+
 
 class Journal:
     """`middle` is the rate around which all others lie, once it was measured; `trials` are all there are."""
@@ -37,7 +39,7 @@ class Journal:
     @classmethod
     def resume(cls, folder: Path, model: str, plan: Mapping[str, Any]) -> Journal:
         """The newest of the model. Raises StartError where there is none, or it was begun with another plan."""
-        paths = sorted(folder.glob(f"{model}-*.jsonl"))
+        paths = sorted(folder.glob(f"{model}-{_MOMENT}.jsonl"))
         if not paths:
             raise StartError(f"there is no sweep of {model} to go on with in {folder}", "begin one: fovea tune")
         journal = cls(paths[-1])

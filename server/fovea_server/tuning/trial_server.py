@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -55,6 +56,8 @@ def served(options: Sequence[str]) -> Iterator[TrialServer]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # What the operator has set for their own server is not what is measured.
+            env={name: value for name, value in os.environ.items() if not name.startswith("FOVEA_")},
         )
         try:
             url = f"http://127.0.0.1:{rest}"
