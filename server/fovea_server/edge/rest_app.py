@@ -14,6 +14,7 @@ from fovea_client.version import __version__
 from fovea_server import metrics as series
 from fovea_server.domain import Question
 from fovea_server.edge import options, problems, rest_answers, uploads
+from fovea_server.edge.image_route import ImageRoute
 from fovea_server.edge.request_id import HEADER, of_request
 from fovea_server.errors import FoveaError
 from fovea_server.metrics import Metrics
@@ -136,26 +137,34 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
             image=await uploads.read_image(request, gate, deadline),
         )
 
-    @app.post(
-        "/v1/classify",
-        summary="Labels for one image",
-        **_described(rest_answers.ClassificationDocument, _MODEL),
-    )
     async def classify(request: Request) -> Response:
         options.check_known(request.query_params, options.CLASSIFY)
         question = await asked(request, options.one_model(request.query_params.get("model")))
         return rest_answers.of_classification(await service.answer(question))
 
-    @app.post(
-        "/v1/analyze",
-        summary="What several models say of one image, which is decoded once",
-        **_described(rest_answers.AnalysisDocument, _MODELS),
-    )
     async def analyze(request: Request) -> Response:
         options.check_known(request.query_params, options.ANALYZE)
         names = request.query_params.get("models", "").split(",")
         question = await asked(request, options.several_models(names))
         return rest_answers.of_analysis(await service.answer(question))
+
+    for path, endpoint, summary, description in (
+        (
+            "/v1/classify",
+            classify,
+            "Labels for one image",
+            _described(rest_answers.ClassificationDocument, _MODEL),
+        ),
+        (
+            "/v1/analyze",
+            analyze,
+            "What several models say of one image, which is decoded once",
+            _described(rest_answers.AnalysisDocument, _MODELS),
+        ),
+    ):
+        app.router.add_api_route(
+            path, endpoint, methods=["POST"], summary=summary, route_class_override=ImageRoute, **description
+        )
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:
