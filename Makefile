@@ -27,13 +27,13 @@ check: $(VENV)/.dev  ## ruff, mypy strict, import contracts, Dockerfile
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/hadolint Dockerfile.gpu
 
-bench: $(VENV)/.dev model  ## measure Triton (perf_analyzer) and the gateway under load, and print one table
+bench: $(VENV)/.dev model  ## measure Triton and the gateway against the bare loop: table, JSON, chart (BENCH="--seconds 3")
 	@$(BIN)/python -m benchmarks.serving $(BENCH)
 
 gpu-check:  ## on a machine with an NVIDIA GPU: its tests, then its benchmark, in under ten minutes (IMAGES=folder)
 	@PYTHON=$(PYTHON) deploy/gpu_check.sh $(VENV) $(IMAGES)
 
-bench-peers: $(VENV)/.dev model  ## the same model behind FastAPI, LitServe, BentoML and MLServer, in one table
+bench-peers: $(VENV)/.dev model  ## the same model behind FastAPI, LitServe, BentoML and MLServer (BENCH="--large": 12 MP photographs)
 	@$(BIN)/python -m benchmarks.peers $(BENCH)
 
 proto: $(VENV)/.dev  ## compile the wire format again after changing vision.proto

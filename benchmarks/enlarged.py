@@ -1,8 +1,8 @@
 """Photographs of a camera's size, made from smaller ones: enlarged, and with the noise of a sensor.
 
-Enlarged alone they would be smooth, compress to a third of what a camera's files have, and be decoded faster than
-those. Noise of a sensor is of two parts: photons arrive at random, so that its variance grows with the light, and
-reading out adds a constant (EMVA Standard 1288, "mathematical model").
+Enlarged alone they would be smooth, half as many bytes (0.7 to 1.8 MB instead of 1.7 to 2.3 at 12 megapixels), and
+decoded faster than a camera's. Noise of a sensor is of two parts: photons arrive at random, so that its variance grows
+with the light, and reading out adds a constant (EMVA Standard 1288, "mathematical model").
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def twelve_megapixels(images: Path | None) -> Photographs:
 def written(given: Sequence[Photograph], size: tuple[int, int]) -> Path:
     """A folder with each of them at `size`, (width, height), as JPEG."""
     folder = _CACHE / f"{size[0]}x{size[1]}"
-    made_of, known = folder / "made-of.json", json.dumps({image.name: zlib.crc32(image.encoded) for image in given})
+    made_of = folder.with_suffix(".json")  # written last
+    known = json.dumps({image.name: zlib.crc32(image.encoded) for image in given})
     if made_of.is_file() and made_of.read_text(encoding="utf-8") == known:
         return folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,27 +21,18 @@ import argparse
 import contextlib
 import signal
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
-from benchmarks import chart, goals, machine, paths, perf_analyzer, photographs, report, server, table
+from benchmarks import chart, machine, perf_analyzer, photographs, report, rounds, server, table
 from benchmarks.errors import BenchmarkError, LoadFailed, exit_code
-from benchmarks.paths import PATHS, Measurement, Plan
+from benchmarks.paths import PATHS, Plan
 from benchmarks.perf_analyzer import PerfAnalyzer
 from benchmarks.photographs import CHECKOUT
-from benchmarks.processes import Meter, memory_mb
 from benchmarks.report import RESULTS, Serving
-from benchmarks.rows import Row
+from benchmarks.rounds import say
 from benchmarks.server import Server
-from benchmarks.stages import StageClock
-from benchmarks.starts import Start
-
-_WARM_UP = 2.0  # seconds of load before the first line of a path
-_SETTLE = 1.0  # seconds after which a ready server is at rest
 
 
 def main() -> None:
@@ -58,69 +49,28 @@ def main() -> None:
     # Fetched first: it is the likeliest to fail, and a server takes long to start.
     tool = perf_analyzer.fetch() if "triton" in plan.only and _has_triton(arguments) else None
     out = arguments.out or RESULTS / f"serving-{datetime.now(timezone.utc):%Y-%m-%d}-{machine.word()}.json"
-    result = measure(arguments, plan, tool, out.with_suffix(".partial.json"))
+    result = _measured(arguments, plan, tool, out.with_suffix(".partial.json"))
     report.write(result, out)
     report.write_text(chart.draw(result.document()), out.with_suffix(".svg"))
     out.with_suffix(".partial.json").unlink(missing_ok=True)
     table.show(result)
-    _say(f"written to {_short(out)} and {out.with_suffix('.svg').name}")
+    say(f"written to {_short(out)} and {out.with_suffix('.svg').name}")
 
 
-def measure(arguments: argparse.Namespace, plan: Plan, tool: PerfAnalyzer | None, partial: Path) -> Serving:
+def _measured(arguments: argparse.Namespace, plan: Plan, tool: PerfAnalyzer | None, partial: Path) -> Serving:
     """All rounds; `partial` always holds the lines that are done."""
-    result = Serving(_about(plan, arguments.rounds), [], (), _measured_elsewhere())
+    result = None
     try:
-        for number in range(1, arguments.rounds + 1):
-            with _server(arguments) as under_test:
-                if number == 1 and under_test.triton:
-                    result = replace(result, about={**result.about, "server": server.describe(under_test.triton)})
-                at_rest = _at_rest(under_test)
-                for row in _round(plan, under_test, tool):
-                    result = replace(result, rows=[*result.rows, replace(row, round=number)])
-                    report.write(result, partial)
-                result = replace(result, starts=[*result.starts, *_start(under_test, at_rest)])
+        for result in rounds.measured(plan, arguments.rounds, lambda: _server(arguments), tool):
+            report.write(result, partial)
     except (BenchmarkError, KeyboardInterrupt):
-        if result.rows:
+        if result:
             table.show(result)
-            _say(f"the lines that were done are in {_short(partial)}")
+            say(f"the lines that were done are in {_short(partial)}")
         raise
+    if result is None or not result.rows:
+        raise LoadFailed("there was nothing to measure", "name other paths with --only")
     return result
-
-
-def _round(plan: Plan, under_test: Server, tool: PerfAnalyzer | None) -> Iterator[Row]:
-    precision = _precision(under_test)
-    yield from _bare(plan, precision, "whole", "one-by-one", "preprocessing", "network")
-    saturation: dict[str, float] = {}
-    closed = list(paths.measurements(plan, under_test, tool))
-    for wanted in closed:
-        if wanted.path not in saturation:
-            most = max((each for each in closed if each.path == wanted.path), key=lambda each: each.concurrency)
-            most.load(_WARM_UP)
-        row = _row(wanted, plan.seconds, under_test)
-        saturation[wanted.path] = max(saturation.get(wanted.path, 0.0), row.load.images_per_second)
-        yield row
-    for wanted in paths.open_loops(plan, under_test, saturation):
-        yield _row(wanted, plan.seconds, under_test)
-    yield from _bare(plan, precision, "whole")
-
-
-def _bare(plan: Plan, precision: str, *parts: str) -> Iterator[Row]:
-    for part in parts if "bare" in plan.only else ():
-        _say(f"no server around it: {part} ...")
-        yield paths.bare(plan, precision, part)
-
-
-def _row(wanted: Measurement, seconds: float, under_test: Server) -> Row:
-    _say(f"{wanted.words}, {seconds:g} s ...")
-    meter = Meter(under_test.pid) if under_test.pid else None
-    with StageClock(under_test.triton, under_test.pid) as clock, meter or contextlib.nullcontext():
-        load = wanted.load(seconds)
-    if not load.images_per_second:
-        raise LoadFailed(
-            f"{wanted.words}: no image was answered ({dict(load.errors)})",
-            "read the server's log; run it longer with --seconds if it is only slow",
-        )
-    return Row(wanted.path, load, meter.cost if meter else None, share=wanted.share, stages=clock.stages)
 
 
 @contextlib.contextmanager
@@ -131,52 +81,10 @@ def _server(arguments: argparse.Namespace) -> Iterator[Server]:
     elif arguments.only == ("bare",):
         yield Server(None, None, None, None)
     else:
-        _say("starting fovea serve ...")
+        say("starting fovea serve ...")
         with server.started(arguments.serve, arguments.ready_timeout) as under_test:
             yield under_test
-            _say("stopping it ...")
-
-
-def _at_rest(under_test: Server) -> float | None:
-    """MB, once it has settled; None where it was not started for this run and so may have worked before."""
-    if under_test.pid is None or under_test.start_seconds is None:
-        return None
-    time.sleep(_SETTLE)
-    return memory_mb(under_test.pid)
-
-
-def _start(under_test: Server, at_rest: float | None) -> Iterator[Start]:
-    if at_rest is not None and under_test.pid is not None and under_test.start_seconds is not None:
-        time.sleep(_SETTLE)
-        yield Start(under_test.start_seconds, at_rest, memory_mb(under_test.pid))
-
-
-def _about(plan: Plan, rounds: int) -> dict[str, Any]:
-    return {
-        "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-        "server": None,
-        "photographs": plan.photographs.describe(),
-        "seconds": plan.seconds,
-        "rounds": rounds,
-    }
-
-
-def _measured_elsewhere() -> dict[str, list[goals.Goal]]:
-    """The goals that compare with other servers, from the latest `make bench-peers` on such a machine."""
-    others = {}
-    for kind, of, command in (
-        ("peers", goals.of_peers, "make bench-peers"),
-        ("peers-12mp", goals.of_large_photographs, 'make bench-peers BENCH="--large"'),
-    ):
-        name, comparison = report.newest(kind, machine.word()) or (command, None)
-        others[name] = of(comparison)
-    return others
-
-
-def _precision(under_test: Server) -> str:
-    """What the served model computes in, so that the bare loop does too; what this CPU prefers where nobody says."""
-    return server.precision(under_test.rest) if under_test.rest else "auto"
+            say("stopping it ...")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -246,10 +154,6 @@ def _stop_in_order(number: int, frame: object) -> None:
 
 def _short(path: Path) -> Path:
     return path.relative_to(CHECKOUT) if path.is_relative_to(CHECKOUT) else path
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from benchmarks import gpu, gpu_photographs, gpu_servers
+from benchmarks import enlarged, gpu, gpu_photographs, gpu_servers
 from benchmarks.errors import BenchmarkError
 from benchmarks.gpu import Line, Run
 from benchmarks.gpu_servers import Setting
@@ -61,7 +61,7 @@ def test_larger_photographs_are_made_of_the_given_ones(
 ) -> None:
     (tmp_path / "given").mkdir()
     (tmp_path / "given/one.jpg").write_bytes(espresso)
-    monkeypatch.setattr(gpu_photographs, "_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(enlarged, "_CACHE", tmp_path / "cache")
     folders = gpu_photographs.folders(tmp_path / "given")
     sizes = {}
     for name, folder in folders.items():

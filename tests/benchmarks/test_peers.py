@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from benchmarks import goals
 from benchmarks.errors import BenchmarkError
 from benchmarks.peers import __main__ as command
 from benchmarks.peers import agreement, environments, load, running, table
@@ -21,13 +22,17 @@ from benchmarks.peers.environments import NoPeer
 from benchmarks.peers.running import Graph
 from benchmarks.peers.table import Comparison
 from benchmarks.processes import Cost, tree
-from benchmarks.report import Row
+from benchmarks.rows import Row
+from tests.benchmarks import made_up
+
+from fovea_client.load.measured import Load, summary
+from fovea_client.load.photographs import Photograph
 
 from fovea_client.load.measured import Load, summary
 from fovea_client.load.photographs import Photograph
 
 _PHOTOGRAPH = Photograph("a.jpg", "image/jpeg", b"\xff\xd8 not a real one \r\n--\r\n\xff\xd9")
-_ABOUT = {"photographs": {"source": "here", "count": 1, "mean_kilobytes": 106}, "seconds": 1.0}
+_ABOUT = {**made_up.ABOUT, "precision": "bf16", "our_default_precision": "int8"}
 _GRAPH = Graph(Path("model.onnx"), "f32")
 # Answers 200 to everything, and has a child that would outlive it.
 _SERVER = """
@@ -105,7 +110,10 @@ def test_every_line_has_its_ratios_to_ours_under_the_same_load() -> None:
 
 
 def test_the_table_names_who_is_missing_and_why(capsys: pytest.CaptureFixture[str]) -> None:
-    table.show(Comparison(_ABOUT, [_row("Ours", 8, 200, 1.0)], "Ours", {"Ours": "is right"}, {"Peer": "no such thing"}))
+    table.show(
+        Comparison(_ABOUT, [_row("Ours", 8, 200, 1.0)], "Ours", {"Ours": "is right"}, {"Peer": "no such thing"}),
+        goals.of_peers,
+    )
     shown = capsys.readouterr().out
     assert "Peer is missing: no such thing" in shown
     assert "Ours: is right." in shown

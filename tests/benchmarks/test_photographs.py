@@ -28,7 +28,7 @@ def test_a_folder_without_photographs_is_named(tmp_path: Path, name: str) -> Non
 def test_without_photographs_the_golden_image_goes_alone_and_the_result_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photographs, "_BESIDE", tmp_path / "missing")
+    monkeypatch.setattr(photographs, "BESIDE", tmp_path / "missing")
     found = photographs.read()
     assert (found.source, len(found.images)) == ("the golden image alone", 1)
     assert found.images[0].encoded[:2] == b"\xff\xd8"

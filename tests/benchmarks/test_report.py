@@ -1,4 +1,4 @@
-"""The result: ratios to the bare loop, what is unknown, and a file that is whole."""
+"""The result: what is in the file and on the terminal, and a file that is whole."""
 
 from __future__ import annotations
 
@@ -6,51 +6,61 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import report
+from benchmarks import report, table
 from benchmarks.errors import BenchmarkError
-from benchmarks.processes import Cost
-from benchmarks.report import Result, Row
-
-from fovea_client.load.measured import summary
-
-_ABOUT = {"photographs": {"source": "here", "count": 1, "mean_kilobytes": 106}, "seconds": 1.0}
-
-
-def _row(path: str, images: int, cpu_seconds: float | None) -> Row:
-    """A second's work, 10 ms an answer."""
-    cost = None if cpu_seconds is None else Cost(cpu_seconds, 300.0, 3, 0.0)
-    return Row(path, summary("a generator", 8, 1.0, [0.01] * images, images, {}, 0.0), cost)
+from benchmarks.goals import Goal
+from benchmarks.report import Result, Serving
+from benchmarks.rows import BARE, GRPC, REST, TRITON, Row
+from benchmarks.starts import Start
+from tests.benchmarks.made_up import ABOUT, row, stage
 
 
-def test_every_row_has_its_ratio_to_the_bare_loop() -> None:
-    result = Result(_ABOUT, [_row("bare loop", 200, 1.6), _row("gateway, REST", 150, 1.5)])
-    bare, rest = result.document()["rows"]
+def test_the_document_holds_lines_rows_goals_and_findings() -> None:
+    rows = [row(BARE, 200, 1.6), row(REST, 150, 1.5, errors={"HTTP 429 BUSY": 1})]
+    document = Serving(ABOUT, rows, [Start(2.0, 300.0, 310.0)], {"elsewhere": [Goal("more", None, 1.0)]}).document()
+    bare, rest = document["lines"]
     assert (bare["speed_to_bare"], bare["cpu_to_bare"]) == (1.0, 1.0)
-    assert (rest["server_cpu_ms"], rest["speed_to_bare"], rest["cpu_to_bare"]) == (10.0, 0.75, 1.25)
+    assert (rest["cpu_ms"], rest["speed_to_bare"], rest["cpu_to_bare"]) == (10.0, 0.75, 1.25)
+    assert document["goals"][-1] == {
+        "what": "more",
+        "figure": None,
+        "goal": "at least 1",
+        "verdict": "not measured",
+        "source": "elsewhere",
+    }
+    assert len(document["rows"]) == 2
+    assert document["starts"] == [{"seconds": 2.0, "memory_mb": 300.0, "afterwards_mb": 310.0}]
+    assert document["findings"] == []
 
 
-def test_without_a_bare_loop_or_a_pid_what_is_unknown_is_left_open(capsys: pytest.CaptureFixture[str]) -> None:
-    result = Result(_ABOUT, [_row("gateway, gRPC", 150, None)])
-    (row,) = result.document()["rows"]
-    assert (row["server_cpu_ms"], row["peak_memory_mb"], row["speed_to_bare"]) == (None, None, None)
-    report.show(result)
+def test_the_table_has_each_line_its_errors_by_reason_and_each_goal(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row(BARE, 200, 1.6), row(TRITON, 190, 1.5), row(REST, 150, 1.5, errors={"HTTP 429 BUSY": 7})]
+    table.show(Serving(ABOUT, rows, [Start(9.5, 300.0, 310.0)]))
+    shown = capsys.readouterr().out
+    assert "errors of gateway, REST, 8 at once: 7 x HTTP 429 BUSY." in shown
+    (start,) = (line for line in shown.splitlines() if "to ready" in line)
+    assert start.split()[-6:] == ["9.5", "at", "most", "5", "not", "reached"]
+
+
+def test_what_is_unknown_is_left_open_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table.show(Serving(ABOUT, [row(GRPC, 150, None)]))
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("gateway, gRPC"))
-    assert line.split()[-4:] == ["-", "-", "-", "-"]
+    assert line.split()[-5:] == ["-"] * 5
 
 
 def test_a_row_survives_json() -> None:
-    row = _row("bare loop", 2, 0.1)
-    assert Row.from_json(row.to_json()) == row
+    one = row(TRITON, 2, 0.1, share=0.5, number=2, stages={"network": stage()})
+    assert Row.from_json(one.to_json()) == one
 
 
 def test_a_result_is_written_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "results" / "serving.json"
-    report.write(Result(_ABOUT, [_row("bare loop", 2, 0.1)]), path)
-    assert [row["path"] for row in json.loads(path.read_text())["rows"]] == ["bare loop"]
+    report.write(Serving(ABOUT, [row(BARE, 2, 0.1)]), path)
+    assert [each["path"] for each in json.loads(path.read_text())["rows"]] == [BARE]
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
     with pytest.raises(BenchmarkError, match="cannot be written"):
-        report.write(Result(_ABOUT, []), tmp_path / "results" / "serving.json")
+        report.write(Result(ABOUT, []), tmp_path / "results" / "serving.json")

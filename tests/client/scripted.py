@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         image = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         params = dict(parse_qsl(urlsplit(self.path).query))
-        seconds = float(self.headers["X-Request-Timeout"])
+        seconds = float(self.headers.get("X-Request-Timeout", "10"))
         asked = Asked(image, self.headers["X-Request-ID"], seconds, params, self.client_address)
         self._reply(self.script.next(asked), asked)
 
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, asked: Asked) -> dict[str, Any]:
         params = asked.params
-        wanted = (asked.image, asked.request_id, int(params["top_k"]), params.get("embedding") == "true")
+        wanted = (asked.image, asked.request_id, int(params.get("top_k", "5")), params.get("embedding") == "true")
         if urlsplit(self.path).path == "/v1/analyze":
             return said.analysis(*wanted, params["models"].split(","))
         return said.classification(*wanted, params.get("model", ""))

@@ -68,7 +68,7 @@ def test_each_fovea_command_runs(server: Served) -> None:
     assert len(commands) >= 3
     for command in commands:
         words = command.split()[1:]
-        if words[0] == "classify":
+        if words[0] in ("classify", "bench"):
             words += ["--url", server.url]
         result = subprocess.run([FOVEA, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         assert result.returncode == 0, (command, result.stderr)

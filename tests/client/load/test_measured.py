@@ -44,6 +44,12 @@ def test_a_load_without_answers_has_no_percentiles() -> None:
     assert (load.images_per_second, load.p50_ms) == (0.0, None)
 
 
+def test_what_came_late_counts_for_the_percentiles_and_not_for_the_rate() -> None:
+    load = summary("a generator", 16, 2.0, [0.1, 0.1, 4.0], 3, {}, 0.0, rate=1.5, in_time=2)
+    assert (load.images, load.images_per_second, load.p99_ms) == (2, 1.0, 4000.0)
+    assert (load.loop, load.rate) == ("1.5/s", 1.5)
+
+
 def test_a_load_survives_json() -> None:
     load = summary("a generator", 1, 1.0, [0.5], 1, {}, cpu_seconds=0.1)
     assert Load.from_json(load.to_json()) == load
