@@ -28,9 +28,6 @@ from tests.benchmarks import made_up
 from fovea_client.load.measured import Load, summary
 from fovea_client.load.photographs import Photograph
 
-from fovea_client.load.measured import Load, summary
-from fovea_client.load.photographs import Photograph
-
 _PHOTOGRAPH = Photograph("a.jpg", "image/jpeg", b"\xff\xd8 not a real one \r\n--\r\n\xff\xd9")
 _ABOUT = {**made_up.ABOUT, "precision": "bf16", "our_default_precision": "int8"}
 _GRAPH = Graph(Path("model.onnx"), "f32")
