@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 
 from fovea_server import control_sockets
 
@@ -63,6 +62,8 @@ def triton_of_any(state: Path) -> str | None:
 
 def _triton_port(pid: int) -> str | None:
     """By the command line of the tritonserver below that process."""
+    import psutil
+
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
