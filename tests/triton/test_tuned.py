@@ -58,6 +58,16 @@ def test_a_file_that_holds_no_settings_is_refused_by_name(tmp_path: Path, packag
         tuned.chosen(str(tmp_path / "none.toml"), tmp_path, [package])
 
 
+def test_a_file_that_nobody_named_and_that_is_spoilt_keeps_no_server_from_starting(
+    tmp_path: Path, package: ModelPackage
+) -> None:
+    path = _write(tmp_path, package, Machine.here())
+    path.write_text(path.read_text().replace("instances = 2", 'instances = "two"'))
+    assert tuned.chosen("auto", tmp_path, [package]) == {}
+    with pytest.raises(StartError, match="instances is 'two'; it must be a whole number from 1"):
+        tuned.chosen(str(path), tmp_path, [package])
+
+
 def test_a_repository_of_links_differs_in_the_tuned_configurations_alone(
     tmp_path: Path, package: ModelPackage, repository: Path
 ) -> None:

@@ -64,6 +64,13 @@ class Stage:
     delay: int
     precision: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what Triton could not be told."""
+        for name, least in (("instances", 1), ("threads", 0), ("batch", 1), ("delay", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number from {least}")
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -118,14 +125,20 @@ def chosen(wish: str, state: Path, packages: Sequence[ModelPackage]) -> dict[str
         if reason := named.why_not(packages, named.machine):
             raise StartError(f"the settings in {wish} cannot be used: {reason}", _REMEDY)
         return _merged([named])
-    found = [Tuned.read(path) for package in packages if (path := file_of(state, package)).is_file()]
-    return _merged([tuned for tuned in found if _is_for(tuned, packages, here)])
+    files = [path for package in packages if (path := file_of(state, package)).is_file()]
+    return _merged([tuned for path in files if (tuned := _usable(path, packages, here))])
 
 
-def _is_for(tuned: Tuned, packages: Sequence[ModelPackage], here: Machine) -> bool:
-    if reason := tuned.why_not(packages, here):
-        _log.warning("tuned settings not used", file=str(tuned.path), reason=reason)
-    return not reason
+def _usable(path: Path, packages: Sequence[ModelPackage], here: Machine) -> Tuned | None:
+    """None, and a warning, where the file is not for this server: nobody asked for it by name."""
+    try:
+        tuned = Tuned.read(path)
+        reason = tuned.why_not(packages, here)
+    except StartError as error:
+        reason = str(error)
+    if reason:
+        _log.warning("tuned settings not used", file=str(path), reason=reason)
+    return None if reason else tuned
 
 
 def _merged(files: Sequence[Tuned]) -> dict[str, Stage]:
