@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, bench, skew, models, keys, quarantine, version."""
+"""The command `fovea`: serve, classify, bench, skew, doctor, tune, models, keys, quarantine, version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import bench, classify, keys, models, quarantine, serve, skew
+from fovea_server.cli import bench, classify, doctor, keys, models, quarantine, serve, skew, tune
 
 app = typer.Typer(
     name="fovea",
@@ -35,6 +35,8 @@ app.command()(serve.serve)
 app.command()(classify.classify)
 app.command()(bench.bench)
 app.command()(skew.skew)
+app.command()(doctor.doctor)
+app.command()(tune.tune)
 app.add_typer(models.app)
 app.add_typer(keys.app)
 app.add_typer(quarantine.app)
