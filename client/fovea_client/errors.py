@@ -28,7 +28,10 @@ class FoveaClientError(Exception):
 class BadImage(FoveaClientError):
     """The image is at fault; the same bytes will never be answered."""
 
-    reasons = ("NOT_AN_IMAGE", "EMPTY_BODY", "FORMAT_NOT_SERVED", "UNDECODABLE", "TOO_MANY_BYTES", "TOO_MANY_PIXELS")
+    reasons = (
+        *("NOT_AN_IMAGE", "EMPTY_BODY", "FORMAT_NOT_SERVED", "UNDECODABLE", "TOO_MANY_BYTES", "TOO_MANY_PIXELS"),
+        *("SIDE_TOO_LONG", "TOO_MANY_FRAMES", "TOO_MUCH_METADATA", "PROFILE_TOO_LARGE", "QUARANTINED"),
+    )
 
 
 class BadRequest(FoveaClientError):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fovea_pipelines import precision
 from fovea_pipelines.engines.choice import engine_of
+from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.triton_folders import GPU_BATCH
 from fovea_server.access import policy
 from fovea_server.edge import control_app
@@ -25,7 +26,7 @@ from fovea_server.metrics import Metrics
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.roster import Roster
 from fovea_server.settings import Settings
-from fovea_server.triton import device, installation, ports, process
+from fovea_server.triton import device, installation, ports, process, tuned
 from fovea_server.triton.client import TritonClient
 from fovea_server.triton.process import TritonProcess
 from fovea_server.triton.repository import Repositories
@@ -52,6 +53,9 @@ class App:
             self._settings = replace(settings, admission=replace(settings.admission, batch=GPU_BATCH))
         self._installation = installation.find(self._device.device)
         self._check_ports()
+        wish = settings.tuned if self._device.device == "cpu" else tuned.OFF
+        self._stages = tuned.chosen(wish, settings.state, self._packages)
+        self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()
         self._keeping = self._build_keeping()
@@ -104,7 +108,7 @@ class App:
             _log.info("stopping triton")
             await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
-            shutil.rmtree(self._repositories.moment, ignore_errors=True)
+            self._repositories.remove_what_is_of_the_moment()
 
     async def _start(self) -> None:
         """Triton and the followers side by side; returns once all that is public answers."""
@@ -173,8 +177,13 @@ class App:
             self._client,
             self._readiness,
             changing=lambda leaving: self._supervisor.changing_models(leaving),
-            engine_of=lambda package: engine_of(package, self._device.device, self._settings.triton.precision),
+            engine_of=lambda package: engine_of(package, self._device.device, self._precision_of(package)),
         )
+
+    def _precision_of(self, package: ModelPackage) -> str:
+        """What was asked for; else what was tuned."""
+        asked, stage = self._settings.triton.precision, self._stages.get(package.name)
+        return stage.precision if asked == precision.AUTO and stage and stage.precision else asked
 
     def _build_supervisor(self) -> Supervisor:
         async def answers() -> bool:
@@ -199,8 +208,12 @@ class App:
                 start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
                 crash_loop=self._settings.crash_loop,
             ),
-            on_death=lambda lost, reason: self._followers.cut_off(lost, reason),
+            on_death=self._on_death,
         )
+
+    def _on_death(self, lost: Collection[str] | None, reason: str) -> None:
+        self._gateway.triton_died()
+        self._followers.cut_off(lost, reason)
 
 
 async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) -> bool:

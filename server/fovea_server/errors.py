@@ -120,6 +120,43 @@ class TooManyPixels(FoveaError):
     rpc = grpc.StatusCode.INVALID_ARGUMENT
 
 
+class SideTooLong(FoveaError):
+    reason = "SIDE_TOO_LONG"
+    title = "A side of the image is too long"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooManyFrames(FoveaError):
+    reason = "TOO_MANY_FRAMES"
+    title = "The image holds too many pictures"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooMuchMetadata(FoveaError):
+    reason = "TOO_MUCH_METADATA"
+    title = "The image carries too much beside its pixels"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class ProfileTooLarge(FoveaError):
+    reason = "PROFILE_TOO_LARGE"
+    title = "The image's colour profile is too large"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Quarantined(FoveaError):
+    """This very image ended the process that worked on it, twice."""
+
+    reason = "QUARANTINED"
+    title = "The image is quarantined"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
 class BadParameter(FoveaError):
     """A value outside what its parameter allows."""
 

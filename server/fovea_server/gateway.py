@@ -25,8 +25,10 @@ from fovea_server.request.admission import Admission
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
+from fovea_server.request.quarantine import FOLDER, Quarantine
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import InferenceEngine, Service
+from fovea_server.request.suspects import Suspects
 from fovea_server.settings import Settings
 
 
@@ -71,8 +73,10 @@ class Gateway:
         self._conversion = Conversion(settings.conversion.of_one(workers), settings.gate.max_pixels)
         self._admission = Admission(settings.admission.of_one(workers), on_refusal=metrics.turned_away)
         metrics.watch_admission(self._admission)
+        quarantine = Quarantine(settings.state / FOLDER, settings.quarantine)
+        self._suspects = Suspects(engine, quarantine, readiness, others_ask=workers > 1)
         log = self._log = _feature_log(settings, metrics, catalogue)
-        service = Service(readiness, gate, catalogue, self._conversion, self._admission, engine, metrics, log)
+        service = Service(readiness, gate, catalogue, self._conversion, self._admission, self._suspects, metrics, log)
         rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed, log)
         vision = Vision(service, catalogue, readiness, metrics, log)
 
@@ -93,6 +97,10 @@ class Gateway:
     def in_flight(self) -> int:
         """Images inside Triton that this process sent there."""
         return self._admission.in_flight
+
+    def triton_died(self) -> None:
+        """It, or a process of its models: one of the images that are inside may be the cause."""
+        self._suspects.died()
 
     async def open(self) -> None:
         """Listen; returns once both faces take connections."""

@@ -56,7 +56,8 @@ class Served:
     def followers(self) -> list[psutil.Process]:
         """The gateway processes of the moment besides the first."""
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "fovea_server.workers.follower" in child.cmdline()]
+        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in alive if "fovea_server.workers.follower" in child.cmdline()]
 
     def is_ready(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -114,10 +115,12 @@ def served(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    """At once, which a second signal asks for: stopping in order takes seconds, and has tests of its own."""
     family = [process.pid]
     with contextlib.suppress(psutil.NoSuchProcess):
         family += [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:

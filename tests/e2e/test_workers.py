@@ -116,7 +116,8 @@ async def test_a_process_that_is_killed_under_load_breaks_its_own_connections_al
     outcomes = await asyncio.gather(*callers)
 
     broken = [[outcome.reason for outcome in of_one if outcome.reason] for of_one in outcomes]
-    assert all(len(reasons) <= 1 for reasons in broken), broken
+    # The kernel may give a caller that comes back at once to the one that is dying.
+    assert all(len(reasons) <= 2 for reasons in broken), broken
     assert {reason.split(":")[0] for reasons in broken for reason in reasons} <= {"transport"}
     assert 0 < sum(map(len, broken)) < _CALLERS
     assert own_server.triton().pid == triton

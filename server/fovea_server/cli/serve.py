@@ -51,6 +51,14 @@ def serve(
             envvar="FOVEA_PRECISION",
         ),
     ] = "auto",
+    tuned: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|FILE",
+            help="Settings that `fovea tune` found; auto takes those for this model and CPU where there are any.",
+            envvar="FOVEA_TUNED",
+        ),
+    ] = "auto",
     workers: Annotated[
         int,
         typer.Option(
@@ -177,6 +185,7 @@ def serve(
                 max_bytes=int(log_max_gb * 1e9),
             ),
             device=device,
+            tuned=tuned,
             workers=workers,
             crash_loop=CrashLoopSettings(crash_loop_deaths, crash_loop_seconds),
             log_level=log_level,

@@ -22,6 +22,7 @@ from fovea_server import control_sockets
 from fovea_server.edge.bounded_connection import SWEEP_SECONDS, ConnectionLimits, Room
 from fovea_server.edge.connection import Connection
 from fovea_server.edge.doorkeeper import Refusal
+from fovea_server.edge.grpc_malformed import RefuseMalformed
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.edge.options import MAX_TIMEOUT
 from fovea_server.edge.tls import Certificates, TlsSettings
@@ -184,7 +185,8 @@ class GrpcFace:
 
     async def open(self) -> None:
         server = self._server = grpc.aio.server(
-            interceptors=self._interceptors, options=_grpc_options(self._settings.connections, self._shared)
+            interceptors=(*self._interceptors, RefuseMalformed()),
+            options=_grpc_options(self._settings.connections, self._shared),
         )
         vision_pb2_grpc.add_VisionServicer_to_server(self._vision, server)  # type: ignore[no-untyped-call]
         self._health = health.aio.HealthServicer()

@@ -51,6 +51,10 @@ class Readiness:
     def is_ready(self) -> bool:
         return self.standing.phase is Phase.READY and not self.standing.draining
 
+    @property
+    def is_draining(self) -> bool:
+        return self.standing.draining
+
     def on_change(self, listener: Listener) -> None:
         """Call `listener` with the present state now, and with the new one at every change."""
         self._listeners.append(listener)

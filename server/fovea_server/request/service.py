@@ -12,7 +12,7 @@ from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Sp
 from fovea_server.errors import BadParameter, DeadlineExceeded
 from fovea_server.feature_log.note import NoLog, Note
 from fovea_server.metrics import CANCELLED, Metrics
-from fovea_server.request import answers, headers
+from fovea_server.request import answers
 from fovea_server.request.admission import Admission, price
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
@@ -71,10 +71,7 @@ class Service:
     async def _ask(self, models: Sequence[Model], question: Question, note: Note) -> Answer:
         note.models = models
         _check_top_k(question.top_k)
-        self._gate.check_bytes(len(question.image))
-        facts = headers.read(question.image, self._conversion.formats)
-        note.facts = facts
-        self._gate.check(facts)
+        facts = note.facts = self._gate.facts(question.image, self._conversion.formats)
         if question.deadline.remaining() <= 0:
             raise DeadlineExceeded("the deadline had passed before the image was read")
         self._admission.charge(question.caller, price.megapixels(facts), question.priority)

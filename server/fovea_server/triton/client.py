@@ -34,6 +34,8 @@ _CHANNEL_OPTIONS = (
 )
 
 
+_NEVER_SENT = ("failed to connect", "Failed to connect", "not ready", "Server is stopping")
+
 # One network's outputs, and what its preprocessing measured; in the ensemble of all they follow MODEL/.
 # std::bad_alloc, Python, threads that cannot be started (EAGAIN), the Python backend's shared memory.
 _NO_MEMORY = (
@@ -43,6 +45,10 @@ _NO_MEMORY = (
 # How Triton says that a model's process died or does not move: '{model}_{group}_{instance}'.
 _UNHEALTHY = re.compile(r"[Ss]tub process '(.+?)_\d+_\d+'")
 _MEASURED = ("QUALITY", "PREPROCESS_SPAN")
+
+
+class WorkerDied(NotReady):
+    """Triton or one of its processes ended while this image was inside. To a caller it is NotReady like any other."""
 
 
 class TritonClient:
@@ -104,7 +110,7 @@ class TritonClient:
             except asyncio.CancelledError:
                 if flight.cut_off is None:
                     raise
-                raise NotReady(flight.cut_off, retry_after=1.0) from None
+                raise WorkerDied(flight.cut_off, retry_after=1.0) from None
             self.pulse.answered(flight)
         return response
 
@@ -236,6 +242,8 @@ def translate(code: grpc.StatusCode, details: str) -> FoveaError:
         return Busy("the model's queue is full", retry_after=1.0)
     if _is_out_of_memory(details):
         return NotReady("a model's process got no memory; it is being replaced", retry_after=1.0)
+    if _died(code, details):
+        return WorkerDied("Triton went away while it was at work on this image", retry_after=2.0)
     if _is_gone(code, details):
         return NotReady("Triton went away while it was at work on this image", retry_after=2.0)
     return InferenceFailed(f"Triton answered {code.name}: {details[:300]}")
@@ -244,6 +252,12 @@ def translate(code: grpc.StatusCode, details: str) -> FoveaError:
 def _is_out_of_memory(details: str) -> bool:
     """Whether a model's process got no memory, or no shared memory: it may answer again, or never."""
     return any(sign in details for sign in _NO_MEMORY)
+
+
+def _died(code: grpc.StatusCode, details: str) -> bool:
+    """Whether something ended that had the image, rather than had not taken it yet."""
+    cut = code is grpc.StatusCode.UNAVAILABLE and not any(text in details for text in _NEVER_SENT)
+    return cut or "tub process" in details
 
 
 def _is_gone(code: grpc.StatusCode, details: str) -> bool:
