@@ -34,7 +34,7 @@ def test_every_column_has_its_row_with_its_type_and_meaning(name: str, described
 def test_the_version_that_is_written_is_the_one_described() -> None:
     assert f"Schema version {schema.VERSION}." in TEXT
     assert rows.SCHEMA_VERSION == schema.VERSION
-    assert frames.KINDS == tuple(schema.BY_KIND)
+    assert tuple(schema.BY_KIND) == frames.KINDS
 
 
 def test_the_defaults_are_those_of_the_settings() -> None:
