@@ -107,7 +107,7 @@ def erase(
         f"{erased.files:,} files written again"
     )
     if erased.left_open:
-        terminal.fail(f"{erased.left_open} segments are still being written", "do it again in half a minute")
+        terminal.fail(f"{erased.left_open} segments are still being written", "do it again in a minute")
 
 
 def _print(found: pa.Table, form: Form) -> None:

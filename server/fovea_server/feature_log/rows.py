@@ -15,6 +15,7 @@ from fovea_server.feature_log.note import Note
 from fovea_server.feature_log.settings import FeatureLogSettings
 
 SCHEMA_VERSION = 1
+_TINY = np.float32(1e-38)  # keeps the logarithm of 0 finite, and changes no other
 _BEST = 5  # labels of one answer that are kept at most
 
 
@@ -86,7 +87,7 @@ def in_sample(digest: str, share: float) -> bool:
 
 def entropy(scores: NDArray[np.float32]) -> float:
     """Of a distribution of shape (classes,), in nats: -sum(p log p), 0 log 0 being 0 (Shannon 1948)."""
-    return float(-np.dot(scores, np.log(np.maximum(scores, np.finfo(np.float32).tiny))))
+    return float(-np.dot(scores, np.log(scores + _TINY)))
 
 
 def _model(model: Model) -> Row:
