@@ -95,15 +95,15 @@ class Writer:
         if notes and not self._has_room:
             self._metrics.feature_log_dropped("spool_full", len(notes))
             return
-        rows = [(note.ended, self._rows.of(note)) for note in notes]
-        framed = [(moment, each) for moment, written in rows for each in written.frames]
+        rows = self._rows.of(notes)
+        framed = [(note.ended, each) for note, written in zip(notes, rows, strict=True) for each in written.frames]
         try:
             self._append(framed)
         except OSError:
             self._metrics.feature_log_dropped("not_written", len(framed))
             raise
         self._metrics.feature_log_written(len(framed), sum(len(each) for _, each in framed))
-        for _, written in rows:
+        for written in rows:
             if written.capture:
                 self._captures.keep(*written.capture)
 
