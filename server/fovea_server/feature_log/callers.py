@@ -10,13 +10,19 @@ from functools import lru_cache
 from pathlib import Path
 
 _BYTES = 32
+_SALT = "feature_log.salt"
+
+
+def have_salt(state: Path) -> bool:
+    """Whether a server with this state folder has ever kept a log: without its salt nobody is found again."""
+    return (state / _SALT).is_file()
 
 
 class Pseudonyms:
     """Names to hashes; the salt lies in the state folder, for its owner's eyes only, and is made once."""
 
     def __init__(self, state: Path) -> None:
-        self._salt = _salt(state / "feature_log.salt")
+        self._salt = _salt(state / _SALT)
         self.of = lru_cache(maxsize=4096)(self._of)
 
     def _of(self, name: str) -> str:

@@ -120,19 +120,21 @@ class Lake:
         try:
             with self._files.open_output_stream(draft) as stream:
                 stream.write(content)
+            self._sync(draft)
         except BaseException:
-            if draft != target and self.exists(draft, within=False):
+            if draft != target and self._is_file(draft):
                 self._files.delete_file(draft)
             raise
         if draft != target:
             self._files.move(draft, target)
+            self._sync(folder)
 
     def read(self, path: str) -> bytes:
         with self._files.open_input_stream(self._at(path)) as stream:
             return bytes(stream.read())
 
-    def exists(self, path: str, *, within: bool = True) -> bool:
-        return bool(self._files.get_file_info(self._at(path) if within else path).type == fs.FileType.File)
+    def exists(self, path: str) -> bool:
+        return self._is_file(self._at(path))
 
     def delete(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -140,9 +142,11 @@ class Lake:
                 self._files.delete_file(self._at(path))
 
     def replacing(self) -> Replacing:
-        if not self.exists(_NOTE):
+        try:
+            said = orjson.loads(self.read(_NOTE))
+        except FileNotFoundError:
             return Replacing()
-        note = {name: frozenset(each) for name, each in orjson.loads(self.read(_NOTE)).items()}
+        note = {name: frozenset(each) for name, each in said.items()}
         return Replacing(**note, done=all(self.exists(path) for path in note["new"]))
 
     def replace(self, old: Iterable[str], new: Mapping[str, pa.Table], segments: Iterable[Segment] = ()) -> None:
@@ -162,6 +166,19 @@ class Lake:
         for name in cut.hidden_segments:
             (segments / name).unlink(missing_ok=True)
         self.delete([*sorted(cut.hidden), _NOTE])
+
+    def _is_file(self, path: str) -> bool:
+        return bool(self._files.get_file_info(path).type == fs.FileType.File)
+
+    def _sync(self, path: str) -> None:
+        """Onto the disk, before what it replaces is deleted; whoever keeps objects does that by itself."""
+        if self._files.type_name != "local":
+            return
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"

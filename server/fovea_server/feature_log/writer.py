@@ -53,7 +53,8 @@ class Writer:
         """Write what was offered until now, and end. Blocks for as long as the disk needs, at most five seconds."""
         self._stopping = True
         self._queue.wake.set()
-        self._thread.join(5.0)
+        if self._thread.is_alive():
+            self._thread.join(5.0)
 
     def _run(self) -> None:
         while not self._stopping:
