@@ -107,12 +107,13 @@ def test_rows_that_are_not_as_the_schema_says_are_refused_with_the_reason(where:
     assert _ids(where) == ["good"]
 
 
-def test_a_segment_of_another_kind_of_rows_is_set_aside_and_stops_nobody(where: Places) -> None:
-    aside = write(where, [record("a", image_bytes="many")])
-    write(where, [record("b", NOON + _DAY)])
+def test_rows_of_other_types_are_refused_and_keep_nobody_from_reading_the_others(where: Places) -> None:
+    write(where, [record("a", image_bytes="many"), record("b"), record("c", slices=["x"])])
+    assert _ids(where) == ["b"]
     done = compact(where, Lake.open(where.lake))
-    assert (done.unreadable, done.rows["records"]) == (1, 1)
-    assert aside.with_suffix(".unreadable").exists()
+    assert (done.refused, done.rows["records"]) == (2, 1)
+    assert "2 rows with values of another type" in done.reasons[0]
+    assert _ids(where) == ["b"]
 
 
 def test_only_one_compacts(where: Places) -> None:

@@ -107,9 +107,9 @@ class Reader:
             hidden = self.lake.replacing().hidden_segments
             fresh = [each for each in segments.all_of(self._places.segments) if each.path.name not in hidden]
             with contextlib.suppress(FileNotFoundError):
-                found, torn = tables.of_segments(fresh)
+                found = tables.of_segments(fresh)
                 if before == self._files():
-                    return Snapshot(before, found, torn)
+                    return Snapshot(before, found.tables, found.torn_bytes)
         raise OSError(f"the log at {self._places.lake} changed {_TRIES} times while it was read")
 
     def _files(self) -> dict[str, list[LakeFile]]:
