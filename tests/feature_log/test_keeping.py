@@ -15,7 +15,7 @@ from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.metrics import Metrics
 
-_SETTINGS = FeatureLogSettings("x", days=100_000, never_captured=frozenset({"alice"}))
+_SETTINGS = FeatureLogSettings("x", days=100_000, never_captured=frozenset({"alice"}), keeper_seconds=0.2)
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
