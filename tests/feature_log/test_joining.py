@@ -60,7 +60,7 @@ def test_the_join_equals_brute_force_on_10_000_random_queries(tmp_path: Path) ->
     ]
     write(where, records[:250], given[:500])
     with alone(where, wait=True):
-        compact(where, Lake.open(where.lake))  # half in files, half in a segment
+        compact(where, Lake.of(where))  # half in files, half in a segment
     write(where, records[250:], given[500:])
     reader = Reader(where)
     compared = 0

@@ -91,7 +91,7 @@ def _compact_batch(lake: Lake, day: str, batch: list[Segment], done: Compacted) 
 
 def _merge_small(lake: Lake, kind: str, done: Compacted) -> None:
     by_day = defaultdict(list)
-    for file in lake.files(kind):
+    for file in lake.own_files(kind):
         if file.size < _SMALL:
             by_day[file.day].append(file)
     for day, small in by_day.items():

@@ -55,7 +55,7 @@ class Keeper:
         pa.set_cpu_count(1)
         try:
             with alone(self._places, wait=False) as owner:
-                return self._pass(Lake.open(self._places.lake)) if owner else {}
+                return self._pass(Lake.of(self._places)) if owner else {}
         except Exception as error:
             return {"failed": f"{type(error).__name__}: {error}"}
 

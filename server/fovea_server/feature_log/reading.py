@@ -104,7 +104,7 @@ class Reader:
         """Taken again where something was compacted meanwhile, so that no row is missing or there twice."""
         for _ in range(_TRIES):
             before = self._files()
-            hidden = self.lake.replacing().hidden_segments
+            hidden = {name for each in self.lake.replacing() for name in each.hidden_segments}
             fresh = [each for each in segments.all_of(self._places.segments) if each.path.name not in hidden]
             with contextlib.suppress(FileNotFoundError):
                 found = tables.of_segments(fresh)
