@@ -65,6 +65,10 @@ class _Killed(Exception):
     pass
 
 
+def _killed(*_: object) -> None:
+    raise _Killed
+
+
 @pytest.mark.parametrize("step", range(5))
 def test_whenever_compaction_is_killed_no_row_is_lost_or_there_twice(
     where: Places, monkeypatch: pytest.MonkeyPatch, step: int
@@ -123,7 +127,7 @@ def test_machines_that_share_a_lake_let_each_others_unfinished_work_be(
     write(one, [record("one")], [feedback("one", "tench")])
     write(other, [record("other")])
     with monkeypatch.context() as patch:
-        patch.setattr(Lake, "write_table", lambda *_: (_ for _ in ()).throw(_Killed))
+        patch.setattr(Lake, "write_table", _killed)
         with pytest.raises(_Killed):
             compact(one, Lake.of(one))  # its note is written, its tables are not
     compact(other, Lake.of(other))
