@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +14,12 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 from tests.conftest import Photograph, free_ports
-from tests.e2e.served import FOVEA, Served, served
+from tests.e2e.served import Served, served
+from typer.testing import CliRunner
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_pipelines.package import ModelPackage
+from fovea_server.cli.main import app
 from fovea_server.feature_log import captures, segments
 from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.reading import Reader
@@ -170,9 +171,9 @@ def test_the_command_line_answers_in_sql_and_shows_the_last_records(kept: Where,
     assert _fovea("log", "query", sql, "--format", "csv", *log) == '"n"\n1\n'
     assert json.loads(_fovea("log", "query", sql, "--as-of", "2020-01-01", "--format", "json", *log)) == {"n": 0}
     assert "erased 0 records" in _fovea("log", "erase", "--caller", "nobody", "--state", server.state, *log)
-    wrong = subprocess.run([FOVEA, "log", "query", "SELECT x FROM joined", *log], capture_output=True, text=True)
-    assert wrong.returncode == 1
-    assert "the tables are records, feedback and joined" in wrong.stderr
+    wrong = CliRunner().invoke(app, ["log", "query", "SELECT x FROM joined", *log])
+    assert wrong.exit_code == 1
+    assert "the tables are records, feedback and joined" in wrong.output
 
 
 def test_without_a_log_feedback_and_look_ups_are_told_so(server: Served) -> None:
@@ -187,6 +188,7 @@ def test_without_a_log_feedback_and_look_ups_are_told_so(server: Served) -> None
 
 
 def _fovea(*words: object) -> str:
-    done = subprocess.run([FOVEA, *map(str, words)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    """What the command says on stdout, run in this process: it starts quicker."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
     return done.stdout
