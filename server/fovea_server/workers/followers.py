@@ -62,9 +62,11 @@ class Followers:
         await asyncio.gather(*(_tell(follower, state) for follower in self._alive.values()))
 
     def cut_off(self, models: Collection[str] | None, reason: str) -> None:
-        """End their calls that need one of these models, or all: what answers them is gone."""
-        for follower in self._alive.values():
-            self._soon(_cut_off(follower, models, reason))
+        """End their calls that need one of these models, or all: what answers them is gone.
+
+        They hear first what `agree` has for them at this moment: whoever is cut off and asks again must not be let in.
+        """
+        self._soon(self._cut_off(models, reason))
 
     async def exposition(self) -> bytes:
         """The metrics of all processes as if they were one."""
@@ -152,6 +154,9 @@ class Followers:
         counted = exposition.counted(follower.counted)
         self._departed = exposition.merged([self._departed, counted], OF_THE_SERVER)
         await follower.end()
+
+    async def _cut_off(self, models: Collection[str] | None, reason: str) -> None:
+        await asyncio.gather(*(_cut_off(follower, models, reason) for follower in self._alive.values()))
 
     async def _text(self) -> str:
         return (await self.exposition()).decode()
