@@ -101,6 +101,20 @@ async def test_one_that_is_killed_comes_back_as_the_server_then_is() -> None:
         assert "fovea_worker_restarts_total 1.0" in (await server.get("/metrics")).text
 
 
+async def test_one_that_is_starting_while_the_server_closes_does_not_take_connections_afterwards() -> None:
+    async with _started(free_ports(2)) as server:
+        (first,) = _followers()
+        first.kill()
+        for _ in range(300):
+            if [each.pid for each in _followers()] not in ([], [first.pid]):
+                break
+            await asyncio.sleep(0.01)
+        await server.followers.close(1)
+        await asyncio.sleep(2)
+        with pytest.raises(httpx.ConnectError):
+            await server.get("/readyz")
+
+
 class Listener(FollowerProcess):
     """A follower that notes what it hears."""
 

@@ -95,6 +95,8 @@ class Followers:
         except OSError as error:
             raise StartError(f"gateway process {worker} cannot be started: {error}", _HINT) from error
         self._alive[worker] = follower
+        if self._stopping:
+            return worker  # who is told nothing opens no port
         try:
             await asyncio.wait_for(follower.tell(State.of(self._readiness, self._catalogue)), _START_SECONDS)
         except Gone as error:
@@ -108,7 +110,7 @@ class Followers:
 
     async def _keep(self, worker: int) -> None:
         backoff = _FIRST_BACKOFF
-        while True:
+        while not self._stopping:
             began = time.monotonic()
             code = await self._until_gone(self._alive[worker])
             if self._stopping:
