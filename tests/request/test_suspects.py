@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,10 +27,13 @@ class Triton:
         self.most_beside_a_killer = 0
         self.death = asyncio.Event()
         self.deaths = 0
+        self.is_gone: Callable[[], bool] = lambda: False
 
     async def infer(
         self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
     ) -> list[Inference]:
+        if self.is_gone():
+            raise WorkerDied("gone already", retry_after=1)
         self.inside.append(image)
         death = self.death
         try:
@@ -103,6 +106,20 @@ async def test_of_a_few_each_is_run_alone_afterwards_and_the_killer_takes_nobody
     assert bench.triton.most_beside_a_killer == 0
     assert bench.convicted == {digest_of(KILLER)}
     assert await bench.ask(*company) == [Quarantined, list, list, list]
+
+
+async def test_who_waited_while_a_killer_was_alone_is_answered_once_what_it_ended_is_revived(bench: Bench) -> None:
+    company = [KILLER, *GOOD[:3]]
+    assert await bench.ask(*company) == [WorkerDied] * 4
+
+    def die() -> None:
+        bench.readiness.reviving("a process ended")
+        asyncio.get_running_loop().call_later(0.05, bench.readiness.ready)
+        Triton.die(bench.triton)
+
+    bench.triton.die = die  # type: ignore[method-assign]
+    bench.triton.is_gone = lambda: not bench.readiness.is_ready
+    assert await bench.ask(*company) == [WorkerDied, list, list, list]
 
 
 async def test_among_many_it_is_found_once_the_others_were_answered(bench: Bench) -> None:
