@@ -147,7 +147,7 @@ class Supervisor:
             for model in sorted(models):
                 await self._engine.revive(model, _REVIVAL)
             await self._verify()
-        except FoveaError as error:
+        except Exception as error:  # whatever it is: a start is tried next
             _log.error("the models were not revived", models=sorted(models), reason=str(error))
             return False
         if models:
@@ -192,7 +192,9 @@ class Supervisor:
             if self._running().has_ended():
                 return
             await asyncio.sleep(self._settings.watch.look)
-        if not await self._revive(self._watched().lost()):
+        if self._watched().lost():
+            return  # a death like any other, with calls that wait for what is gone
+        if not await self._revive(()):
             await self._start_again(f"{reason}; then it did not answer rightly")
 
     async def _bring_up(self) -> None:
