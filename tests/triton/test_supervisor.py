@@ -299,10 +299,10 @@ async def test_silence_while_a_call_waits_and_nothing_computes_is_a_hung_process
 
 
 async def test_silence_of_a_busy_process_is_not_a_hang(tmp_path: Path) -> None:
-    async with bench(tmp_path, "while :; do :; done") as under_test:
+    async with bench(tmp_path, "while :; do :; done", WatchSettings(look=0.05, silence=0.2, sample=0.5)) as under_test:
         await under_test.supervisor.start()
         with under_test.triton.pulse.flight(["network"], lambda: None):
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.5)
         assert (under_test.deaths, under_test.readiness.is_ready) == (0, True)
 
 
