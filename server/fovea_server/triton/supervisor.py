@@ -154,6 +154,7 @@ class Supervisor:
             self._tally.model_revived()
         _log.info("the models are revived", models=sorted(models), seconds=round(time.monotonic() - began, 2))
         self._watched().revived()
+        self._crash_loop.runs(time.monotonic())
         self._readiness.ready()
         return True
 
@@ -219,6 +220,7 @@ class Supervisor:
         _log.info("triton is ready", seconds=round(seconds, 2), pid=process.pid)
         self._watch = Watch(process, self._engine, self._verify, self._settings.watch)
         self._tally.crash_loop(False)
+        self._crash_loop.runs(time.monotonic())
         self._readiness.ready(seconds)
 
     def _check_room(self) -> None:
