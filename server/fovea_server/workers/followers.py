@@ -12,7 +12,7 @@ from fovea_server import exposition
 from fovea_server.errors import StartError
 from fovea_server.exposition import Family
 from fovea_server.logs import get_logger
-from fovea_server.metrics import OF_THE_SERVER, Metrics
+from fovea_server.metrics import WORST, Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
 from fovea_server.settings import Settings
@@ -72,7 +72,7 @@ class Followers:
         """The metrics of all processes as if they were one."""
         counts = await asyncio.gather(*(_count(follower) for follower in self._alive.values()))
         everyone = [self._metrics.collected(), self._departed, *counts]
-        return exposition.text(exposition.merged(everyone, OF_THE_SERVER))
+        return exposition.text(exposition.merged(everyone, WORST))
 
     async def close(self, grace: float) -> None:
         """All at once: take nothing more, give what is being answered `grace` seconds."""
@@ -154,7 +154,7 @@ class Followers:
         """What it counted stays counted: a sum that falls would look like a start from nothing."""
         follower = self._alive.pop(worker)
         counted = exposition.counted(follower.counted)
-        self._departed = exposition.merged([self._departed, counted], OF_THE_SERVER)
+        self._departed = exposition.merged([self._departed, counted], WORST)
         await follower.end()
 
     async def _cut_off(self, models: Collection[str] | None, reason: str) -> None:
