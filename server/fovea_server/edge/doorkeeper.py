@@ -63,8 +63,8 @@ class Doorkeeper(HttpToolsProtocol):
             return None
         if self.pipeline or not (self.cycle is None or self.cycle.response_complete):
             return None  # its turn to be answered has not come
-        length = _value(self.headers, b"content-length")
-        priority = _priority(_value(self.headers, options.PRIORITY.lower().encode()))
+        length = header(self.headers, b"content-length")
+        priority = _priority(header(self.headers, options.PRIORITY.lower().encode()))
         if length is None or priority is None:
             return None
         return self._refusal_of(int(length), priority, self.headers)
@@ -74,7 +74,7 @@ class Doorkeeper(HttpToolsProtocol):
         # Who waits for `100 Continue` will not send the body, so nothing can follow it.
         self._is_last = self.expect_100_continue or not self.parser.should_keep_alive()
         self.server_state.total_requests += 1
-        given = _value(self.headers, request_id.HEADER.lower().encode()) or b""
+        given = header(self.headers, request_id.HEADER.lower().encode()) or b""
         self.transport.write(self.as_bytes(error, request_id.accept(given.decode("latin-1")), is_last=self._is_last))
         if self.flow.write_paused:
             self.transport.abort()  # somebody who sends and never reads
@@ -87,11 +87,12 @@ class Doorkeeper(HttpToolsProtocol):
         headers = [*self.server_state.default_headers, *response.raw_headers]
         if is_last:
             headers.append((b"connection", b"close"))
-        head = b"".join(b"%b: %b\r\n" % header for header in headers)
+        head = b"".join(b"%b: %b\r\n" % field for field in headers)
         return b"".join((STATUS_LINE[response.status_code], head, b"\r\n", response.body))
 
 
-def _value(headers: Headers, wanted: bytes) -> bytes | None:
+def header(headers: Headers, wanted: bytes) -> bytes | None:
+    """The first of that name, as the application takes it too."""
     return next((value for name, value in headers if name == wanted), None)
 
 
