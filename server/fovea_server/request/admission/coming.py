@@ -1,8 +1,8 @@
 """Requests that were let past the door during an overload, and have not asked for a turn yet: their bodies are coming.
 
 Without counting them, all whose headers arrive while there is one free place would be let past, and be refused later,
-when that costs five times as much. They are counted by caller, as those who wait are: one that sends many shuts the door
-for itself, not for the others.
+when that costs five times as much. They are counted by caller, as those who wait are: one that sends many shuts the
+door for itself, not for the others.
 """
 
 from __future__ import annotations
