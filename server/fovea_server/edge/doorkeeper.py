@@ -19,6 +19,7 @@ from fovea_server.errors import FoveaError
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 Refusal = Callable[[int, Priority, Headers], FoveaError | None]
 
+_LINGER = 1.0  # seconds that a caller who is turned away has to read why
 _PATHS = (b"/v1/classify", b"/v1/analyze")
 
 
@@ -36,6 +37,10 @@ class Doorkeeper(HttpToolsProtocol):
         self._is_last = False
 
     def on_headers_complete(self) -> None:
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            self._is_refused = True  # came behind the last one: nobody would hear the answer
+            return
         error = self._error()
         if error is None:
             super().on_headers_complete()
@@ -79,7 +84,7 @@ class Doorkeeper(HttpToolsProtocol):
         if self.flow.write_paused:
             self.transport.abort()  # somebody who sends and never reads
         elif self.expect_100_continue:
-            self.transport.close()
+            self.end_after_reading()
 
     def as_bytes(self, error: FoveaError, identity: str, *, is_last: bool) -> bytes:
         """The whole answer as it goes over the wire."""
@@ -89,6 +94,15 @@ class Doorkeeper(HttpToolsProtocol):
             headers.append((b"connection", b"close"))
         head = b"".join(b"%b: %b\r\n" % field for field in headers)
         return b"".join((STATUS_LINE[response.status_code], head, b"\r\n", response.body))
+
+
+    def end_after_reading(self) -> None:
+        """Closing at once, with bytes unread, would reset the connection and take the answer with it."""
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER, self.transport.abort)
 
 
 def header(headers: Headers, wanted: bytes) -> bytes | None:
