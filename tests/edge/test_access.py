@@ -111,6 +111,16 @@ async def test_health_needs_no_key_and_unknown_services_do(made: tuple[Guard, Ke
         assert (await _code(known))[0] is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.parametrize("method", ["foo", "", "/", "/grpc.health.v1.Health/../fovea.v1.Vision/ListModels"])
+async def test_what_is_no_name_of_a_method_needs_a_key_too(made: tuple[Guard, Keys], method: str) -> None:
+    guard, texts = made
+    async with faces(guard) as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        odd = channel.unary_unary(method)
+        assert (await _code(odd(b"")))[0] is grpc.StatusCode.UNAUTHENTICATED
+        known = odd(b"", metadata=(("x-api-key", texts["infer"]),))
+        assert (await _code(known))[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
 async def test_every_service_that_is_offered_is_in_the_table(made: tuple[Guard, Keys]) -> None:
     guard, texts = made
     sent = (("x-api-key", texts["infer"]),)

@@ -264,7 +264,9 @@ async def test_pipelined_requests_are_answered_in_turn(usual: Faces) -> None:
 
 async def test_a_long_body_does_not_count_as_headers_of_the_request_behind_it(usual: Faces) -> None:
     async with _connected(usual) as (reader, writer):
-        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n" + b"%" * 40_000 + b"GET /he")
+        writer.write(
+            b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n" + b"%" * 40_000 + b"GET /he"
+        )
         said = await asyncio.wait_for(reader.readuntil(b'"NOT_AN_IMAGE"'), SLACK)
         assert said.startswith(b"HTTP/1.1 415")
         writer.write(b"althz HTTP/1.1\r\nHost: x\r\n\r\n")

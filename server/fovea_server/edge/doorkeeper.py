@@ -95,7 +95,6 @@ class Doorkeeper(HttpToolsProtocol):
         head = b"".join(b"%b: %b\r\n" % field for field in headers)
         return b"".join((STATUS_LINE[response.status_code], head, b"\r\n", response.body))
 
-
     def end_after_reading(self) -> None:
         """Closing at once, with bytes unread, would reset the connection and take the answer with it."""
         if not self.transport.can_write_eof():

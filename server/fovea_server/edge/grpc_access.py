@@ -24,7 +24,7 @@ class GuardedCalls(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
-        service = details.method.split("/")[1]
+        service = details.method.rpartition("/")[0].removeprefix("/")
         if service in scopes.OPEN_SERVICES:
             return await continuation(details)
         sent = dict(details.invocation_metadata or ())

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.grpc_health import Health
 from fovea_server.edge.grpc_malformed import RefuseMalformed
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.edge.listen import EdgeSettings
@@ -50,8 +51,8 @@ class GrpcFace:
             options=_grpc_options(self._settings.connections, self._shared),
         )
         vision_pb2_grpc.add_VisionServicer_to_server(self._vision, server)  # type: ignore[no-untyped-call]
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        states = Health(("", NAME))
+        health_pb2_grpc.add_HealthServicer_to_server(states, server)
         reflection.enable_server_reflection((NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         address = _address(self._settings.host, self._settings.grpc_port)
         if self._certificates is None:
@@ -59,8 +60,7 @@ class GrpcFace:
         else:
             server.add_secure_port(address, self._certificates.for_grpc())
         await server.start()
-        self._updates: set[asyncio.Task[None]] = set()
-        self._readiness.on_change(self._on_readiness)
+        self._readiness.on_change(states.set)
 
     async def close(self, grace: float) -> None:
         """Take no new call; give the images that are being answered `grace` seconds.
@@ -84,16 +84,6 @@ class GrpcFace:
             idle.cancel()
             stopping.cancel()
             await asyncio.wait({stopping})
-
-    def _on_readiness(self, ready: bool) -> None:
-        update = asyncio.get_running_loop().create_task(self._set_health(ready))
-        self._updates.add(update)
-        update.add_done_callback(self._updates.discard)
-
-    async def _set_health(self, ready: bool) -> None:
-        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", NAME):
-            await self._health.set(service, status)
 
 
 def _grpc_options(limits: ConnectionLimits, shared: bool) -> list[tuple[str, int]]:
