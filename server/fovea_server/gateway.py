@@ -82,7 +82,7 @@ class Gateway:
         asked = GuardedApp(rest, guard, Problems(metrics)) if guard else rest
         calls = [GuardedCalls(guard, metrics)] if guard else []
         self._rest = RestFace(asked, edge, certificates, metrics.refused, refusal, shared=workers > 1)
-        self._grpc = GrpcFace(vision, readiness, edge, certificates, calls, shared=workers > 1)
+        self._grpc = GrpcFace(vision, readiness, edge, certificates, calls, metrics.refused, shared=workers > 1)
 
     @property
     def in_flight(self) -> int:

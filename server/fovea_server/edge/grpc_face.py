@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
@@ -24,7 +24,10 @@ _MAX_STREAMS = 1024  # calls at once over one gRPC connection
 
 
 class GrpcFace:
-    """grpc.aio with Vision, the standard health service and reflection, with or without TLS; `shared` as for REST."""
+    """grpc.aio with Vision, the standard health service and reflection, with or without TLS.
+
+    `refused` is told the reason of each message that cannot be read; `shared` as for REST.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class GrpcFace:
         settings: EdgeSettings,
         certificates: Certificates | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        refused: Callable[[str], None] = lambda reason: None,
         *,
         shared: bool = False,
     ) -> None:
@@ -40,14 +44,14 @@ class GrpcFace:
         self._readiness = readiness
         self._settings = settings
         self._certificates = certificates
-        self._interceptors = interceptors
+        self._interceptors = (*interceptors, RefuseMalformed(refused))
         self._shared = shared
         self._server: grpc.aio.Server | None = None
         self._closing = asyncio.Lock()
 
     async def open(self) -> None:
         server = self._server = grpc.aio.server(
-            interceptors=(*self._interceptors, RefuseMalformed()),
+            interceptors=self._interceptors,
             options=_grpc_options(self._settings.connections, self._shared),
         )
         vision_pb2_grpc.add_VisionServicer_to_server(self._vision, server)  # type: ignore[no-untyped-call]
