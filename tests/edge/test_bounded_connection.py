@@ -311,3 +311,49 @@ async def test_a_body_that_is_cut_is_counted_once(quick: Faces) -> None:
         writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
         assert (await _answer(reader))[0] == 408
     assert (quick.refusals("RECEIVE_TIMEOUT"), quick.refusals("MALFORMED_REQUEST")) == (1, 0)
+
+
+@pytest.mark.parametrize("line", [b"X-A: b\r\n", b"x"], ids=["many", "long"])
+async def test_what_follows_the_last_chunk_has_the_limit_of_headers(usual: Faces, line: bytes) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"POST /no-such-path HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
+        await asyncio.wait_for(reader.readuntil(b"NOT_FOUND"), SLACK)
+        for _ in range(4):
+            writer.write(line * (20_000 // len(line)))
+            await asyncio.sleep(0.05)
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), SLACK)
+    assert usual.refusals("HEADERS_TOO_LARGE") == 1
+
+
+async def test_a_header_that_follows_the_body_is_none(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"1\r\nx\r\n0\r\nX-Request-ID: behind\r\n\r\n")
+        said = await asyncio.wait_for(reader.readuntil(b"}"), SLACK)
+    assert b"NOT_AN_IMAGE" in said
+    assert b"behind" not in said
+
+
+async def test_a_body_beside_an_upgrade_is_never_read_as_a_request(usual: Faces) -> None:
+    upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 34\r\n" + upgrade + b"\r\n")
+        await asyncio.sleep(0.1)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, problem = await _answer(reader)
+    assert (status, problem["reason"]) == (400, "MALFORMED_REQUEST")
+    assert "without the header Upgrade" in str(problem["detail"])
+
+
+async def test_a_question_with_an_upgrade_is_answered_and_the_next_as_well(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        for upgrade in (b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b""):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")
+            assert (await asyncio.wait_for(reader.readuntil(b'alive"}'), SLACK)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_tunnel_is_refused_with_a_reason(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"CONNECT elsewhere:1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await _answer(reader))[0] == 400

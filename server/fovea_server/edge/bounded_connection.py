@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fovea_server.edge import request_id
-from fovea_server.edge.doorkeeper import Doorkeeper
+from fovea_server.edge.doorkeeper import Doorkeeper, header
 from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
 
 SWEEP_SECONDS = 0.5
@@ -81,7 +81,7 @@ class BoundedConnection(Doorkeeper):
         self._room = room
         self._limits = room.limits
         self._phase = _Phase.HEADERS
-        self._unfinished = 0  # bytes since the read in which the headers began whose end is not there
+        self._unfinished = 0  # bytes since the last read in which headers began or some of a body came
         self._pieces = 0
         self._body_bytes = 0
         self._refusal: FoveaError | None = None
@@ -106,8 +106,9 @@ class BoundedConnection(Doorkeeper):
             return
         self._unfinished += len(data)
         super().data_received(data)
-        is_too_much = self._phase is _Phase.HEADERS and self._unfinished > self._limits.header_bytes
-        if is_too_much and self._refusal is None:
+        # Of headers, or of what follows the last chunk of a body, which the parser keeps as well.
+        is_coming = self._phase in (_Phase.HEADERS, _Phase.BODY)
+        if is_coming and self._unfinished > self._limits.header_bytes and self._refusal is None:
             self._refuse(self._too_large(self._unfinished))
 
     def on_message_begin(self) -> None:
@@ -116,6 +117,10 @@ class BoundedConnection(Doorkeeper):
             self._phase = _Phase.HEADERS
             self.until = self.loop.time() + self._limits.header_seconds
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is _Phase.HEADERS:  # fields behind a body are nobody's (RFC 9110, 6.5.1)
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._room.waiting.pop(self, None)
@@ -126,13 +131,16 @@ class BoundedConnection(Doorkeeper):
             self._stop(self._too_large(size))
         if len(self.pipeline) >= _AHEAD:
             self._stop(MalformedRequest(f"more than {_AHEAD} requests were sent before one was answered"))
+        if self.parser.should_upgrade():
+            self._keep_from_upgrading()
+        super().on_headers_complete()
         self._phase = _Phase.BODY
         self._pieces = self._body_bytes = 0
         self.until = self.loop.time() + self._limits.body_seconds
-        super().on_headers_complete()
         self._rest()
 
     def on_body(self, body: bytes) -> None:
+        self._unfinished = 0
         self._pieces += 1
         self._body_bytes += len(body)
         if self._pieces > _MANY_PIECES and self._body_bytes < _LEAST_PIECE * self._pieces:
@@ -180,6 +188,11 @@ class BoundedConnection(Doorkeeper):
         else:
             seconds = self._limits.body_seconds
             self._refuse(ReceiveTimeout(f"{self._body_bytes:,} bytes of the body came in {seconds:g} s, not all of it"))
+
+    def _keep_from_upgrading(self) -> None:
+        """The parser takes all that follows for another protocol, and what is read next for another request."""
+        if header(self.headers, b"transfer-encoding") or header(self.headers, b"content-length") not in (None, b"0"):
+            self._stop(MalformedRequest("no other protocol is spoken here; send a body without the header Upgrade"))
 
     def _rest(self) -> None:
         """Once all is answered, wait for a next request, or for the rest of a body that was refused."""
