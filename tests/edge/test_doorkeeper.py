@@ -197,3 +197,17 @@ async def test_a_long_answer_behind_a_refusal_is_waited_for(port: int, door: _Do
         await caller.ask(b"123")
         await caller.ask(b"1234", "X-Seconds: 1.5")
         assert [(await caller.answer())[0] for _ in range(2)] == [429, 200]
+
+
+@pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\n\r\n", b"\0 no HTTP"], ids=["a request", "anything"])
+async def test_nothing_is_said_to_what_comes_instead_of_the_body(
+    port: int, behind: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _caller(port) as caller:
+        await caller.ask(b"", "Expect: 100-continue")
+        caller.writer.write(behind)
+        assert (await caller.answer())[0] == 429
+        caller.writer.write(behind)
+        assert await caller.reader.read() == b""
+        await asyncio.sleep(0.1)
+    assert caplog.messages == []

@@ -215,6 +215,8 @@ class BoundedConnection(Doorkeeper):
 
     def _refuse(self, error: FoveaError) -> None:
         """Say why, where that would not be heard as part of another answer, and end the connection."""
+        if self._has_ended:
+            return
         self._refusal = error
         self.until = math.inf
         self._room.waiting.pop(self, None)

@@ -35,10 +35,15 @@ class Doorkeeper(HttpToolsProtocol):
         self._refusal_of = refusal
         self._is_refused = False  # what is being received; its body is dropped as it comes
         self._is_last = False
+        self._has_ended = False  # nothing more is said
+
+    def data_received(self, data: bytes) -> None:
+        if not self._has_ended:
+            super().data_received(data)
 
     def on_headers_complete(self) -> None:
         self._unset_keepalive_if_required()
-        if self.transport.is_closing():
+        if self._has_ended or self.transport.is_closing():
             self._is_refused = True  # came behind the last one: nobody would hear the answer
             return
         error = self._error()
@@ -97,6 +102,7 @@ class Doorkeeper(HttpToolsProtocol):
 
     def end_after_reading(self) -> None:
         """Closing at once, with bytes unread, would reset the connection and take the answer with it."""
+        self._has_ended = True
         if not self.transport.can_write_eof():
             self.transport.close()
             return
