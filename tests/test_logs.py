@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
@@ -26,6 +27,7 @@ def test_other_lines_stay_as_they_are() -> None:
 
 def test_a_form_that_cannot_be_read_is_told_to_its_sender_alone(caplog: pytest.LogCaptureFixture) -> None:
     logs.configure()
+    structlog.reset_defaults()
     parser = MultipartParser(b"boundary")
     with pytest.raises(MultipartParseError):
         parser.write(b"--boundary\r\nContent\0: x\r\n")

@@ -18,6 +18,8 @@ from fovea_server.access import policy
 from fovea_server.edge import control_app
 from fovea_server.edge.http_face import ControlFace
 from fovea_server.errors import StartError
+from fovea_server.feature_log import opening
+from fovea_server.feature_log.keeping import Keeping
 from fovea_server.gateway import Entrance, Gateway
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
@@ -56,6 +58,7 @@ class App:
         self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()
+        self._keeping = self._build_keeping()
         self._readiness = Readiness()
         self._readiness.on_change(self._metrics.triton_up)
 
@@ -81,6 +84,8 @@ class App:
         )
         control = ControlFace(control_app.create(self._roster, self._metrics), self._settings.state)
         try:
+            if self._keeping:
+                self._keeping.start()
             await self._gateway.open()
             await control.open()
             if not await _first(self._start(), stop):
@@ -98,6 +103,8 @@ class App:
             await control.close(0)
             await self._gateway.end()
             await self._followers.stop(at_once=hurry.is_set())
+            if self._keeping:
+                await self._keeping.stop()
             _log.info("stopping triton")
             await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
@@ -156,6 +163,12 @@ class App:
         ]
         ports.check_all_free([each for each in wanted if each[1]])
         self._held = ports.hold(public) if self._settings.workers > 1 else []
+
+    def _build_keeping(self) -> Keeping | None:
+        chosen = self._settings.feature_log
+        if not chosen:
+            return None
+        return Keeping(opening.places(chosen.location, self._settings.state), chosen, self._metrics)
 
     def _build_roster(self) -> Roster:
         return Roster(

@@ -18,6 +18,8 @@ from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.problems import Problems
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates
+from fovea_server.feature_log.log import FeatureLog
+from fovea_server.feature_log.places import Places
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission
 from fovea_server.request.catalogue import Catalogue
@@ -73,9 +75,10 @@ class Gateway:
         metrics.watch_admission(self._admission)
         quarantine = Quarantine(settings.state / FOLDER, settings.quarantine)
         self._suspects = Suspects(engine, quarantine, readiness, others_ask=workers > 1)
-        service = Service(readiness, gate, catalogue, self._conversion, self._admission, self._suspects, metrics)
-        rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed)
-        vision = Vision(service, catalogue, readiness, metrics)
+        log = self._log = _feature_log(settings, metrics, catalogue)
+        service = Service(readiness, gate, catalogue, self._conversion, self._admission, self._suspects, metrics, log)
+        rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed, log)
+        vision = Vision(service, catalogue, readiness, metrics, log)
 
         guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
         refusal = EarlyRefusals(self._admission, gate, guard, metrics)
@@ -95,6 +98,8 @@ class Gateway:
 
     async def open(self) -> None:
         """Listen; returns once both faces take connections."""
+        if self._log:
+            self._log.start()
         await self._rest.open()
         await self._grpc.open()
 
@@ -107,3 +112,13 @@ class Gateway:
         await self._rest.close(0)
         await self._grpc.close(0)
         await self._conversion.close()
+        if self._log:
+            await self._log.stop()
+
+
+def _feature_log(settings: Settings, metrics: Metrics, catalogue: Catalogue) -> FeatureLog | None:
+    """Each process writes segments of its own; the keeper, one a server, makes them one log."""
+    chosen = settings.feature_log
+    if not chosen:
+        return None
+    return FeatureLog(Places.of(chosen.location, settings.state), chosen, metrics, lambda: catalogue)

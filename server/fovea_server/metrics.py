@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -58,6 +59,27 @@ class Metrics:
         self._revivals = Counter("fovea_model_revivals", "Times models' processes were revived", registry=self.registry)
         self._crash_loop = Gauge("fovea_crash_loop", "1 while what died is tried again seldom", registry=self.registry)
         self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
+        self._log_records = Counter(
+            "fovea_feature_log_records", "Records written to the feature log", registry=self.registry
+        )
+        self._log_bytes = Counter(
+            "fovea_feature_log_bytes", "Bytes written to the feature log's segments", registry=self.registry
+        )
+        self._log_dropped = Counter(
+            "fovea_feature_log_dropped", "Records and feedback not kept, by why", ["why"], registry=self.registry
+        )
+        self._log_errors = Counter(
+            "fovea_feature_log_errors",
+            "Times the log could not be written or compacted",
+            ["at"],
+            registry=self.registry,
+        )
+        self._feedback = Counter("fovea_feedback", "Feedback by what became of it", ["status"], registry=self.registry)
+        self._log_torn = Counter(
+            "fovea_feature_log_torn_bytes",
+            "Bytes at the ends of segments that were not whole, after a crash",
+            registry=self.registry,
+        )
         workers = Gauge("fovea_workers", "Gateway processes that serve", registry=self.registry)
         workers.set(1)
         self._worker_restarts = Counter(
@@ -125,6 +147,29 @@ class Metrics:
     def collected(self) -> list[exposition.Family]:
         """All series of this process."""
         return exposition.collected(self.registry)
+
+    def watch_feature_log(self, depth: Callable[[], float], lag: Callable[[], float]) -> None:
+        """Export what waits to be written, read at the moment of the scrape."""
+        waiting = Gauge("fovea_feature_log_queue", "Records that wait to be written", registry=self.registry)
+        waiting.set_function(depth)
+        oldest = Gauge("fovea_feature_log_lag_seconds", "How long the oldest of them has", registry=self.registry)
+        oldest.set_function(lag)
+
+    def feature_log_written(self, records: int, size: int) -> None:
+        self._log_records.inc(records)
+        self._log_bytes.inc(size)
+
+    def feedback_given(self, status: str) -> None:
+        self._feedback.labels(status).inc()
+
+    def feature_log_dropped(self, why: str, records: int = 1) -> None:
+        self._log_dropped.labels(why).inc(records)
+
+    def feature_log_torn(self, size: int) -> None:
+        self._log_torn.inc(size)
+
+    def feature_log_failed(self, at: str) -> None:
+        self._log_errors.labels(at).inc()
 
     def exposition(self) -> bytes:
         """All series of this process in Prometheus' text format."""

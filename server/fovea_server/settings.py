@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fovea_server.access.policy import AccessSettings
 from fovea_server.edge.listen import EdgeSettings
+from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.request.admission import AdmissionSettings
 from fovea_server.request.conversion import ConversionSettings
 from fovea_server.request.gate import GateSettings
@@ -32,6 +33,7 @@ class Settings:
     conversion: ConversionSettings = field(default_factory=ConversionSettings)
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
+    feature_log: FeatureLogSettings = field(default_factory=FeatureLogSettings)
     crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
     drain_timeout: float = 20.0
     device: str = "auto"

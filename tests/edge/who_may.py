@@ -39,6 +39,8 @@ def expected(who: str, needed: keys.Scope | None) -> int:
 ROUTES = [
     ("POST", "/v1/classify"),
     ("POST", "/v1/analyze"),
+    ("POST", "/v1/feedback"),
+    ("GET", "/v1/features/{sha256}"),
     ("GET", "/v1/models"),
     ("GET", "/metrics"),
     ("GET", "/docs"),
@@ -68,6 +70,9 @@ METHODS: dict[str, Callable[[grpc.aio.Channel, tuple[tuple[str, str], ...]], Awa
     ),
     "Analyze": lambda channel, sent: vision_pb2_grpc.VisionStub(channel).Analyze(
         vision_pb2.AnalyzeRequest(), metadata=sent
+    ),
+    "GiveFeedback": lambda channel, sent: vision_pb2_grpc.VisionStub(channel).GiveFeedback(
+        vision_pb2.GiveFeedbackRequest(), metadata=sent
     ),
     "ListModels": lambda channel, sent: vision_pb2_grpc.VisionStub(channel).ListModels(
         vision_pb2.ListModelsRequest(), metadata=sent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -13,9 +14,10 @@ import grpc.aio
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.access.guard import current
 from fovea_server.domain import Answer, Deadline, Priority, Question, Result
-from fovea_server.edge import grpc_status, options, request_id, unexpected
+from fovea_server.edge import grpc_feedback, grpc_status, options, request_id, slices, unexpected
 from fovea_server.edge.server_timing import server_timing
 from fovea_server.errors import FoveaError
+from fovea_server.feature_log.log import FeatureLog
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
@@ -31,8 +33,16 @@ _IN_ONE_STREAM = 32  # images of one stream that are worked on at once
 class Vision(vision_pb2_grpc.VisionServicer):
     """fovea.v1.Vision over the service."""
 
-    def __init__(self, service: Service, catalogue: Catalogue, readiness: Readiness, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        service: Service,
+        catalogue: Catalogue,
+        readiness: Readiness,
+        metrics: Metrics,
+        log: FeatureLog | None = None,
+    ) -> None:
         self._service = service
+        self._log = log
         self._metrics = metrics
         self._unsent = 0  # images whose answers are not yet sent
         self.idle = asyncio.Event()
@@ -53,7 +63,7 @@ class Vision(vision_pb2_grpc.VisionServicer):
         metadata = dict(context.invocation_metadata() or ())
         identity = request_id.accept(request.request_id or metadata.get("x-request-id"))
         try:
-            question = _question(request, context, identity, models(), _priority(context))
+            question = _question(request, context, identity, models(), _call(context))
             answer = await self._service.answer(question)
         except Exception as error:
             await grpc_status.abort(context, self._ours(error, identity), identity)
@@ -67,7 +77,7 @@ class Vision(vision_pb2_grpc.VisionServicer):
     async def ClassifyStream(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         """Reads on only while fewer than the limit are being worked on or wait to be sent."""
         try:
-            priority = _priority(context)
+            call = _call(context)
         except FoveaError as error:
             identity = request_id.accept(None)
             await grpc_status.abort(context, self._ours(error, identity), identity)
@@ -85,7 +95,7 @@ class Vision(vision_pb2_grpc.VisionServicer):
                     if request is not None:
                         identity = request_id.accept(request.request_id)
                         models = options.one_model(request.model)
-                        question = _question(request, context, identity, models, priority)
+                        question = _question(request, context, identity, models, call)
                         at_work.add(asyncio.create_task(self._outcome(question)))
                         self._count(1)
                 for task in done:
@@ -112,6 +122,15 @@ class Vision(vision_pb2_grpc.VisionServicer):
                 for model in self._catalogue
             ]
         )
+
+    async def GiveFeedback(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        self._count_until_done(context)
+        identity = request_id.accept(dict(context.invocation_metadata() or ()).get("x-request-id"))
+        try:
+            return await grpc_feedback.give(self._log, request, current.get(), identity)
+        except Exception as error:
+            await grpc_status.abort(context, self._ours(error, identity), identity)
+            raise
 
     def _count_until_done(self, context: grpc.aio.ServicerContext) -> None:
         self._count(1)
@@ -145,14 +164,23 @@ async def _next(requests: Any) -> Any:
     return await anext(requests, None)
 
 
-def _priority(context: grpc.aio.ServicerContext) -> Priority:
-    """Of a call, and of every image of a stream."""
+@dataclass(frozen=True)
+class _Call:
+    """What the metadata of a call say of its image, and of every image of a stream."""
+
+    priority: Priority
+    slices: slices.Slices
+
+
+def _call(context: grpc.aio.ServicerContext) -> _Call:
     metadata = dict(context.invocation_metadata() or ())
-    return options.priority(metadata.get(options.PRIORITY.lower()))
+    return _Call(
+        options.priority(metadata.get(options.PRIORITY.lower())), slices.read(metadata.get(slices.HEADER.lower()))
+    )
 
 
 def _question(
-    request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...], priority: Priority
+    request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...], call: _Call
 ) -> Question:
     received = time.monotonic()
     left = context.time_remaining()
@@ -166,7 +194,8 @@ def _question(
         deadline=Deadline(received + seconds),
         received=received,
         caller=current.get(),
-        priority=priority,
+        priority=call.priority,
+        slices=call.slices,
     )
 
 

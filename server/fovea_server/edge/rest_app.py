@@ -15,10 +15,11 @@ from fovea_client.version import __version__
 from fovea_server import exposition
 from fovea_server.access.guard import current
 from fovea_server.domain import Question
-from fovea_server.edge import options, problems, rest_answers, uploads
+from fovea_server.edge import feedback_routes, options, problems, rest_answers, slices, uploads
 from fovea_server.edge.image_route import ImageRoute
 from fovea_server.edge.request_id import HEADER, of_request
 from fovea_server.errors import FoveaError
+from fovea_server.feature_log.log import FeatureLog
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.gate import Gate
@@ -108,6 +109,12 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
         "description": "Under load, batch waits longer and is turned away first",
         "schema": {"type": "string", "enum": ["interactive", "batch"], "default": "interactive"},
     },
+    {
+        "name": slices.HEADER,
+        "in": "header",
+        "description": "What the caller says of the image, for the feature log: device=phone;region=eu",
+        "schema": {"type": "string"},
+    },
 )
 
 
@@ -130,6 +137,7 @@ def create(
     readiness: Readiness,
     metrics: Metrics,
     exposed: Callable[[], Awaitable[bytes]],
+    log: FeatureLog | None = None,
 ) -> FastAPI:
     """The application; everything it needs is built elsewhere and given to it. `exposed` are all metrics as text."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
@@ -151,6 +159,7 @@ def create(
             received=received,
             caller=current.get(),
             priority=options.priority(request.headers.get(options.PRIORITY)),
+            slices=slices.read(request.headers.get(slices.HEADER)),
             image=await uploads.read_image(request, gate, deadline),
         )
 
@@ -182,6 +191,8 @@ def create(
         app.router.add_api_route(
             path, endpoint, methods=["POST"], summary=summary, route_class_override=ImageRoute, **description
         )
+
+    feedback_routes.add(app, log, _PROBLEM, current.get)
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:

@@ -17,6 +17,8 @@ OPEN_SERVICES = frozenset((health.SERVICE_NAME,))
 PATHS = {
     "/v1/classify": Scope.INFER,
     "/v1/analyze": Scope.INFER,
+    "/v1/feedback": Scope.INFER,
+    "/v1/features/{sha256}": Scope.READ_LOG,
     "/v1/models": Scope.INFER,
     "/docs": Scope.INFER,
     "/docs/oauth2-redirect": Scope.INFER,
@@ -30,11 +32,14 @@ SERVICES = {
     reflection.SERVICE_NAME: Scope.INFER,
 }
 
-_STATIC = "/static-offline-docs/"
+_BELOW = {"/static-offline-docs/": "/static-offline-docs", "/v1/features/": "/v1/features/{sha256}"}
 
 
 def of_path(path: str) -> Scope | None:
-    return PATHS.get(_STATIC[:-1] if path.startswith(_STATIC) else path)
+    for beginning, known in _BELOW.items():
+        if path.startswith(beginning):
+            return PATHS[known]
+    return PATHS.get(path)
 
 
 def of_service(name: str) -> Scope | None:

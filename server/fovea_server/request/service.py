@@ -10,6 +10,7 @@ from typing import Protocol
 
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
 from fovea_server.errors import BadParameter, DeadlineExceeded
+from fovea_server.feature_log.note import NoLog, Note
 from fovea_server.metrics import CANCELLED, Metrics
 from fovea_server.request import answers
 from fovea_server.request.admission import Admission, price
@@ -25,6 +26,12 @@ class InferenceEngine(Protocol):
     ) -> list[Inference]: ...
 
 
+class Log(Protocol):
+    """What remembers requests, or forgets them."""
+
+    def note(self, question: Question) -> Note: ...
+
+
 class Service:
     """Answers questions about images; raises a FoveaError for what it cannot answer."""
 
@@ -37,6 +44,7 @@ class Service:
         admission: Admission,
         engine: InferenceEngine,
         metrics: Metrics,
+        log: Log | None = None,
     ) -> None:
         self._readiness = readiness
         self._gate = gate
@@ -45,22 +53,25 @@ class Service:
         self._admission = admission
         self._engine = engine
         self._metrics = metrics
+        self._log = log or NoLog()
 
     async def answer(self, question: Question) -> Answer:
         """What each of the models asked says of the image."""
-        self._readiness.check()
-        with self._catalogue.borrow(question.models, degraded=self._admission.is_overloaded) as models:
-            try:
-                answer = await self._ask(models, question)
-            except asyncio.CancelledError:
-                self._metrics.refused(CANCELLED)
-                raise
+        with self._log.note(question) as note:
+            self._readiness.check()
+            with self._catalogue.borrow(question.models, degraded=self._admission.is_overloaded) as models:
+                try:
+                    answer = await self._ask(models, question, note)
+                except asyncio.CancelledError:
+                    self._metrics.refused(CANCELLED)
+                    raise
         self._metrics.answered(answer)
         return answer
 
-    async def _ask(self, models: Sequence[Model], question: Question) -> Answer:
+    async def _ask(self, models: Sequence[Model], question: Question, note: Note) -> Answer:
+        note.models = models
         _check_top_k(question.top_k)
-        facts = self._gate.facts(question.image, self._conversion.formats)
+        facts = note.facts = self._gate.facts(question.image, self._conversion.formats)
         if question.deadline.remaining() <= 0:
             raise DeadlineExceeded("the deadline had passed before the image was read")
         self._admission.charge(question.caller, price.megapixels(facts), question.priority)
@@ -74,9 +85,11 @@ class Service:
                 await self._readiness.settled(question.deadline)
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
+        note.inferences = inferences
         answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
         is_asked_for = question.models or models[0].identity.name == self._catalogue.default.identity.name
-        return answer if is_asked_for else dataclasses.replace(answer, degraded=True)
+        note.answer = answer if is_asked_for else dataclasses.replace(answer, degraded=True)
+        return note.answer
 
 
 def _check_top_k(top_k: int) -> None:
