@@ -135,7 +135,7 @@ class BoundedConnection(Doorkeeper):
             self._keep_from_upgrading()
         super().on_headers_complete()
         self._phase = _Phase.BODY
-        self._pieces = self._body_bytes = 0
+        self._unfinished = self._pieces = self._body_bytes = 0
         self.until = self.loop.time() + self._limits.body_seconds
         self._rest()
 
