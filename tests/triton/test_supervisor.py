@@ -119,7 +119,7 @@ async def bench(folder: Path, script: str, watch: WatchSettings = _QUICK) -> Asy
 
 
 def _leftovers() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("fovea-triton_*"))
+    return set(Path(tempfile.gettempdir()).glob(f"fovea-triton_{os.getpid()}_*"))
 
 
 async def test_a_binary_that_cannot_be_run_is_a_start_error_and_leaves_nothing(tmp_path: Path) -> None:
