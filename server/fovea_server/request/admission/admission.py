@@ -35,6 +35,7 @@ class Admission:
         self._room = Room(settings)
         self._quotas = Quotas(settings.quota_burst)
         self._meter = Meter()
+        self._measured_since = -math.inf
         self._forecast = Forecast()
         self._overload = Overload()
         self._coming = Coming()
@@ -59,6 +60,14 @@ class Admission:
         """Whether interactive requests were turned away a moment ago."""
         return self._overload.is_on(time.monotonic())
 
+    def triton_up(self, up: bool) -> None:
+        """It went away, or is back: what those who are inside meanwhile wait for says nothing of how fast it works."""
+        now = time.monotonic()
+        self._measured_since = now if up else math.inf
+        self._meter = Meter()
+        if self.in_flight:
+            self._meter.busy(now)
+
     def charge(self, caller: Caller, megapixels: float, priority: Priority) -> None:
         """Count a request against its caller's quotas. Raises QuotaExceeded."""
         try:
@@ -77,8 +86,9 @@ class Admission:
             return None
         now = time.monotonic()
         turn = self.slot(0, Deadline(math.inf), caller=caller)
-        if not self._room.is_too_much(turn, self._settings.short_patience * self.limit - self._coming.count(now)):
-            self._coming.passed()
+        patience = self._settings.short_patience * self.limit - self._coming.ahead_of(caller, now)
+        if not self._room.is_too_much(turn, patience):
+            self._coming.passed(caller)
             return None
         self._overload.begin(now)
         return self._refused(turn, self._overloaded(turn))
@@ -100,7 +110,7 @@ class Admission:
 
     def try_enter(self, turn: Turn) -> bool:
         """Let it in if nobody waits and there is room. Raises DeadlineUnreachable."""
-        self._coming.arrived()
+        self._coming.arrived(turn.caller)
         if self._room or self._units >= self._limit.units:
             return False
         # One that finds Triton idle is let in whatever the forecast says, or a wrong one would never be put right.
@@ -136,7 +146,7 @@ class Admission:
         turn.is_inside = False
         self._units -= turn.cost
         self.in_flight -= 1
-        if error is None or isinstance(error, DeadlineExceeded):
+        if turn.began >= self._measured_since and (error is None or isinstance(error, DeadlineExceeded)):
             self._measure(turn.cost, now - turn.began, now, in_time=error is None)
         if not self.in_flight:
             self._units = 0.0  # without what rounding left
