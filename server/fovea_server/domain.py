@@ -50,12 +50,23 @@ ANYONE = Caller()
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """Which arm of which experiment a unit meets; `stage` is the step of a canary."""
+
+    experiment: str
+    arm: str
+    unit: str
+    stage: int = 0
+
+
+@dataclass(frozen=True)
 class Question:
     """One image and what the caller wants to know of it.
 
     models     whom to ask, by name; nobody named is the default model
     top_k      how many labels, best first
     embedding  whether to answer with the embedding too
+    unit       whom experiments are to treat alike, "" where the caller does not say
     """
 
     id: str
@@ -67,6 +78,7 @@ class Question:
     received: float  # monotonic seconds
     caller: Caller = ANYONE
     priority: Priority = Priority.INTERACTIVE
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,9 +186,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets: a result for each model asked, in the order of asking, and where the time went."""
+    """What the caller gets: a result for each model asked, in the order of asking, and where the time went; and the
+    experiment that decided who answers, where there was one."""
 
     id: str
     image: ImageFacts
     results: tuple[Result, ...]
     timings_ms: Timings
+    assignment: Assignment | None = None

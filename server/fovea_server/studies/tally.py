@@ -1,0 +1,72 @@
+"""What this gateway process counted of the experiments since it started."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping
+
+from fovea_server.domain import Answer, Assignment, Question
+from fovea_server.studies.counts import Counts, Place
+
+_MOST_SLICES = 50  # of one experiment; what comes after is counted with all, but not apart
+_MOST_EVENTS = 50
+
+
+class Tally:
+    """Counts on the request's way: a few additions each.
+
+    `abstain_below` is, of each experiment, the best score below which an answer is an abstention.
+    """
+
+    def __init__(self) -> None:
+        self.abstain_below: Mapping[str, float] = {}
+        self.events_seen: set[str] = set()
+        self._counts: dict[Place, Counts] = {}
+        self._slices: dict[str, set[str]] = {}
+        self._lock = threading.Lock()  # it is copied by another thread
+
+    def answered(self, assignment: Assignment, question: Question, answer: Answer) -> None:
+        best = answer.results[0].predictions[:1]
+        abstained = bool(best) and best[0].score < self.abstain_below.get(assignment.experiment, 0)
+        with self._lock:
+            for counts in self._all_of(assignment, question):
+                counts.answer(answer.timings_ms.total, abstained)
+
+    def failed(self, assignment: Assignment, question: Question) -> None:
+        """By an error of the server's making: what is wrong with the image is nobody's arm's fault."""
+        with self._lock:
+            for counts in self._all_of(assignment, question):
+                counts.failed += 1
+
+    def compared(self, experiment: str, stage: int, arm: str, agreed: bool) -> None:
+        """A copy was answered by the arm, with the same best label as the control's or another one."""
+        with self._lock:
+            counts = self._at(Place(experiment, stage, arm))
+            counts.compared += 1
+            counts.differed += not agreed
+
+    def event(self, assignment: Assignment, name: str, value: float) -> None:
+        with self._lock:
+            counts = self._at(Place(assignment.experiment, assignment.stage, assignment.arm))
+            if name in counts.events or len(counts.events) < _MOST_EVENTS:
+                counts.event(name, value)
+
+    def counted(self) -> dict[Place, Counts]:
+        """A copy of all of it."""
+        with self._lock:
+            return copy.deepcopy(self._counts)
+
+    def _all_of(self, assignment: Assignment, question: Question) -> list[Counts]:
+        experiment, stage, arm = assignment.experiment, assignment.stage, assignment.arm
+        known = self._slices.setdefault(experiment, set())
+        places = [Place(experiment, stage, arm)]
+        for name, value in question.slices.items():
+            said = f"{name}={value}"
+            if said in known or len(known) < _MOST_SLICES:
+                known.add(said)
+                places.append(Place(experiment, stage, arm, said))
+        return [self._at(place) for place in places]
+
+    def _at(self, place: Place) -> Counts:
+        return self._counts.setdefault(place, Counts())
