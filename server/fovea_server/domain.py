@@ -77,6 +77,7 @@ class Question:
     deadline: Deadline
     received: float  # monotonic seconds
     caller: Caller = ANYONE
+    slices: tuple[tuple[str, str], ...] = ()  # what the caller says of the image: names and values
     priority: Priority = Priority.INTERACTIVE
     unit: str = ""
 
@@ -182,6 +183,15 @@ class Result:
     quality: Quality
     embedding: NDArray[Any] | None
     timings_ms: StageTimings
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Which arm of which experiment answered, and whom it was assigned to: a hash of what the caller said of itself."""
+
+    experiment: str
+    arm: str
+    unit: str
 
 
 @dataclass(frozen=True)

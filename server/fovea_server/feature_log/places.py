@@ -1,0 +1,38 @@
+"""Where a feature log lies: a lake of Parquet files, on any file system pyarrow opens, and a spool on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fovea_server.errors import StartError
+
+_URL = re.compile(r"[a-z][a-z0-9+]+://")
+
+
+@dataclass(frozen=True)
+class Places:
+    """`lake` is a folder or URL; `spool` holds what is not yet in it, and the locks; `state` the salt of the hashes."""
+
+    lake: str
+    spool: Path
+    state: Path
+
+    @classmethod
+    def of(cls, location: str, state: Path) -> Places:
+        """A folder holds its spool itself; the spool of a URL is in the state folder. Raises StartError."""
+        if location.startswith("file://"):
+            location = location.removeprefix("file://")
+        if not location.strip():
+            raise StartError("--feature-log names no folder", hint="name a folder, or a URL such as s3://bucket/log")
+        if _URL.match(location):
+            name = hashlib.sha256(location.encode()).hexdigest()[:12]
+            return cls(location, state / "feature_log" / name, state)
+        folder = Path(location).resolve()
+        return cls(str(folder), folder / "spool", state)
+
+    @property
+    def segments(self) -> Path:
+        return self.spool / "segments"

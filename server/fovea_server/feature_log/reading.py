@@ -1,0 +1,114 @@
+"""Read a feature log: records, feedback, and both joined as of a moment. The one door for whoever studies it.
+
+    reader = Reader(Places.of("/var/lib/fovea/log", state))
+    table = reader.joined(as_of=monday, since=friday, columns=["arm", "correct", "model_ms"])   # pyarrow.Table
+    table = reader.query("SELECT arm, avg(correct::INT) FROM joined GROUP BY arm", as_of=monday)
+
+It sees what a gateway was told at least half a second ago: what is compacted, and what is not yet. It holds no lock and
+hurts nobody who writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import duckdb
+import pyarrow as pa
+
+from fovea_server.feature_log import segments, tables
+from fovea_server.feature_log.joining import JOINED
+from fovea_server.feature_log.lake import Lake, LakeFile
+from fovea_server.feature_log.places import Places
+
+_TRIES = 5  # files are replaced while they are read; every half minute at most
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the log was made of at one moment."""
+
+    files: dict[str, list[LakeFile]]
+    fresh: dict[str, pa.Table]
+    torn_bytes: int
+
+
+class Reader:
+    """Answers in Arrow tables; each call sees the log as it then is."""
+
+    def __init__(self, places: Places, threads: int | None = None) -> None:
+        """`threads` of DuckDB; as many as there are cores if not given. Raises ValueError or OSError for a bad URL."""
+        self._places = places
+        self._threads = threads
+        self.lake = Lake.open(places.lake)
+
+    def joined(
+        self, as_of: datetime | None = None, since: datetime | None = None, columns: Sequence[str] = ("*",)
+    ) -> pa.Table:
+        """Records given from `since` until `as_of` (now if not given), each with the label known at `as_of`.
+
+        One row for each model that answered, and one for a refused request; the columns are those of `schema.RECORDS`
+        and `schema.TRUTH`, or the `columns` named. No order. Times are with their zone.
+        """
+        chosen = ", ".join(name if name == "*" else _quoted(name) for name in columns)
+        return self.query(f"SELECT {chosen} FROM joined", as_of, since)  # noqa: S608 - quoted
+
+    def query(self, sql: str, as_of: datetime | None = None, since: datetime | None = None) -> pa.Table:
+        """DuckDB's answer over the tables `records`, `feedback` and `joined`. Raises duckdb.Error for bad SQL.
+
+        `as_of` and `since` narrow `joined` alone.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                with self.connect(as_of, since) as connection:
+                    return connection.sql(sql).to_arrow_table()
+            except (duckdb.Error, OSError) as error:
+                if not left or ("o such file" not in str(error) and not isinstance(error, FileNotFoundError)):
+                    raise
+        raise AssertionError("unreachable")
+
+    def connect(self, as_of: datetime | None = None, since: datetime | None = None) -> duckdb.DuckDBPyConnection:
+        """A connection with those tables, of this moment's log; close it soon, for files are replaced."""
+        snapshot = self.snapshot()
+        connection = duckdb.connect(config={"threads": self._threads} if self._threads else {})
+        connection.execute("SET TimeZone = 'UTC'")
+        for kind, files in snapshot.files.items():
+            connection.register(f"compacted_{kind}", self.lake.dataset(kind, files))
+            connection.register(f"fresh_{kind}", snapshot.fresh[kind])
+            both = f"SELECT * FROM compacted_{kind} UNION ALL SELECT * FROM fresh_{kind}"  # noqa: S608 - our own names
+            connection.execute(f"CREATE TEMP VIEW {kind} AS {both}")
+        moments = {"as_of": as_of or datetime.now(timezone.utc), "since": since or _LONG_AGO}
+        joined = JOINED
+        for name, moment in moments.items():
+            joined = joined.replace(f"${name}", f"TIMESTAMPTZ '{_utc(moment)}'")
+        connection.execute(f"CREATE TEMP VIEW joined AS {joined}")
+        return connection
+
+    def snapshot(self) -> Snapshot:
+        """Taken again where something was compacted meanwhile, so that no row is missing or there twice."""
+        for _ in range(_TRIES):
+            before = self._files()
+            hidden = self.lake.replacing().segments
+            fresh = [each for each in segments.all_of(self._places.segments) if each.path.name not in hidden]
+            try:
+                found, torn = tables.of_segments(fresh)
+            except FileNotFoundError:
+                continue
+            if before == self._files():
+                return Snapshot(before, found, torn)
+        raise OSError(f"the log at {self._places.lake} changed {_TRIES} times while it was read")
+
+    def _files(self) -> dict[str, list[LakeFile]]:
+        return {kind: self.lake.files(kind) for kind in ("records", "feedback")}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _utc(moment: datetime) -> str:
+    """With its zone; a moment without one is taken for UTC."""
+    known = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return known.astimezone(timezone.utc).isoformat(sep=" ")
