@@ -50,16 +50,6 @@ ANYONE = Caller()
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """Which arm of which experiment a unit meets; `stage` is the step of a canary."""
-
-    experiment: str
-    arm: str
-    unit: str
-    stage: int = 0
-
-
-@dataclass(frozen=True)
 class Question:
     """One image and what the caller wants to know of it.
 
@@ -187,11 +177,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Exposure:
-    """Which arm of which experiment answered, and whom it was assigned to: a hash of what the caller said of itself."""
+    """Which arm of which experiment answered, and whom it was assigned to: a hash of what the caller said of itself.
+
+    stage  of a canary, which of its steps
+    """
 
     experiment: str
     arm: str
     unit: str
+    stage: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,4 +197,4 @@ class Answer:
     image: ImageFacts
     results: tuple[Result, ...]
     timings_ms: Timings
-    assignment: Assignment | None = None
+    exposure: Exposure | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from fovea_server.domain import Answer, Assignment, Question
+from fovea_server.domain import Answer, Exposure, Question
 
 UnitKind = Literal["unit", "key", "request"]
 _WHOLE = 1 << 64
@@ -41,7 +41,10 @@ class Split:
 
     def arm_of(self, unit: str) -> Arm:
         """Candidates from 0 upwards, the control above them: who meets a candidate still does when its share grows."""
-        place, below = place_of(self.salt, unit), 0.0
+        return self.arm_at(digest_of(self.salt, unit))
+
+    def arm_at(self, digest: bytes) -> Arm:
+        place, below = _place(digest), 0.0
         for arm in self.arms[1:]:
             below += arm.share
             if place < below:
@@ -49,7 +52,7 @@ class Split:
         return self.arms[0]
 
     def is_copied(self, request: str) -> bool:
-        return self.shadow is not None and place_of(self.salt, request, b"shadow") < self.shadow_share
+        return self.shadow is not None and _place(digest_of(self.salt, request, b"shadow")) < self.shadow_share
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,15 @@ class Route:
     """Whom to ask, and for which experiment; `split` where there is one."""
 
     models: tuple[str, ...]
-    assignment: Assignment | None = None
+    exposure: Exposure | None = None
     split: Split | None = None
 
 
 class Exposures(Protocol):
     """Who counts what became of those who met an arm."""
 
-    def answered(self, assignment: Assignment, question: Question, answer: Answer) -> None: ...
-    def failed(self, assignment: Assignment, question: Question) -> None: ...
+    def answered(self, exposure: Exposure, question: Question, answer: Answer) -> None: ...
+    def failed(self, exposure: Exposure, question: Question) -> None: ...
 
 
 class Routing:
@@ -100,11 +103,9 @@ class Routing:
         return Route(tuple(_pointed(plan, name, asked, is_served) for name in asked))
 
 
-def place_of(salt: str, unit: str, purpose: bytes = b"arm") -> float:
-    """Where a unit lies from 0 to 1, evenly spread and always the same: 64 bits of BLAKE2b (RFC 7693), keyed by the
-    salt, which has 64 bytes at most."""
-    digest = hashlib.blake2b(unit.encode(), digest_size=8, key=salt.encode(), person=purpose).digest()
-    return int.from_bytes(digest, "big") / _WHOLE
+def digest_of(salt: str, unit: str, purpose: bytes = b"arm") -> bytes:
+    """Evenly spread and always the same: 8 bytes of BLAKE2b (RFC 7693), keyed by the salt, which has at most 64."""
+    return hashlib.blake2b(unit.encode(), digest_size=8, key=salt.encode(), person=purpose).digest()
 
 
 def unit_of(kind: UnitKind, question: Question) -> str:
@@ -117,11 +118,16 @@ def unit_of(kind: UnitKind, question: Question) -> str:
 
 
 def _to_an_arm(question: Question, split: Split, is_served: Callable[[str], bool]) -> Route | None:
-    unit = unit_of(split.unit, question)
-    arm = split.arm_of(unit)
+    digest = digest_of(split.salt, unit_of(split.unit, question))
+    arm = split.arm_at(digest)
     if not is_served(arm.target):
         return None
-    return Route((arm.target,), Assignment(split.experiment, arm.name, unit, split.stage), split)
+    return Route((arm.target,), Exposure(split.experiment, arm.name, digest.hex(), split.stage), split)
+
+
+def _place(digest: bytes) -> float:
+    """From 0 to 1."""
+    return int.from_bytes(digest, "big") / _WHOLE
 
 
 def _pointed(plan: Plan, name: str, asked: Sequence[str], is_served: Callable[[str], bool]) -> str:

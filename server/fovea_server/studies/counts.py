@@ -21,6 +21,22 @@ class Place(NamedTuple):
     slice: str = ""
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Of one arm's observations: how many, their mean, and the variance of one."""
+
+    count: int
+    mean: float
+    variance: float
+
+    @classmethod
+    def of_share(cls, successes: float, count: int) -> Sample:
+        """Of outcomes 0 and 1. The variance is that with half a success and half a failure more: it is not nothing
+        where only one of them was seen yet."""
+        assumed = (successes + 0.5) / (count + 1)
+        return cls(count, successes / count if count else math.nan, assumed * (1 - assumed))
+
+
 @dataclass
 class Moments:
     """Of numbers: how many, their sum, the sum of their squares."""
@@ -40,20 +56,11 @@ class Moments:
         self.squares += other.squares
         return self
 
-    @property
-    def mean(self) -> float:
-        return self.total / self.count if self.count else math.nan
-
-    @property
-    def variance(self) -> float:
-        """Of one number, unbiased."""
-        if self.count < 2:
-            return math.nan
-        return max(self.squares - self.total * self.mean, 0.0) / (self.count - 1)
-
-    @classmethod
-    def of_share(cls, successes: float, count: float) -> Moments:
-        return cls(int(count), float(successes), float(successes))
+    def sample(self) -> Sample:
+        if not self.count:
+            return Sample(0, math.nan, math.nan)
+        mean = self.total / self.count
+        return Sample(self.count, mean, max(self.squares - self.total * mean, 0.0) / max(self.count - 1, 1))
 
 
 @dataclass
@@ -72,6 +79,9 @@ class Counts:
     @property
     def exposed(self) -> int:
         return self.answered + self.failed
+
+    def errors(self) -> Sample:
+        return Sample.of_share(self.failed, self.exposed)
 
     def answer(self, milliseconds: float, abstained: bool) -> None:
         self.answered += 1

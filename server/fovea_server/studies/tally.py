@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Mapping
 
-from fovea_server.domain import Answer, Assignment, Question
+from fovea_server.domain import Answer, Exposure, Question
 from fovea_server.studies.counts import Counts, Place
 
 _MOST_SLICES = 50  # of one experiment; what comes after is counted with all, but not apart
@@ -26,17 +26,17 @@ class Tally:
         self._slices: dict[str, set[str]] = {}
         self._lock = threading.Lock()  # it is copied by another thread
 
-    def answered(self, assignment: Assignment, question: Question, answer: Answer) -> None:
+    def answered(self, exposure: Exposure, question: Question, answer: Answer) -> None:
         best = answer.results[0].predictions[:1]
-        abstained = bool(best) and best[0].score < self.abstain_below.get(assignment.experiment, 0)
+        abstained = bool(best) and best[0].score < self.abstain_below.get(exposure.experiment, 0)
         with self._lock:
-            for counts in self._all_of(assignment, question):
+            for counts in self._all_of(exposure, question):
                 counts.answer(answer.timings_ms.total, abstained)
 
-    def failed(self, assignment: Assignment, question: Question) -> None:
+    def failed(self, exposure: Exposure, question: Question) -> None:
         """By an error of the server's making: what is wrong with the image is nobody's arm's fault."""
         with self._lock:
-            for counts in self._all_of(assignment, question):
+            for counts in self._all_of(exposure, question):
                 counts.failed += 1
 
     def compared(self, experiment: str, stage: int, arm: str, agreed: bool) -> None:
@@ -46,9 +46,9 @@ class Tally:
             counts.compared += 1
             counts.differed += not agreed
 
-    def event(self, assignment: Assignment, name: str, value: float) -> None:
+    def event(self, exposure: Exposure, name: str, value: float) -> None:
         with self._lock:
-            counts = self._at(Place(assignment.experiment, assignment.stage, assignment.arm))
+            counts = self._at(Place(exposure.experiment, exposure.stage, exposure.arm))
             if name in counts.events or len(counts.events) < _MOST_EVENTS:
                 counts.event(name, value)
 
@@ -57,11 +57,11 @@ class Tally:
         with self._lock:
             return copy.deepcopy(self._counts)
 
-    def _all_of(self, assignment: Assignment, question: Question) -> list[Counts]:
-        experiment, stage, arm = assignment.experiment, assignment.stage, assignment.arm
+    def _all_of(self, exposure: Exposure, question: Question) -> list[Counts]:
+        experiment, stage, arm = exposure.experiment, exposure.stage, exposure.arm
         known = self._slices.setdefault(experiment, set())
         places = [Place(experiment, stage, arm)]
-        for name, value in question.slices.items():
+        for name, value in question.slices:
             said = f"{name}={value}"
             if said in known or len(known) < _MOST_SLICES:
                 known.add(said)
