@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from fovea_server.domain import Answer
+from fovea_server.domain import Answer, Exposure
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,6 +37,23 @@ class Metrics:
         self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
         self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
         self._answered = self._requests.labels("OK")
+        self._exposures = Counter(
+            "fovea_experiment_exposures",
+            "Requests that met an arm of an experiment: answered, or failed by the server's making",
+            ["experiment", "arm", "outcome"],
+            registry=self.registry,
+        )
+        self._running = Gauge("fovea_experiments_running", "Experiments that run", registry=self.registry)
+        self._store = Gauge(
+            "fovea_experiments_store_up", "1 while the store of experiments answers", registry=self.registry
+        )
+        self._copies = Counter(
+            "fovea_shadow_copies",
+            "Copies of images for candidates in the shadow: compared, dropped, failed",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._store.set(1)
 
     def answered(self, answer: Answer) -> None:
         self._answered.inc()
@@ -55,6 +72,18 @@ class Metrics:
 
     def triton_restarted(self) -> None:
         self._restarts.inc()
+
+    def exposed(self, exposure: Exposure, outcome: str) -> None:
+        self._exposures.labels(exposure.experiment, exposure.arm, outcome).inc()
+
+    def experiments_running(self, count: int) -> None:
+        self._running.set(count)
+
+    def experiments_store(self, up: bool) -> None:
+        self._store.set(up)
+
+    def shadow_copy(self, outcome: str) -> None:
+        self._copies.labels(outcome).inc()
 
     def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
         """Export what admission holds, read at the moment of the scrape."""

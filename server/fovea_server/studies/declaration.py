@@ -134,11 +134,14 @@ class Experiment:
         for each in self.arms:
             if each.name == name:
                 return each
-        raise BadExperiment(f"arm: {self.name} has none called {name[:80]!r}; it has {_list(a.name for a in self.arms)}")
+        raise BadExperiment(
+            f"arm: {self.name} has none called {name[:80]!r}; it has {_list(a.name for a in self.arms)}"
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """As it would be written in TOML; `read` gives the same experiment back."""
-        return _without_none(dataclasses.asdict(self))
+        mapping: dict[str, Any] = _without_none(dataclasses.asdict(self))
+        return mapping
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> Experiment:
@@ -182,7 +185,9 @@ def _fields_of(part: Any, table: Mapping[str, Any], where: str) -> dict[str, Any
     known = {each.name: str(each.type) for each in dataclasses.fields(part)}
     if unknown := sorted(set(table) - set(known)):
         raise BadExperiment(f"{where}{unknown[0]}: there is no such field; there are {_list(known)}")
-    return {name: _value(f"{where}{name}", known[name], value) for name, value in table.items() if _is_plain(known[name])}
+    return {
+        name: _value(f"{where}{name}", known[name], value) for name, value in table.items() if _is_plain(known[name])
+    }
 
 
 def _is_plain(kind: str) -> bool:
@@ -235,7 +240,9 @@ def _check(experiment: Experiment) -> None:
     _check_metric(experiment)
     _check_numbers(experiment)
     if experiment.kind != "split" and len(experiment.arms) != 2:
-        raise BadExperiment(f"arms: a {experiment.kind} has two, the control and the candidate, not {len(experiment.arms)}")
+        raise BadExperiment(
+            f"arms: a {experiment.kind} has two, the control and the candidate, not {len(experiment.arms)}"
+        )
     if experiment.start and experiment.end and experiment.end <= experiment.start:
         raise BadExperiment(f"end: {experiment.end.isoformat()} is not after the start, {experiment.start.isoformat()}")
 
@@ -276,7 +283,9 @@ def _check_weights(experiment: Experiment) -> None:
 def _check_metric(experiment: Experiment) -> None:
     metric = experiment.primary_metric
     if not metrics.is_known(metric):
-        raise BadExperiment(f"primary_metric: nobody reports {metric[:80]!r}; there are {_list(metrics.KNOWN)}, event:NAME")
+        raise BadExperiment(
+            f"primary_metric: nobody reports {metric[:80]!r}; there are {_list(metrics.KNOWN)}, event:NAME"
+        )
     if metric == metrics.AGREEMENT and not experiment.is_copied:
         raise BadExperiment("primary_metric: nobody reports agreement without copies; set shadow_share")
     if metric == metrics.AGREEMENT and experiment.decision.rule != "not_worse":
@@ -284,7 +293,9 @@ def _check_metric(experiment: Experiment) -> None:
     if experiment.guardrails.disagreement is not None and not experiment.is_copied:
         raise BadExperiment("guardrails.disagreement: nobody reports it without copies; set shadow_share")
     if experiment.kind == "shadow" and not metrics.is_of_pairs(metric):
-        raise BadExperiment(f"primary_metric: nobody but the control answers in a shadow; there are {_list(metrics.OF_PAIRS)}")
+        raise BadExperiment(
+            f"primary_metric: nobody but the control answers in a shadow; there are {_list(metrics.OF_PAIRS)}"
+        )
 
 
 def _check_numbers(experiment: Experiment) -> None:

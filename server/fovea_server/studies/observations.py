@@ -86,7 +86,9 @@ class Observations:
     def readings(self, experiment: str, arm: str) -> list[Reading]:
         """In the order of time."""
         table = tables.readings
-        chosen = select(table.c.reading).where(table.c.experiment == experiment, table.c.arm == arm).order_by(table.c.at)
+        chosen = (
+            select(table.c.reading).where(table.c.experiment == experiment, table.c.arm == arm).order_by(table.c.at)
+        )
         with self._database.read() as connection:
             return [Reading(**reading) for reading in connection.execute(chosen).scalars()]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fovea_server.studies import accuracy, counts, metrics, paired, power, sample_ratio, sequences
+from fovea_server.studies import accuracy, counts, metrics, power, sample_ratio, sequences
 from fovea_server.studies.canary import broken_guardrail
 from fovea_server.studies.counts import Counted, Counts, Sample
 from fovea_server.studies.declaration import Experiment

@@ -1,4 +1,4 @@
-"""Whether the arms were met by as many as their weights say: if not, something loses units, and nothing else is true."""
+"""Whether the arms were met by as many as their weights say. If not, something loses units, and nothing else holds."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def boundary(time: ArrayLike, alpha: float) -> Array:
 
 
 def narrowest(alpha: float) -> float:
-    """The time at which `boundary` is least: t* = -W(-alpha^2 / e) - 1 with the branch -1 of Lambert's W (Howard et al.,
-    section 3.5)."""
+    """The time at which `boundary` is least: t* = -W(-alpha^2 / e) - 1 with the branch -1 of Lambert's W (Howard et
+    al., section 3.5)."""
     return float(-lambertw(-(alpha**2) / np.e, k=-1).real - 1)
 
 

@@ -114,7 +114,7 @@ class Store:
             before = _find(connection, experiment.name)
             if before and before.state != DRAFT:
                 raise ExperimentRefused(
-                    f"name: {experiment.name} is {before.state} already and stays as it is; declare it under another name"
+                    f"name: {experiment.name} is {before.state} and stays as it is; declare it under another name"
                 )
             if before:
                 _update(connection, before, row)
@@ -160,7 +160,9 @@ class Store:
 
     def _end(self, kept: Kept, state: str, arm: str, change: Change, may: tuple[str, ...]) -> Kept:
         if kept.state not in may:
-            raise ExperimentRefused(f"name: {kept.name} is {kept.state}; that goes only with one that is {' or '.join(may)}")
+            raise ExperimentRefused(
+                f"name: {kept.name} is {kept.state}; that goes only with one that is {' or '.join(may)}"
+            )
         answers = kept.experiment.arm(arm)
         values = {"state": state, "running_on": None, "ended": kept.ended or time.time(), "answers_with": arm}
         with self.database.write() as connection:
@@ -168,7 +170,9 @@ class Store:
                 _refuse_two_on_one_model(connection, kept.experiment)
             _update(connection, kept, values)
             _point(connection, kept.experiment, answers.target)
-            _note(connection, kept.name, change, f"{state}; {arm} ({answers.target}) answers for {kept.experiment.model}")
+            _note(
+                connection, kept.name, change, f"{state}; {arm} ({answers.target}) answers for {kept.experiment.model}"
+            )
         return self.get(kept.name)
 
     def note(self, name: str, what: str, change: Change) -> None:

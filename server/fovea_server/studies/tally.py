@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections import deque
 from collections.abc import Mapping
 
 from fovea_server.domain import Answer, Exposure, Question
 from fovea_server.studies.counts import Counts, Place
+from fovea_server.studies.observations import Disagreement
 
 _MOST_SLICES = 50  # of one experiment; what comes after is counted with all, but not apart
 _MOST_EVENTS = 50
+_MOST_WAITING = 1000  # disagreements that the store has not taken yet
 
 
 class Tally:
@@ -24,6 +27,7 @@ class Tally:
         self.events_seen: set[str] = set()
         self._counts: dict[Place, Counts] = {}
         self._slices: dict[str, set[str]] = {}
+        self._disagreements: deque[Disagreement] = deque(maxlen=_MOST_WAITING)
         self._lock = threading.Lock()  # it is copied by another thread
 
     def answered(self, exposure: Exposure, question: Question, answer: Answer) -> None:
@@ -51,6 +55,16 @@ class Tally:
             counts = self._at(Place(exposure.experiment, exposure.stage, exposure.arm))
             if name in counts.events or len(counts.events) < _MOST_EVENTS:
                 counts.event(name, value)
+
+    def disagreed(self, disagreement: Disagreement) -> None:
+        self._disagreements.append(disagreement)
+
+    def take_disagreements(self) -> list[Disagreement]:
+        """Those since the last time."""
+        return [self._disagreements.popleft() for _ in range(len(self._disagreements))]
+
+    def put_back(self, disagreements: list[Disagreement]) -> None:
+        self._disagreements.extendleft(reversed(disagreements))
 
     def counted(self) -> dict[Place, Counts]:
         """A copy of all of it."""

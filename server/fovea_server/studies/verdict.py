@@ -70,8 +70,8 @@ def _of_difference(experiment: Experiment, comparison: Comparison) -> Verdict:
         return Verdict(
             arm,
             "no difference",
-            f"with the planned sample of {comparison.wanted:,} answers none was found, and one of {_effect(experiment)} "
-            f"would have been in {decision.power:.0%} of all cases: {said}",
+            f"the planned sample of {comparison.wanted:,} answers shows none; one of {_effect(experiment)} "
+            f"would be found in {decision.power:.0%} of all cases: {said}",
         )
     return Verdict(arm, "keep waiting", f"nothing is certain yet: {said}", comparison.seconds_left)
 
