@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from fovea_server.errors import BadExperiment, ExperimentRefused, UnknownExperiment
 from fovea_server.logs import get_logger
@@ -18,10 +19,10 @@ else:
 _log = get_logger("experiments")
 
 
-def declared_in(path: Path) -> Experiment:
-    """Raises BadExperiment."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises BadExperiment for what is no TOML."""
     try:
-        return Experiment.read(tomllib.loads(path.read_text(encoding="utf-8")))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadExperiment(f"{path.name}: it cannot be read: {error}") from error
 
@@ -50,7 +51,7 @@ class Folder:
             self._seen[path] = changed
 
     def _keep(self, path: Path) -> None:
-        experiment = declared_in(path)
+        experiment = Experiment.read(read_toml(path))
         try:
             kept = self._store.get(experiment.name)
         except UnknownExperiment:

@@ -56,6 +56,11 @@ class Tally:
             if name in counts.events or len(counts.events) < _MOST_EVENTS:
                 counts.event(name, value)
 
+    def seen(self, event: str) -> None:
+        """Somebody reports it: an experiment may be judged by it."""
+        if len(self.events_seen) < _MOST_EVENTS:
+            self.events_seen.add(event)
+
     def disagreed(self, disagreement: Disagreement) -> None:
         self._disagreements.append(disagreement)
 
