@@ -45,7 +45,7 @@ def of_kept(kept: Kept) -> dict[str, Any]:
 
 def of_readout(readout: Readout) -> dict[str, Any]:
     """All that an experiment says by now. What is not known is null."""
-    return _finite(
+    document: dict[str, Any] = _finite(
         {
             **of_kept(readout.kept),
             "declaration": readout.kept.experiment.to_mapping(),
@@ -60,6 +60,7 @@ def of_readout(readout: Readout) -> dict[str, Any]:
             "methods": _METHODS,
         }
     )
+    return document
 
 
 def of_journal(entries: list[Entry]) -> list[dict[str, Any]]:

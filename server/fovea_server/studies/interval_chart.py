@@ -30,9 +30,8 @@ def draw(readings: Sequence[Reading], metric: str, effect: float) -> str:
     band = [(x(each.at), y(each.upper)) for each in readings]
     band += [(x(each.at), y(each.lower)) for each in reversed(readings)]
     estimate = [(x(each.at), y(each.estimate)) for each in readings]
-    levels = "".join(
-        _level(y(value), amount(metric, value), value == 0) for value in (span, effect, 0.0, -effect, -span)
-    )
+    marks = (span, effect, 0.0, -effect, -span)
+    levels = "".join(_level(y(value), amount(metric, value), value == 0) for value in marks)
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="the interval over time">{levels}'
         f'<polygon class="band" points="{_points(band)}"/><polyline class="estimate" points="{_points(estimate)}"/>'

@@ -36,8 +36,7 @@ def render(readout: Readout, readouts: Readouts) -> str:
     kept = readout.kept
     parts = [
         f"<h1>{_text(kept.name)}</h1>",
-        f'<p class="quiet">{_text(kept.experiment.kind)} on {_text(kept.experiment.model)}, {_text(kept.state)}; '
-        f"primary metric {_text(kept.experiment.primary_metric)}; read {moment(readout.at)}</p>",
+        _quiet(f"{kept.experiment.kind} on {kept.experiment.model}, {kept.state}; read {moment(readout.at)}"),
         *(_verdict(each) for each in verdict.verdicts(readout)),
         "<h2>Arms</h2>",
         _arms(readout),
@@ -45,7 +44,7 @@ def render(readout: Readout, readouts: Readouts) -> str:
         _pairs(readout, readouts),
         "<h2>Journal</h2>",
         _journal(readouts.store.journal(kept.name)),
-        f'<p class="quiet">{_METHOD}</p>',
+        _quiet(_METHOD),
     ]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(kept.name)}</title>'
@@ -55,7 +54,7 @@ def render(readout: Readout, readouts: Readouts) -> str:
 
 _METHOD = (
     "Intervals are confidence sequences: they hold at every look together, so that looking often costs nothing. "
-    "Differences: asymptotic, Waudby-Smith et al. 2024; shares: beta-binomial mixture, Robbins 1970, Howard et al. 2021."
+    "Differences: asymptotic, Waudby-Smith et al. 2024; shares: beta-binomial mixture, Robbins 1970."
 )
 
 
@@ -81,9 +80,8 @@ def _arms(readout: Readout) -> str:
     ]
     ratio = readout.sample_ratio
     mismatch = "a mismatch" if ratio.is_mismatch else "as declared"
-    return (
-        _table(("arm", "model", "met by", "errors", "p50 ms", "p99 ms", "observations", metric), rows)
-        + f'<p class="quiet">Sample ratio: {mismatch} (p = {ratio.p_value:.3g}).</p>'
+    return _table(("arm", "model", "met by", "errors", "p50 ms", "p99 ms", "observations", metric), rows) + _quiet(
+        f"Sample ratio: {mismatch} (p = {ratio.p_value:.3g})."
     )
 
 
@@ -130,8 +128,8 @@ def _pairs(readout: Readout, readouts: Readouts) -> str:
 def _figure(disagreement: Disagreement, image: bytes | None) -> str:
     picture = _thumbnail(image) if image else ""
     return (
-        f"<figure>{picture}<figcaption>control: {_text(disagreement.control)}<br>candidate: "
-        f'{_text(disagreement.candidate)}<br><span class="quiet">{_text(disagreement.id[:40])}</span></figcaption></figure>'
+        f"<figure>{picture}<figcaption>control: {_text(disagreement.control)}<br>"
+        f"candidate: {_text(disagreement.candidate)}</figcaption>{_quiet(disagreement.id[:40])}</figure>"
     )
 
 
@@ -162,6 +160,10 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _number(value: float, form: str) -> str:
     return format(value, form) if math.isfinite(value) else ""
+
+
+def _quiet(value: str) -> str:
+    return f'<p class="quiet">{_text(value)}</p>'
 
 
 def _text(value: str) -> str:
