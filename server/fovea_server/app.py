@@ -15,9 +15,13 @@ from fovea_server.edge import control_app, rest_app
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.listen import ControlFace, GrpcFace, RestFace
 from fovea_server.errors import StartError
+from fovea_server.feature_log import opening
+from fovea_server.feature_log.keeping import Keeping
+from fovea_server.feature_log.log import FeatureLog
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission
+from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
@@ -65,6 +69,9 @@ class App:
         self._supervisor = self._build_supervisor()
         rest, grpc = self._build_faces()
         control = ControlFace(control_app.create(self._roster, self._metrics), self._settings.state)
+        if self._feature_log:
+            self._feature_log.start()
+            self._keeping.start()
         try:
             await rest.open()
             await grpc.open()
@@ -85,6 +92,9 @@ class App:
             await rest.close(0)
             await grpc.close(0)
             await self._conversion.close()
+            if self._feature_log:
+                await self._feature_log.stop()
+                await self._keeping.stop()
             _log.info("stopping triton")
             await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
@@ -154,14 +164,30 @@ class App:
             start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
         )
 
+    def _build_feature_log(self, catalogue: Catalogue) -> FeatureLog | None:
+        settings = self._settings.feature_log
+        if not settings:
+            return None
+        places = opening.places(settings.location, self._settings.state)
+        self._keeping = Keeping(places, settings, self._metrics)
+        return FeatureLog(places, settings, self._metrics, lambda: catalogue)
+
     def _build_faces(self) -> tuple[RestFace, GrpcFace]:
         gate = Gate(self._settings.gate)
         catalogue = self._roster.catalogue
+        log = self._feature_log = self._build_feature_log(catalogue)
         service = Service(
-            self._readiness, gate, catalogue, self._conversion, self._admission, self._client, self._metrics
+            self._readiness,
+            gate,
+            catalogue,
+            self._conversion,
+            self._admission,
+            self._client,
+            self._metrics,
+            log,
         )
-        rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics)
-        vision = Vision(service, catalogue, self._readiness, self._metrics)
+        rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics, log)
+        vision = Vision(service, catalogue, self._readiness, self._metrics, log)
         edge = self._settings.edge
         return RestFace(rest, edge), GrpcFace(vision, self._readiness, edge)
 

@@ -165,6 +165,42 @@ class DeadlineExceeded(FoveaError):
     rpc = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+class UnknownLabel(FoveaError):
+    """Feedback says what the model has no word for."""
+
+    reason = "UNKNOWN_LABEL"
+    title = "The model has no such label"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class FeatureLogOff(FoveaError):
+    """Nothing is kept by this server, so there is nothing to add to and nothing to look up."""
+
+    reason = "FEATURE_LOG_OFF"
+    title = "This server keeps no feature log"
+    http = HTTPStatus.CONFLICT
+    rpc = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class FeatureLogUnavailable(FoveaError):
+    """What somebody waits for cannot be written or read just now; answers are given all the same."""
+
+    reason = "FEATURE_LOG_UNAVAILABLE"
+    title = "The feature log cannot be written or read"
+    http = HTTPStatus.SERVICE_UNAVAILABLE
+    rpc = grpc.StatusCode.UNAVAILABLE
+
+
+class NoSuchImage(FoveaError):
+    """The log has no record of an image of this digest."""
+
+    reason = "NO_SUCH_IMAGE"
+    title = "No answer about this image is on record"
+    http = HTTPStatus.NOT_FOUND
+    rpc = grpc.StatusCode.NOT_FOUND
+
+
 class InferenceFailed(FoveaError):
     """Triton answered with an error that is not of the image's making."""
 

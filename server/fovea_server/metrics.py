@@ -36,6 +36,26 @@ class Metrics:
         self._triton_up = Gauge("fovea_triton_up", "1 while Triton answers rightly", registry=self.registry)
         self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
         self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
+        self._log_records = Counter(
+            "fovea_feature_log_records", "Records written to the feature log", registry=self.registry
+        )
+        self._log_bytes = Counter(
+            "fovea_feature_log_bytes", "Bytes written to the feature log's segments", registry=self.registry
+        )
+        self._log_dropped = Counter(
+            "fovea_feature_log_dropped", "Records and feedback not kept, by why", ["why"], registry=self.registry
+        )
+        self._log_errors = Counter(
+            "fovea_feature_log_errors",
+            "Times the log could not be written or compacted",
+            ["at"],
+            registry=self.registry,
+        )
+        self._log_torn = Counter(
+            "fovea_feature_log_torn_bytes",
+            "Bytes at the ends of segments that were not whole, after a crash",
+            registry=self.registry,
+        )
         self._answered = self._requests.labels("OK")
         self._exposures = Counter(
             "fovea_experiment_exposures",
@@ -89,6 +109,26 @@ class Metrics:
         """Export what admission holds, read at the moment of the scrape."""
         Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(in_flight)
         Gauge("fovea_waiting", "Requests in the waiting room", registry=self.registry).set_function(waiting)
+
+    def watch_feature_log(self, depth: Callable[[], float], lag: Callable[[], float]) -> None:
+        """Export what waits to be written, read at the moment of the scrape."""
+        waiting = Gauge("fovea_feature_log_queue", "Records that wait to be written", registry=self.registry)
+        waiting.set_function(depth)
+        oldest = Gauge("fovea_feature_log_lag_seconds", "How long the oldest of them has", registry=self.registry)
+        oldest.set_function(lag)
+
+    def feature_log_written(self, records: int, size: int) -> None:
+        self._log_records.inc(records)
+        self._log_bytes.inc(size)
+
+    def feature_log_dropped(self, why: str, records: int = 1) -> None:
+        self._log_dropped.labels(why).inc(records)
+
+    def feature_log_torn(self, size: int) -> None:
+        self._log_torn.inc(size)
+
+    def feature_log_failed(self, at: str) -> None:
+        self._log_errors.labels(at).inc()
 
     def exposition(self) -> bytes:
         """All series in Prometheus' text format."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fovea_server.edge.listen import EdgeSettings
+from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.request.admission import AdmissionSettings
 from fovea_server.request.conversion import ConversionSettings
 from fovea_server.request.gate import GateSettings
@@ -24,5 +25,6 @@ class Settings:
     gate: GateSettings = field(default_factory=GateSettings)
     conversion: ConversionSettings = field(default_factory=ConversionSettings)
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    feature_log: FeatureLogSettings = field(default_factory=FeatureLogSettings)
     drain_timeout: float = 20.0
     device: str = "auto"

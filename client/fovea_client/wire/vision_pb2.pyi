@@ -1,5 +1,6 @@
 from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -182,3 +183,47 @@ class Model(_message.Message):
     ready: bool
     features: int
     def __init__(self, identity: _Optional[_Union[ModelIdentity, _Mapping]] = ..., description: _Optional[str] = ..., licence: _Optional[str] = ..., labels: _Optional[int] = ..., default: bool = ..., ready: bool = ..., features: _Optional[int] = ...) -> None: ...
+
+class GiveFeedbackRequest(_message.Message):
+    __slots__ = ("feedback",)
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    feedback: _containers.RepeatedCompositeFieldContainer[Feedback]
+    def __init__(self, feedback: _Optional[_Iterable[_Union[Feedback, _Mapping]]] = ...) -> None: ...
+
+class Feedback(_message.Message):
+    __slots__ = ("id", "label", "index", "model")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    label: str
+    index: int
+    model: str
+    def __init__(self, id: _Optional[str] = ..., label: _Optional[str] = ..., index: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+
+class GiveFeedbackResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[FeedbackOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[FeedbackOutcome, _Mapping]]] = ...) -> None: ...
+
+class FeedbackOutcome(_message.Message):
+    __slots__ = ("id", "status", "error")
+    class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATUS_UNSPECIFIED: _ClassVar[FeedbackOutcome.Status]
+        MATCHED: _ClassVar[FeedbackOutcome.Status]
+        PENDING: _ClassVar[FeedbackOutcome.Status]
+        REFUSED: _ClassVar[FeedbackOutcome.Status]
+    STATUS_UNSPECIFIED: FeedbackOutcome.Status
+    MATCHED: FeedbackOutcome.Status
+    PENDING: FeedbackOutcome.Status
+    REFUSED: FeedbackOutcome.Status
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    status: FeedbackOutcome.Status
+    error: _status_pb2.Status
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[FeedbackOutcome.Status, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...

@@ -54,6 +54,11 @@ class VisionStub(object):
                 request_serializer=fovea__client_dot_wire_dot_vision__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=fovea__client_dot_wire_dot_vision__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.GiveFeedback = channel.unary_unary(
+                '/fovea.v1.Vision/GiveFeedback',
+                request_serializer=fovea__client_dot_wire_dot_vision__pb2.GiveFeedbackRequest.SerializeToString,
+                response_deserializer=fovea__client_dot_wire_dot_vision__pb2.GiveFeedbackResponse.FromString,
+                _registered_method=True)
 
 
 class VisionServicer(object):
@@ -88,6 +93,13 @@ class VisionServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GiveFeedback(self, request, context):
+        """What turned out to be true of answers, up to 10,000 at once: each is kept, or refused with an error of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VisionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +122,11 @@ def add_VisionServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=fovea__client_dot_wire_dot_vision__pb2.ListModelsRequest.FromString,
                     response_serializer=fovea__client_dot_wire_dot_vision__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'GiveFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.GiveFeedback,
+                    request_deserializer=fovea__client_dot_wire_dot_vision__pb2.GiveFeedbackRequest.FromString,
+                    response_serializer=fovea__client_dot_wire_dot_vision__pb2.GiveFeedbackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -220,6 +237,33 @@ class Vision(object):
             '/fovea.v1.Vision/ListModels',
             fovea__client_dot_wire_dot_vision__pb2.ListModelsRequest.SerializeToString,
             fovea__client_dot_wire_dot_vision__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GiveFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fovea.v1.Vision/GiveFeedback',
+            fovea__client_dot_wire_dot_vision__pb2.GiveFeedbackRequest.SerializeToString,
+            fovea__client_dot_wire_dot_vision__pb2.GiveFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

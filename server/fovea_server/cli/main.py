@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, bench, skew, models, ab, version."""
+"""The command `fovea`: serve, classify, bench, skew, models, log, features, ab, version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import ab, bench, classify, models, serve, skew
+from fovea_server.cli import ab, bench, classify, features, log, models, serve, skew
 
 app = typer.Typer(
     name="fovea",
@@ -37,6 +37,8 @@ app.command()(bench.bench)
 app.command()(skew.skew)
 app.add_typer(models.app)
 app.add_typer(ab.app)
+app.add_typer(log.app)
+app.add_typer(features.app)
 
 
 @app.command()

@@ -53,6 +53,26 @@ def serve(
     ] = "auto",
     max_in_flight: Annotated[int, typer.Option(help="Images inside Triton at once; more wait.", min=1, max=512)] = 64,
     max_waiting: Annotated[int, typer.Option(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
+    feature_log: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Keep a record of each answer there (docs/feature-log.md); nothing is kept without it.",
+            envvar="FOVEA_FEATURE_LOG",
+        ),
+    ] = "",
+    log_embeddings: Annotated[
+        float, typer.Option(help="Of how many images the log keeps the embedding, 0 to 1.", min=0, max=1)
+    ] = 0.1,
+    log_days: Annotated[float, typer.Option(help="Days that the log keeps its records.", min=0)] = 90.0,
+    log_max_gb: Annotated[float, typer.Option(help="Gigabytes of the log; the oldest are deleted.", min=0.001)] = 50.0,
+    capture: Annotated[
+        float, typer.Option(help="Of how many images the log keeps the bytes, 0 to 1.", min=0, max=1)
+    ] = 0.0,
+    capture_days: Annotated[float, typer.Option(help="Days that it keeps them.", min=0)] = 7.0,
+    capture_except: Annotated[
+        str, typer.Option(metavar="LIST", help="Keys, by their public ids, whose images are never kept: a,b.")
+    ] = "",
     start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
     drain_notice: Annotated[
         float, typer.Option(help="Seconds between saying `not ready` and closing, after SIGTERM.", min=0)
@@ -72,6 +92,7 @@ def serve(
 
     from fovea_server import logs
     from fovea_server.edge.listen import EdgeSettings
+    from fovea_server.feature_log.settings import FeatureLogSettings
     from fovea_server.request.admission import AdmissionSettings
     from fovea_server.request.conversion import ConversionSettings, enabled
     from fovea_server.settings import Settings
@@ -87,6 +108,15 @@ def serve(
             triton=TritonSettings(triton_grpc_port, triton_http_port, triton_metrics_port, start_timeout, precision),
             conversion=ConversionSettings(formats=enabled(formats)),
             admission=AdmissionSettings(max_in_flight, max_waiting),
+            feature_log=FeatureLogSettings(
+                feature_log,
+                embeddings=log_embeddings,
+                capture=capture,
+                never_captured=frozenset(name.strip() for name in capture_except.split(",") if name.strip()),
+                days=log_days,
+                capture_days=capture_days,
+                max_bytes=int(log_max_gb * 1e9),
+            ),
             device=device,
         ),
         drain_notice,

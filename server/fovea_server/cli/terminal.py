@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -29,6 +30,16 @@ def fail(message: str, hint: str | None = None, code: int = 1) -> NoReturn:
         typer.secho("hint: ", fg=typer.colors.CYAN, err=True, nl=False)
         typer.echo(hint, err=True)
     raise typer.Exit(code)
+
+
+def say(message: str) -> None:
+    """What went well, beside the data."""
+    typer.echo(message, err=True)
+
+
+def say_json(document: dict[str, Any]) -> None:
+    """One line of data for programs."""
+    typer.echo(json.dumps(document, default=str, ensure_ascii=False))
 
 
 def stdout() -> Console:

@@ -11,10 +11,11 @@ import grpc
 import grpc.aio
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
-from fovea_server.domain import Answer, Deadline, Question, Result
-from fovea_server.edge import grpc_status, options, request_id, unexpected
+from fovea_server.domain import ANYONE, Answer, Deadline, Question, Result
+from fovea_server.edge import grpc_feedback, grpc_status, options, request_id, slices, unexpected
 from fovea_server.edge.server_timing import server_timing
 from fovea_server.errors import FoveaError
+from fovea_server.feature_log.log import FeatureLog
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
@@ -30,8 +31,16 @@ _IN_ONE_STREAM = 32  # images of one stream that are worked on at once
 class Vision(vision_pb2_grpc.VisionServicer):
     """fovea.v1.Vision over the service."""
 
-    def __init__(self, service: Service, catalogue: Catalogue, readiness: Readiness, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        service: Service,
+        catalogue: Catalogue,
+        readiness: Readiness,
+        metrics: Metrics,
+        log: FeatureLog | None = None,
+    ) -> None:
         self._service = service
+        self._log = log
         self._metrics = metrics
         self._unsent = 0  # images whose answers are not yet sent
         self.idle = asyncio.Event()
@@ -106,6 +115,17 @@ class Vision(vision_pb2_grpc.VisionServicer):
             ]
         )
 
+    async def GiveFeedback(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
+        self._count_until_done(context)
+        identity = request_id.accept(dict(context.invocation_metadata() or ()).get("x-request-id"))
+        try:
+            return await grpc_feedback.give(self._log, request, ANYONE, identity)
+        except Exception as error:
+            failure = self._ours(error, identity)
+            status = grpc_status.of_error(failure, identity)
+            await context.abort(failure.rpc, status.message, ((grpc_status.DETAILS_KEY, status.SerializeToString()),))
+            raise
+
     def _count_until_done(self, context: grpc.aio.ServicerContext) -> None:
         self._count(1)
         context.add_done_callback(lambda _: self._count(-1))
@@ -150,6 +170,7 @@ def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, mo
         embedding=request.embedding,
         deadline=Deadline(received + seconds),
         received=received,
+        slices=slices.read(dict(context.invocation_metadata() or ()).get(slices.HEADER.lower())),
     )
 
 

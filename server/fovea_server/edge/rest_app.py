@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException
 
 from fovea_client.version import __version__
 from fovea_server import metrics as series
-from fovea_server.domain import Question
-from fovea_server.edge import options, problems, rest_answers, uploads
+from fovea_server.domain import ANYONE, Question
+from fovea_server.edge import feedback_routes, options, problems, rest_answers, slices, uploads
 from fovea_server.edge.image_route import ImageRoute
 from fovea_server.edge.request_id import HEADER, of_request
 from fovea_server.errors import FoveaError
+from fovea_server.feature_log.log import FeatureLog
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.gate import Gate
@@ -100,6 +101,12 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
             "default": options.DEFAULT_TIMEOUT,
         },
     },
+    {
+        "name": slices.HEADER,
+        "in": "header",
+        "description": "What the caller says of the image, for the feature log: device=phone;region=eu",
+        "schema": {"type": "string"},
+    },
 )
 
 
@@ -115,7 +122,14 @@ def _described(document: type[BaseModel], which: dict[str, Any]) -> dict[str, An
     }
 
 
-def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readiness, metrics: Metrics) -> FastAPI:
+def create(
+    service: Service,
+    gate: Gate,
+    catalogue: Catalogue,
+    readiness: Readiness,
+    metrics: Metrics,
+    log: FeatureLog | None = None,
+) -> FastAPI:
     """The application; everything it needs is built elsewhere and given to it."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
     app: FastAPI = FastAPIOffline(title="Fovea", version=__version__, description=_DESCRIPTION)
@@ -134,6 +148,7 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
             embedding=options.flag("embedding", request.query_params.get("embedding")),
             deadline=deadline,
             received=received,
+            slices=slices.read(request.headers.get(slices.HEADER)),
             image=await uploads.read_image(request, gate, deadline),
         )
 
@@ -165,6 +180,8 @@ def create(service: Service, gate: Gate, catalogue: Catalogue, readiness: Readin
         app.router.add_api_route(
             path, endpoint, methods=["POST"], summary=summary, route_class_override=ImageRoute, **description
         )
+
+    feedback_routes.add(app, log, _PROBLEM, lambda: ANYONE)
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:

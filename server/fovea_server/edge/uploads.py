@@ -32,6 +32,14 @@ async def read_image(request: Request, gate: Gate, deadline: Deadline) -> bytes:
         raise DeadlineExceeded("the deadline passed while the body was still being sent") from None
 
 
+async def read_body(request: Request, limit: int, deadline: Deadline) -> bytes:
+    """A body that is no image. Raises TooManyBytes, MalformedRequest or DeadlineExceeded likewise."""
+    try:
+        return await asyncio.wait_for(_read(request, limit), deadline.remaining())
+    except (asyncio.TimeoutError, TimeoutError):
+        raise DeadlineExceeded("the deadline passed while the body was still being sent") from None
+
+
 async def _read_image(request: Request, gate: Gate) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":

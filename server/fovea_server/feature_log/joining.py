@@ -6,8 +6,8 @@ from __future__ import annotations
 # label. Feedback without a model is about every model that answered under the id. Refusals have no label. An id that a
 # caller used twice joins both answers.
 JOINED = """
-WITH answers AS (SELECT * FROM records WHERE time <= $as_of AND time >= $since),
-given AS (SELECT id, model, label, received FROM feedback WHERE received <= $as_of),
+WITH answers AS NOT MATERIALIZED (SELECT * FROM records WHERE time <= $as_of AND time >= $since AND $only),
+given AS NOT MATERIALIZED (SELECT id, model, label, received FROM feedback WHERE received <= $as_of),
 asked AS (SELECT DISTINCT id, model FROM answers WHERE outcome = 'OK'),
 truth AS (
     SELECT asked.id, asked.model,

@@ -58,6 +58,10 @@ class Replacing:
         """The files that do not count."""
         return self.old if self.done else self.new
 
+    @property
+    def hidden_segments(self) -> frozenset[str]:
+        return self.segments if self.done else frozenset()
+
 
 class Lake:
     """Make one with `open`."""
@@ -155,7 +159,7 @@ class Lake:
     def finish(self, segments: Path) -> None:
         """Bring to its end what was cut off, or undo it; for whoever holds the lock."""
         cut = self.replacing()
-        for name in cut.segments if cut.done else ():
+        for name in cut.hidden_segments:
             (segments / name).unlink(missing_ok=True)
         self.delete([*sorted(cut.hidden), _NOTE])
 

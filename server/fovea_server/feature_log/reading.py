@@ -10,6 +10,7 @@ hurts nobody who writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -23,6 +24,7 @@ from fovea_server.feature_log.lake import Lake, LakeFile
 from fovea_server.feature_log.places import Places
 
 _TRIES = 5  # files are replaced while they are read; every half minute at most
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}\Z")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -55,21 +57,32 @@ class Reader:
         chosen = ", ".join(name if name == "*" else _quoted(name) for name in columns)
         return self.query(f"SELECT {chosen} FROM joined", as_of, since)  # noqa: S608 - quoted
 
-    def query(self, sql: str, as_of: datetime | None = None, since: datetime | None = None) -> pa.Table:
+    def of_image(self, digest: str, as_of: datetime | None = None, most: int = 100) -> pa.Table:
+        """The same of one image, by the SHA-256 of its bytes in hexadecimal; the last `most` records, last first."""
+        if not _DIGEST.match(digest):
+            raise ValueError(f"{digest[:80]!r} is not 64 hexadecimal digits")
+        newest = f"SELECT * FROM joined ORDER BY time DESC LIMIT {most:d}"  # noqa: S608 - a number
+        return self.query(newest, as_of, only=f"image_sha256 = '{digest.lower()}'")
+
+    def query(
+        self, sql: str, as_of: datetime | None = None, since: datetime | None = None, only: str = "true"
+    ) -> pa.Table:
         """DuckDB's answer over the tables `records`, `feedback` and `joined`. Raises duckdb.Error for bad SQL.
 
-        `as_of` and `since` narrow `joined` alone.
+        `as_of`, `since` and `only`, a condition on records in SQL, narrow `joined` alone.
         """
         for left in reversed(range(_TRIES)):
             try:
-                with self.connect(as_of, since) as connection:
+                with self.connect(as_of, since, only) as connection:
                     return connection.sql(sql).to_arrow_table()
             except (duckdb.Error, OSError) as error:
                 if not left or ("o such file" not in str(error) and not isinstance(error, FileNotFoundError)):
                     raise
         raise AssertionError("unreachable")
 
-    def connect(self, as_of: datetime | None = None, since: datetime | None = None) -> duckdb.DuckDBPyConnection:
+    def connect(
+        self, as_of: datetime | None = None, since: datetime | None = None, only: str = "true"
+    ) -> duckdb.DuckDBPyConnection:
         """A connection with those tables, of this moment's log; close it soon, for files are replaced."""
         snapshot = self.snapshot()
         connection = duckdb.connect(config={"threads": self._threads} if self._threads else {})
@@ -80,7 +93,7 @@ class Reader:
             both = f"SELECT * FROM compacted_{kind} UNION ALL SELECT * FROM fresh_{kind}"  # noqa: S608 - our own names
             connection.execute(f"CREATE TEMP VIEW {kind} AS {both}")
         moments = {"as_of": as_of or datetime.now(timezone.utc), "since": since or _LONG_AGO}
-        joined = JOINED
+        joined = JOINED.replace("$only", f"({only})")
         for name, moment in moments.items():
             joined = joined.replace(f"${name}", f"TIMESTAMPTZ '{_utc(moment)}'")
         connection.execute(f"CREATE TEMP VIEW joined AS {joined}")
@@ -90,7 +103,7 @@ class Reader:
         """Taken again where something was compacted meanwhile, so that no row is missing or there twice."""
         for _ in range(_TRIES):
             before = self._files()
-            hidden = self.lake.replacing().segments
+            hidden = self.lake.replacing().hidden_segments
             fresh = [each for each in segments.all_of(self._places.segments) if each.path.name not in hidden]
             try:
                 found, torn = tables.of_segments(fresh)

@@ -22,6 +22,14 @@ class Segment:
         """The day of all its rows, as in 2026-11-21, UTC."""
         return self.path.name[:10]
 
+    @property
+    def size(self) -> int:
+        """Bytes; 0 once it is gone."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
 
 class OpenSegment:
     """Rows of one day go to its end. OSError where the disk takes no more; what was half written is cut off."""

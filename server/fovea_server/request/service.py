@@ -8,6 +8,7 @@ from typing import Protocol
 
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
 from fovea_server.errors import BadParameter, DeadlineExceeded
+from fovea_server.feature_log.note import NoLog, Note
 from fovea_server.metrics import Metrics
 from fovea_server.request import answers, headers
 from fovea_server.request.admission import Admission
@@ -23,6 +24,12 @@ class InferenceEngine(Protocol):
     ) -> list[Inference]: ...
 
 
+class Log(Protocol):
+    """What remembers requests, or forgets them."""
+
+    def note(self, question: Question) -> Note: ...
+
+
 class Service:
     """Answers questions about images; raises a FoveaError for what it cannot answer."""
 
@@ -35,6 +42,7 @@ class Service:
         admission: Admission,
         engine: InferenceEngine,
         metrics: Metrics,
+        log: Log | None = None,
     ) -> None:
         self._readiness = readiness
         self._gate = gate
@@ -43,19 +51,23 @@ class Service:
         self._admission = admission
         self._engine = engine
         self._metrics = metrics
+        self._log = log or NoLog()
 
     async def answer(self, question: Question) -> Answer:
         """What each of the models asked says of the image."""
-        self._readiness.check()
-        with self._catalogue.borrow(question.models) as models:
-            answer = await self._ask(models, question)
+        with self._log.note(question) as note:
+            self._readiness.check()
+            with self._catalogue.borrow(question.models) as models:
+                answer = await self._ask(models, question, note)
         self._metrics.answered(answer)
         return answer
 
-    async def _ask(self, models: Sequence[Model], question: Question) -> Answer:
+    async def _ask(self, models: Sequence[Model], question: Question, note: Note) -> Answer:
+        note.models = models
         _check_top_k(question.top_k)
         self._gate.check_bytes(len(question.image))
         facts = headers.read(question.image, self._conversion.formats)
+        note.facts = facts
         self._gate.check(facts)
         if question.deadline.remaining() <= 0:
             raise DeadlineExceeded("the deadline had passed before the image was read")
@@ -65,7 +77,9 @@ class Service:
             async with self._admission.slot(len(question.image), question.deadline):
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
-        return answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        note.inferences = inferences
+        note.answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        return note.answer
 
 
 def _check_top_k(top_k: int) -> None:

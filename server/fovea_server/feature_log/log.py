@@ -1,0 +1,67 @@
+"""The feature log of one gateway process: what the service notes, the edge's feedback, and the thread that writes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+from fovea_server.domain import Model, Question
+from fovea_server.errors import FeatureLogOff
+from fovea_server.feature_log.callers import Pseudonyms
+from fovea_server.feature_log.feedback import FeedbackDesk, Recent
+from fovea_server.feature_log.lookup import Lookup
+from fovea_server.feature_log.note import OK, Note
+from fovea_server.feature_log.places import Places
+from fovea_server.feature_log.queue import Queue
+from fovea_server.feature_log.rows import Rows
+from fovea_server.feature_log.settings import FeatureLogSettings
+from fovea_server.feature_log.writer import Writer
+from fovea_server.metrics import Metrics
+
+
+class FeatureLog:
+    """`served` are the models in service, whose labels feedback may name."""
+
+    def __init__(
+        self, places: Places, settings: FeatureLogSettings, metrics: Metrics, served: Callable[[], Iterable[Model]]
+    ) -> None:
+        pseudonyms = Pseudonyms(places.state)
+        self._queue = Queue(settings.queue_records, settings.queue_bytes, metrics)
+        self._recent = Recent()
+        self._writer = Writer(places, settings, self._queue, Rows(settings, pseudonyms), metrics)
+        self.feedback = FeedbackDesk(self._queue, pseudonyms, self._recent, served)
+        self.lookup = Lookup(places)
+        metrics.watch_feature_log(lambda: len(self._queue), self._lag)
+
+    def start(self) -> None:
+        self._writer.start()
+
+    async def stop(self) -> None:
+        """Once nothing is answered any more: write what is left."""
+        await asyncio.to_thread(self.end)
+
+    def end(self) -> None:
+        """The same for whoever may wait for a disk."""
+        self._writer.stop()
+
+    def note(self, question: Question) -> Note:
+        """A context around the work on the question; at its end a record is offered, never waiting."""
+        return Note(question, self._offer)
+
+    def _offer(self, note: Note) -> None:
+        if note.outcome == OK:
+            self._recent.add(note.question.id, tuple(model.identity.name for model in note.models))
+        self._queue.offer(note)
+
+    def _lag(self) -> float:
+        """Seconds that the oldest record has waited to be written."""
+        oldest = self._queue.oldest
+        return 0.0 if oldest is None else max(time.time() - oldest, 0.0)
+
+
+def there(log: FeatureLog | None) -> FeatureLog:
+    """The log; raises FeatureLogOff where this server keeps none."""
+    if log is None:
+        raise FeatureLogOff("this server keeps no answers: start it with --feature-log FOLDER")
+    return log

@@ -1,0 +1,127 @@
+"""From what was noted of a request to the rows of the log. Runs in the writer's thread, off the request's path."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovea_server.domain import Inference, Model
+from fovea_server.feature_log.callers import Pseudonyms
+from fovea_server.feature_log.frames import Row, frame
+from fovea_server.feature_log.note import Note
+from fovea_server.feature_log.settings import FeatureLogSettings
+
+SCHEMA_VERSION = 1
+_BEST = 5  # labels of one answer that are kept at most
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one note became: `frames` for the segment, and the image's name and bytes where they are to be kept."""
+
+    frames: list[bytes]
+    capture: tuple[str, bytes] | None
+
+
+class Rows:
+    """Which parts of a request are kept, as the settings say."""
+
+    def __init__(self, settings: FeatureLogSettings, pseudonyms: Pseudonyms) -> None:
+        self._settings = settings
+        self._pseudonyms = pseudonyms
+
+    def of(self, note: Note) -> Written:
+        """One row for each model that answered; one for a request that was refused."""
+        question = note.question
+        digest = hashlib.sha256(question.image).hexdigest()
+        captured = self._is_captured(digest, question.caller.name)
+        common = {**self._common(note, digest), "captured": captured}
+        capture = (digest, question.image) if captured else None
+        if note.answer is None:
+            asked = _model(note.models[0]) if len(note.models) == 1 else {}
+            return Written([frame("records", {**common, **asked})], capture)
+        with_embedding = in_sample(digest, self._settings.embeddings)
+        frames = []
+        for index, (model, inference) in enumerate(zip(note.models, note.inferences, strict=True)):
+            row = {**common, **_model(model), **_said(note, index, inference)}
+            frames.append(frame("records", row, _half(inference.embedding) if with_embedding else b""))
+        return Written(frames, capture)
+
+    def _common(self, note: Note, digest: str) -> Row:
+        question = note.question
+        row: Row = {
+            "schema_version": SCHEMA_VERSION,
+            "id": question.id,
+            "time": int(note.ended * 1e6),
+            "caller": self._pseudonyms.of(question.caller.name),
+            "outcome": note.outcome,
+            "image_sha256": digest,
+            "image_bytes": len(question.image),
+            "total_ms": round(note.seconds * 1000, 3),
+        }
+        if question.slices:
+            row["slices"] = dict(question.slices)
+        if note.exposure is not None:
+            row.update(vars(note.exposure))
+        if (facts := note.facts) is not None:
+            row.update(
+                image_format=facts.format,
+                image_width=facts.width,
+                image_height=facts.height,
+                image_orientation=facts.orientation,
+            )
+        return row
+
+    def _is_captured(self, digest: str, caller: str) -> bool:
+        return caller not in self._settings.never_captured and in_sample(digest, self._settings.capture)
+
+
+def in_sample(digest: str, share: float) -> bool:
+    """Whether an image belongs to the sample: always the same images, and those of a larger share include them."""
+    return share > 0 and int(digest[:8], 16) < share * 0x1_0000_0000
+
+
+def entropy(scores: NDArray[np.float32]) -> float:
+    """Of a distribution of shape (classes,), in nats: -sum(p log p), 0 log 0 being 0 (Shannon 1948)."""
+    return float(-np.dot(scores, np.log(np.maximum(scores, np.finfo(np.float32).tiny))))
+
+
+def _model(model: Model) -> Row:
+    variant, _, precision = model.engine.partition(" ")
+    identity = model.identity
+    return {
+        "model": identity.name,
+        "version": identity.version,
+        "digest": identity.digest,
+        "variant": variant or None,
+        "precision": precision or None,
+    }
+
+
+def _said(note: Note, index: int, inference: Inference) -> Row:
+    """What one model said, and where the time went."""
+    assert note.answer is not None
+    result, timings = note.answer.results[index], note.answer.timings_ms
+    best = result.predictions[:_BEST]
+    return {
+        "brightness": result.quality.brightness,
+        "contrast": result.quality.contrast,
+        "sharpness": result.quality.sharpness,
+        "top_labels": [each.label for each in best],
+        "top_indices": [each.index for each in best],
+        "top_scores": [each.score for each in best],
+        "entropy": None if inference.scores is None else entropy(inference.scores),
+        "gateway_ms": timings.gateway,
+        "queue_ms": timings.queue,
+        "preprocess_ms": result.timings_ms.preprocess,
+        "model_ms": result.timings_ms.model,
+    }
+
+
+def _half(embedding: NDArray[np.float32]) -> bytes:
+    """As float16, little-endian; what is beyond its range becomes infinite."""
+    with np.errstate(over="ignore"):
+        return embedding.astype("<f2").tobytes()
