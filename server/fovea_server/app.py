@@ -18,6 +18,7 @@ from fovea_server.errors import StartError
 from fovea_server.feature_log import opening
 from fovea_server.feature_log.keeping import Keeping
 from fovea_server.feature_log.log import FeatureLog
+from fovea_server.feature_log.places import Places
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission
@@ -28,6 +29,7 @@ from fovea_server.request.readiness import Readiness
 from fovea_server.request.roster import Roster
 from fovea_server.request.service import Service
 from fovea_server.settings import Settings
+from fovea_server.studies.experiments import Experiments
 from fovea_server.triton import device, installation, ports, process
 from fovea_server.triton.client import TritonClient
 from fovea_server.triton.process import TritonProcess
@@ -69,6 +71,7 @@ class App:
         self._supervisor = self._build_supervisor()
         rest, grpc = self._build_faces()
         control = ControlFace(control_app.create(self._roster, self._metrics), self._settings.state)
+        await self._experiments.start()
         if self._feature_log:
             self._feature_log.start()
             self._keeping.start()
@@ -92,6 +95,7 @@ class App:
             await rest.close(0)
             await grpc.close(0)
             await self._conversion.close()
+            await self._experiments.stop()
             if self._feature_log:
                 await self._feature_log.stop()
                 await self._keeping.stop()
@@ -172,21 +176,36 @@ class App:
         self._keeping = Keeping(places, settings, self._metrics)
         return FeatureLog(places, settings, self._metrics, lambda: catalogue)
 
+    def _log_places(self) -> Places | None:
+        location = self._settings.feature_log.location
+        return Places.of(location, self._settings.state) if location else None
+
     def _build_faces(self) -> tuple[RestFace, GrpcFace]:
         gate = Gate(self._settings.gate)
         catalogue = self._roster.catalogue
         log = self._feature_log = self._build_feature_log(catalogue)
+        self._experiments = Experiments(
+            self._settings.experiments,
+            self._settings.state,
+            catalogue,
+            self._client,
+            lambda: self._admission.in_flight == 0,
+            self._metrics,
+            self._log_places(),
+            is_first=True,
+        )
         service = Service(
             self._readiness,
             gate,
-            catalogue,
+            self._experiments.routing,
             self._conversion,
             self._admission,
             self._client,
             self._metrics,
+            self._experiments.copies,
             log,
         )
-        rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics, log)
+        rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics, log, self._experiments)
         vision = Vision(service, catalogue, self._readiness, self._metrics, log)
         edge = self._settings.edge
         return RestFace(rest, edge), GrpcFace(vision, self._readiness, edge)

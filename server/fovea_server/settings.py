@@ -10,6 +10,7 @@ from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.request.admission import AdmissionSettings
 from fovea_server.request.conversion import ConversionSettings
 from fovea_server.request.gate import GateSettings
+from fovea_server.studies.settings import ExperimentSettings
 from fovea_server.triton.process import TritonSettings
 
 
@@ -26,5 +27,6 @@ class Settings:
     conversion: ConversionSettings = field(default_factory=ConversionSettings)
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     feature_log: FeatureLogSettings = field(default_factory=FeatureLogSettings)
+    experiments: ExperimentSettings = field(default_factory=ExperimentSettings)
     drain_timeout: float = 20.0
     device: str = "auto"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fovea_server.cli import ab_lines, packages, running, terminal
+from fovea_server.cli import ab_lines, log_places, packages, running, terminal
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -67,11 +67,13 @@ def create(
 
 
 @app.command()
-def start(name: Name, why: Why = "", state: terminal.State = None, store: StoreUrl = "") -> None:
+def start(
+    name: Name, why: Why = "", state: terminal.State = None, store: StoreUrl = "", log: log_places.Location = ""
+) -> None:
     """Let callers meet it: in every gateway process within two seconds."""
     from fovea_server.studies import starting
 
-    with _told(), _readouts(state, store) as readouts:
+    with _told(), _readouts(state, store, log) as readouts:
         kept = readouts.store.get(name)
         starting.check_served(kept.experiment, _served(state))
         starting.check_reported(kept.experiment, readouts.truth, readouts.observations)
@@ -86,11 +88,12 @@ def show(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page.")] = None,
     state: terminal.State = None,
     store: StoreUrl = "",
+    log: log_places.Location = "",
 ) -> None:
     """Say what an experiment shows by now: estimates, intervals that hold however often one looks, a verdict."""
     from fovea_server.studies import documents, page
 
-    with _told(), _readouts(state, store) as readouts:
+    with _told(), _readouts(state, store, log) as readouts:
         if name is None:
             ab_lines.print_all(readouts.all(), as_json)
             return
@@ -143,13 +146,18 @@ def rollback(name: Name, why: Why, state: terminal.State = None, store: StoreUrl
 
 
 @contextmanager
-def _readouts(state: Path | None, url: str) -> Iterator[Readouts]:
+def _readouts(state: Path | None, url: str, log: str = "") -> Iterator[Readouts]:
     terminal.need_serving()
     from fovea_server.errors import StartError
-    from fovea_server.studies.building import readouts_of
+    from fovea_server.feature_log.opening import need_extra
+    from fovea_server.feature_log.places import Places
+    from fovea_server.studies.experiments import readouts_of
 
+    folder = packages.state_folder(state)
     try:
-        readouts = readouts_of(url, packages.state_folder(state))
+        if log:
+            need_extra()
+        readouts = readouts_of(url, folder, Places.of(log, folder) if log else None)
     except StartError as error:
         terminal.fail(str(error), error.hint, code=2)
     try:

@@ -14,7 +14,10 @@ from fovea_server.request.roster import Roster
 
 
 def create(roster: Roster, metrics: Metrics) -> Starlette:
-    """PUT and DELETE /models/NAME; both answer once it is done, or with a problem document."""
+    """GET /models says what is loaded; PUT and DELETE /models/NAME answer once it is done, or with a problem document."""
+
+    async def loaded(request: Request) -> Response:
+        return JSONResponse({"models": roster.catalogue.loaded()})
 
     async def add(request: Request) -> Response:
         model = await roster.add(request.path_params["name"])
@@ -27,6 +30,7 @@ def create(roster: Roster, metrics: Metrics) -> Starlette:
     answers = problems.Problems(metrics)
     return Starlette(
         routes=[
+            Route("/models", loaded, methods=["GET"]),
             Route("/models/{name}", add, methods=["PUT"]),
             Route("/models/{name}", remove, methods=["DELETE"]),
         ],

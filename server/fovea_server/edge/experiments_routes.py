@@ -25,9 +25,9 @@ class EventDocument(BaseModel):
     value: float = Field(1.0, allow_inf_nan=False)
 
 
-def create(readouts: Readouts, events: Events) -> APIRouter:
+def create(readouts: Readouts, events: Events, problem: dict[str, Any]) -> APIRouter:
     """Plain functions: they read a database, and FastAPI gives them threads of their own."""
-    router = APIRouter()
+    router = APIRouter(responses=dict.fromkeys((404, 422, 503), problem))
 
     @router.get("/v1/experiments", summary="The experiments there are")
     def experiments() -> dict[str, Any]:

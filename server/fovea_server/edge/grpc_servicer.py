@@ -12,7 +12,7 @@ import grpc.aio
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.domain import ANYONE, Answer, Deadline, Question, Result
-from fovea_server.edge import grpc_feedback, grpc_status, options, request_id, slices, unexpected
+from fovea_server.edge import grpc_feedback, grpc_status, options, request_id, slices, unexpected, units
 from fovea_server.edge.server_timing import server_timing
 from fovea_server.errors import FoveaError
 from fovea_server.feature_log.log import FeatureLog
@@ -161,6 +161,7 @@ async def _next(requests: Any) -> Any:
 def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...]) -> Question:
     received = time.monotonic()
     left = context.time_remaining()
+    metadata = dict(context.invocation_metadata() or ())
     seconds = options.DEFAULT_TIMEOUT if left is None else min(left, options.MAX_TIMEOUT)
     return Question(
         id=identity,
@@ -170,7 +171,8 @@ def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, mo
         embedding=request.embedding,
         deadline=Deadline(received + seconds),
         received=received,
-        slices=slices.read(dict(context.invocation_metadata() or ()).get(slices.HEADER.lower())),
+        slices=slices.read(metadata.get(slices.HEADER.lower())),
+        unit=units.read(request.unit or metadata.get(units.HEADER.lower())),
     )
 
 
@@ -180,6 +182,7 @@ def _classification(answer: Answer) -> Any:
         id=answer.id,
         image=vision_pb2.ImageFacts(**vars(answer.image)),
         timings_ms=vision_pb2.Timings(**vars(answer.timings_ms)),
+        experiment=_exposure(answer),
         **_said(result),
     )
 
@@ -193,7 +196,14 @@ def _analysis(answer: Answer) -> Any:
             for result in answer.results
         ],
         timings_ms=vision_pb2.Timings(**vars(answer.timings_ms)),
+        experiment=_exposure(answer),
     )
+
+
+def _exposure(answer: Answer) -> Any:
+    """None where no experiment decided who answers."""
+    exposure = answer.exposure
+    return exposure and vision_pb2.Exposure(name=exposure.experiment, arm=exposure.arm)
 
 
 def _said(result: Result) -> dict[str, Any]:

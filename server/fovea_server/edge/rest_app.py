@@ -13,7 +13,16 @@ from starlette.exceptions import HTTPException
 from fovea_client.version import __version__
 from fovea_server import metrics as series
 from fovea_server.domain import ANYONE, Question
-from fovea_server.edge import feedback_routes, options, problems, rest_answers, slices, uploads
+from fovea_server.edge import (
+    experiments_routes,
+    feedback_routes,
+    options,
+    problems,
+    rest_answers,
+    slices,
+    units,
+    uploads,
+)
 from fovea_server.edge.image_route import ImageRoute
 from fovea_server.edge.request_id import HEADER, of_request
 from fovea_server.errors import FoveaError
@@ -23,6 +32,7 @@ from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
+from fovea_server.studies.experiments import Experiments
 
 _DESCRIPTION = """Send the bytes of a picture, get labels and an embedding back.
 
@@ -107,6 +117,12 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
         "description": "What the caller says of the image, for the feature log: device=phone;region=eu",
         "schema": {"type": "string"},
     },
+    {
+        "name": units.HEADER,
+        "in": "header",
+        "description": "Whom experiments are to treat alike, such as a user: whoever says the same meets the same arm",
+        "schema": {"type": "string", "maxLength": 255},
+    },
 )
 
 
@@ -128,7 +144,8 @@ def create(
     catalogue: Catalogue,
     readiness: Readiness,
     metrics: Metrics,
-    log: FeatureLog | None = None,
+    log: FeatureLog | None,
+    experiments: Experiments,
 ) -> FastAPI:
     """The application; everything it needs is built elsewhere and given to it."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
@@ -149,6 +166,7 @@ def create(
             deadline=deadline,
             received=received,
             slices=slices.read(request.headers.get(slices.HEADER)),
+            unit=units.read(request.headers.get(units.HEADER)),
             image=await uploads.read_image(request, gate, deadline),
         )
 
@@ -182,6 +200,7 @@ def create(
         )
 
     feedback_routes.add(app, log, _PROBLEM, lambda: ANYONE)
+    app.include_router(experiments_routes.create(experiments.readouts, experiments.events, _PROBLEM))
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:
@@ -189,7 +208,8 @@ def create(
 
     @app.get("/healthz", summary="Whether the gateway is alive")
     async def healthz() -> dict[str, str]:
-        return {"status": "alive"}
+        fault = experiments.fault
+        return {"status": "alive"} | ({"experiments": f"the last known stay in force: {fault}"} if fault else {})
 
     @app.get(
         "/readyz",

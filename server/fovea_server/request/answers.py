@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fovea_server.domain import (
     Answer,
+    Exposure,
     ImageFacts,
     Inference,
     Model,
@@ -30,6 +31,7 @@ def answer(
     inferences: Sequence[Inference],
     engine: Span,
     now: float,
+    exposure: Exposure | None = None,
 ) -> Answer:
     """The answer to one question; `engine` is from asking for a slot to having Triton's answer, `now` the clock."""
     return Answer(
@@ -43,6 +45,7 @@ def answer(
             [inference.preprocess for inference in inferences if inference.preprocess],
             [inference.model for inference in inferences if inference.model],
         ),
+        exposure=exposure,
     )
 
 

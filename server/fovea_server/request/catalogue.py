@@ -40,6 +40,13 @@ class Catalogue:
             self._borrowed.subtract(model.identity.name for model in models)
             self._returned.set()
 
+    def serves(self, name: str) -> bool:
+        return name in self._models
+
+    def loaded(self) -> list[str]:
+        """All that can be asked for."""
+        return list(self._models)
+
     def add(self, model: Model) -> None:
         self._models[model.identity.name] = model
 

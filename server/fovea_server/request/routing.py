@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Literal, Protocol
 
-from fovea_server.domain import Answer, Exposure, Question
+from fovea_server.domain import Exposure, Model, Question
+from fovea_server.errors import FoveaError
+from fovea_server.feature_log.note import Note
+from fovea_server.request.catalogue import Catalogue
 
 UnitKind = Literal["unit", "key", "request"]
 _WHOLE = 1 << 64
@@ -51,8 +56,11 @@ class Split:
                 return arm
         return self.arms[0]
 
-    def is_copied(self, request: str) -> bool:
-        return self.shadow is not None and _place(digest_of(self.salt, request, b"shadow")) < self.shadow_share
+    def copied_to(self, request: str, exposure: Exposure) -> Arm | None:
+        """The candidate that is to be given a copy of this request, which the control has answered."""
+        if self.shadow is None or exposure.arm != self.arms[0].name:
+            return None
+        return self.shadow if _place(digest_of(self.salt, request, b"shadow")) < self.shadow_share else None
 
 
 @dataclass(frozen=True)
@@ -67,40 +75,66 @@ class Plan:
     pointers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Route:
-    """Whom to ask, and for which experiment; `split` where there is one."""
-
-    models: tuple[str, ...]
-    exposure: Exposure | None = None
-    split: Split | None = None
-
-
 class Exposures(Protocol):
     """Who counts what became of those who met an arm."""
 
-    def answered(self, exposure: Exposure, question: Question, answer: Answer) -> None: ...
-    def failed(self, exposure: Exposure, question: Question) -> None: ...
+    def answered(self, note: Note) -> None: ...
+    def failed(self, note: Note) -> None: ...
 
 
 class Routing:
     """Holds one frozen plan, which is swapped as a whole. Pure: neither a lock nor a file on a request's way."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue, exposures: Exposures) -> None:
         self.plan = Plan()
+        self._catalogue = catalogue
+        self._exposures = exposures
 
-    def route(self, question: Question, default: str, is_served: Callable[[str], bool]) -> Route:
-        """Whom the question is for. Who asks for several models, or for one version, is in no experiment.
+    @contextlib.contextmanager
+    def borrow(self, note: Note) -> Iterator[list[Model]]:
+        """The models that answer the question, in use until the context ends; what becomes of it there is counted.
+
+        Sets the note's exposure. Raises UnknownModel.
+        """
+        models, note.exposure = self.route(note.question)
+        with self._catalogue.borrow(models) as borrowed:
+            if note.exposure is None:
+                yield borrowed
+                return
+            try:
+                yield borrowed
+            except Exception as error:
+                # What is wrong with the image, or with the caller's patience, is nobody's arm's fault.
+                if not isinstance(error, FoveaError) or error.http >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    self._exposures.failed(note)
+                raise
+            self._exposures.answered(note)
+
+    def route(self, question: Question) -> tuple[Sequence[str], Exposure | None]:
+        """Whom to ask, and for which experiment. Who asks for several models, or for one version, is in none.
 
         An arm whose model is not served (any more) is answered by the model that was asked for.
         """
         plan = self.plan
         if not plan.splits and not plan.pointers:
-            return Route(question.models)
-        asked = question.models or (default,)
+            return question.models, None
+        asked = question.models or (self._catalogue.default.identity.name,)
         if len(asked) == 1 and (split := plan.splits.get(asked[0])):
-            return _to_an_arm(question, split, is_served) or Route(question.models)
-        return Route(tuple(_pointed(plan, name, asked, is_served) for name in asked))
+            digest = digest_of(split.salt, unit_of(split.unit, question))
+            arm = split.arm_at(digest)
+            if self._catalogue.serves(arm.target):
+                return (arm.target,), Exposure(split.experiment, arm.name, digest.hex(), split.stage)
+            return question.models, None
+        return [self._pointed(plan, name, asked) for name in asked], None
+
+    def split_of(self, exposure: Exposure) -> Split | None:
+        """The experiment of an exposure, if it still runs."""
+        return next((each for each in self.plan.splits.values() if each.experiment == exposure.experiment), None)
+
+    def _pointed(self, plan: Plan, name: str, asked: Sequence[str]) -> str:
+        """Nobody answers twice in one analysis."""
+        target = plan.pointers.get(name, name)
+        return target if target not in asked and self._catalogue.serves(target) else name
 
 
 def digest_of(salt: str, unit: str, purpose: bytes = b"arm") -> bytes:
@@ -117,20 +151,6 @@ def unit_of(kind: UnitKind, question: Question) -> str:
     return question.id
 
 
-def _to_an_arm(question: Question, split: Split, is_served: Callable[[str], bool]) -> Route | None:
-    digest = digest_of(split.salt, unit_of(split.unit, question))
-    arm = split.arm_at(digest)
-    if not is_served(arm.target):
-        return None
-    return Route((arm.target,), Exposure(split.experiment, arm.name, digest.hex(), split.stage), split)
-
-
 def _place(digest: bytes) -> float:
     """From 0 to 1."""
     return int.from_bytes(digest, "big") / _WHOLE
-
-
-def _pointed(plan: Plan, name: str, asked: Sequence[str], is_served: Callable[[str], bool]) -> str:
-    """Nobody answers twice in one analysis."""
-    target = plan.pointers.get(name, name)
-    return target if target not in asked and is_served(target) else name

@@ -12,10 +12,10 @@ from fovea_server.feature_log.note import NoLog, Note
 from fovea_server.metrics import Metrics
 from fovea_server.request import answers, headers
 from fovea_server.request.admission import Admission
-from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
+from fovea_server.request.routing import Routing
 
 
 class InferenceEngine(Protocol):
@@ -30,6 +30,12 @@ class Log(Protocol):
     def note(self, question: Question) -> Note: ...
 
 
+class Copies(Protocol):
+    """Who may give a copy of an image to a candidate, without anybody waiting for it."""
+
+    def offer(self, question: Question, image: bytes, answer: Answer) -> None: ...
+
+
 class Service:
     """Answers questions about images; raises a FoveaError for what it cannot answer."""
 
@@ -37,27 +43,29 @@ class Service:
         self,
         readiness: Readiness,
         gate: Gate,
-        catalogue: Catalogue,
+        routing: Routing,
         conversion: Conversion,
         admission: Admission,
         engine: InferenceEngine,
         metrics: Metrics,
+        copies: Copies,
         log: Log | None = None,
     ) -> None:
         self._readiness = readiness
         self._gate = gate
-        self._catalogue = catalogue
+        self._routing = routing
         self._conversion = conversion
         self._admission = admission
         self._engine = engine
         self._metrics = metrics
+        self._copies = copies
         self._log = log or NoLog()
 
     async def answer(self, question: Question) -> Answer:
         """What each of the models asked says of the image."""
         with self._log.note(question) as note:
             self._readiness.check()
-            with self._catalogue.borrow(question.models) as models:
+            with self._routing.borrow(note) as models:
                 answer = await self._ask(models, question, note)
         self._metrics.answered(answer)
         return answer
@@ -78,7 +86,8 @@ class Service:
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
         note.inferences = inferences
-        note.answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
+        note.answer = answers.answer(question, models, facts, inferences, Span(begin, now), now, note.exposure)
+        self._copies.offer(question, image, note.answer)
         return note.answer
 
 

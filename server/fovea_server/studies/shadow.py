@@ -10,14 +10,13 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fovea_server.domain import Answer, Deadline, Model, Question
 from fovea_server.errors import FoveaError
 from fovea_server.metrics import Metrics
 from fovea_server.request import answers
 from fovea_server.request.catalogue import Catalogue
-from fovea_server.request.routing import Arm, Split
+from fovea_server.request.routing import Arm, Routing, Split
 from fovea_server.request.service import InferenceEngine
 from fovea_server.studies.observations import Disagreement
 from fovea_server.studies.tally import Tally
@@ -26,24 +25,21 @@ _PAUSE = 0.005  # seconds for the answer to leave, and for whoever comes next to
 _PATIENCE = 5.0  # seconds a copy may take
 
 
-@dataclass(frozen=True)
-class ShadowSettings:
+class Shadow:
     """`busy_share` of the time a copy may be under way in this process, 0 to 1."""
 
-    busy_share: float = 0.05
-
-
-class Shadow:
     def __init__(
         self,
-        settings: ShadowSettings,
+        busy_share: float,
         engine: InferenceEngine,
         catalogue: Catalogue,
         is_idle: Callable[[], bool],
+        routing: Routing,
         tally: Tally,
         metrics: Metrics,
     ) -> None:
-        self._settings = settings
+        self._busy_share = busy_share
+        self._routing = routing
         self._engine = engine
         self._catalogue = catalogue
         self._is_idle = is_idle
@@ -52,10 +48,12 @@ class Shadow:
         self._copy: asyncio.Task[None] | None = None
         self._rests_until = 0.0  # monotonic
 
-    def offer(self, split: Split, question: Question, image: bytes, answer: Answer) -> None:
-        """After the control has answered. Returns at once; the copy is made, or dropped and counted as such."""
-        arm, exposure = split.shadow, answer.exposure
-        if arm is None or exposure is None or exposure.arm != split.arms[0].name or not split.is_copied(question.id):
+    def offer(self, question: Question, image: bytes, answer: Answer) -> None:
+        """After an image was answered, in the form that Triton was given. Returns at once; a copy of what the control
+        answered is made, or dropped and counted as such."""
+        split = self._routing.split_of(answer.exposure) if answer.exposure else None
+        arm = split.copied_to(question.id, answer.exposure) if split and answer.exposure else None
+        if split is None or arm is None:
             return
         if self._copy or time.monotonic() < self._rests_until or not self._is_idle():
             self._metrics.shadow_copy("dropped")
@@ -79,7 +77,7 @@ class Shadow:
             except FoveaError:
                 self._metrics.shadow_copy("failed")
             took = time.monotonic() - began
-            self._rests_until = time.monotonic() + took * (1 / self._settings.busy_share - 1)
+            self._rests_until = time.monotonic() + took * (1 / self._busy_share - 1)
         finally:
             self._copy = None
 

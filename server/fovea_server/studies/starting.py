@@ -16,9 +16,8 @@ def check_served(experiment: Experiment, served: Collection[str]) -> None:
     wanted = [("model", experiment.model), *((f"arms.{arm.name}.model", arm.target) for arm in experiment.arms)]
     for field, target in wanted:
         if target not in served:
-            raise ExperimentRefused(
-                f"{field}: {target} is not loaded; loaded are {', '.join(sorted(served)) or 'none'}"
-            )
+            loaded = ", ".join(sorted(served)) or "none"
+            raise ExperimentRefused(f"{field}: {target} is not loaded; loaded are {loaded}")
 
 
 def check_reported(experiment: Experiment, truth: Truth, observations: Observations) -> None:

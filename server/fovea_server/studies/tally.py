@@ -7,7 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 
-from fovea_server.domain import Answer, Exposure, Question
+from fovea_server.domain import Exposure, Question
+from fovea_server.feature_log.note import Note
+from fovea_server.metrics import Metrics
 from fovea_server.studies.counts import Counts, Place
 from fovea_server.studies.observations import Disagreement
 
@@ -22,7 +24,8 @@ class Tally:
     `abstain_below` is, of each experiment, the best score below which an answer is an abstention.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self.abstain_below: Mapping[str, float] = {}
         self.events_seen: set[str] = set()
         self._counts: dict[Place, Counts] = {}
@@ -30,18 +33,24 @@ class Tally:
         self._disagreements: deque[Disagreement] = deque(maxlen=_MOST_WAITING)
         self._lock = threading.Lock()  # it is copied by another thread
 
-    def answered(self, exposure: Exposure, question: Question, answer: Answer) -> None:
+    def answered(self, note: Note) -> None:
+        answer, exposure = note.answer, note.exposure
+        assert answer is not None
+        assert exposure is not None
         best = answer.results[0].predictions[:1]
         abstained = bool(best) and best[0].score < self.abstain_below.get(exposure.experiment, 0)
         with self._lock:
-            for counts in self._all_of(exposure, question):
+            for counts in self._all_of(exposure, note.question):
                 counts.answer(answer.timings_ms.total, abstained)
+        self._metrics.exposed(exposure, "answered")
 
-    def failed(self, exposure: Exposure, question: Question) -> None:
-        """By an error of the server's making: what is wrong with the image is nobody's arm's fault."""
+    def failed(self, note: Note) -> None:
+        """By an error of the server's making."""
+        assert note.exposure is not None
         with self._lock:
-            for counts in self._all_of(exposure, question):
+            for counts in self._all_of(note.exposure, note.question):
                 counts.failed += 1
+        self._metrics.exposed(note.exposure, "failed")
 
     def compared(self, experiment: str, stage: int, arm: str, agreed: bool) -> None:
         """A copy was answered by the arm, with the same best label as the control's or another one."""

@@ -1,0 +1,14 @@
+"""Where experiments are kept, and what a shadow may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """`store` is the URL of a database, "" a SQLite file in the state folder; `shadow_busy` the share of the time that
+    copies for candidates may be under way, 0 to 1."""
+
+    store: str = ""
+    shadow_busy: float = 0.05
