@@ -14,7 +14,7 @@ from fovea_server.request.roster import Roster
 
 
 def create(roster: Roster, metrics: Metrics) -> Starlette:
-    """GET /models says what is loaded; PUT and DELETE /models/NAME answer once it is done, or with a problem document."""
+    """GET /models says what is loaded; PUT and DELETE /models/NAME answer once it is done, or a problem document."""
 
     async def loaded(request: Request) -> Response:
         return JSONResponse({"models": roster.catalogue.loaded()})

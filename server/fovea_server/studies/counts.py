@@ -67,6 +67,7 @@ class Moments:
 class Counts:
     """Latencies in milliseconds, from receiving an image to its answer; `failed` are errors of the server's making."""
 
+    units: int = 0  # that this process had not met before, until it has met 100,000
     answered: int = 0
     failed: int = 0
     abstained: int = 0
@@ -93,7 +94,7 @@ class Counts:
         self.events.setdefault(name, Moments()).add(value)
 
     def __iadd__(self, other: Counts) -> Counts:
-        for name in ("answered", "failed", "abstained", "compared", "differed"):
+        for name in ("units", "answered", "failed", "abstained", "compared", "differed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.latency += other.latency
         self.latencies += other.latencies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
@@ -30,12 +31,7 @@ class LoggedTruth:
             only=f"experiment = {_quoted(experiment)}",
             since=datetime.fromtimestamp(since, timezone.utc),
         )
-        return [
-            Labelled(
-                row["at"], row["arm"], row["unit"], row["correct"], tuple(f"{k}={v}" for k, v in row["slices"] or ())
-            )
-            for row in rows
-        ]
+        return [Labelled(slices=_slices(row.pop("slices")), **row) for row in rows]
 
     def labels(self, ids: Collection[str]) -> Mapping[str, str]:
         if not ids:
@@ -46,14 +42,10 @@ class LoggedTruth:
         return {row["id"]: row["label"] for row in rows}
 
     def image(self, sha256: str) -> bytes | None:
-        for read in (
-            lambda: self._reader.lake.read(path_of(sha256)),
-            lambda: (self._places.spool / FOLDER / sha256).read_bytes(),
-        ):
-            try:
-                return read()
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):
+            return self._reader.lake.read(path_of(sha256))
+        with contextlib.suppress(OSError):
+            return (self._places.spool / FOLDER / sha256).read_bytes()
         return None
 
     def _rows(self, sql: str, only: str, since: datetime | None = None) -> list[dict[str, Any]]:
@@ -73,6 +65,10 @@ class LoggedTruth:
         from fovea_server.feature_log.reading import Reader
 
         return Reader(self._places, threads=1)
+
+
+def _slices(said: Any) -> tuple[str, ...]:
+    return tuple(f"{name}={value}" for name, value in said or ())
 
 
 def _quoted(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, func, select
@@ -72,6 +72,17 @@ class Observations:
                 place = Place(row.experiment, row.stage, row.arm, row.slice)
                 found.setdefault(place, Counts()).__iadd__(Counts.from_json(row.counted))
         return found
+
+    def units(self, experiment: str, arms: Sequence[str], stage: int) -> list[list[int]]:
+        """How many units met each arm, by each process that counted them."""
+        table = tables.counts
+        chosen = select(table).where(table.c.experiment == experiment, table.c.stage == stage, table.c.slice == "")
+        found: dict[str, list[int]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(chosen):
+                if row.arm in arms:
+                    found.setdefault(row.process, [0] * len(arms))[arms.index(row.arm)] = row.counted.get("units", 0)
+        return list(found.values())
 
     def events(self) -> set[str]:
         """That somebody has reported."""

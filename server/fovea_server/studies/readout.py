@@ -12,6 +12,7 @@ from fovea_server.studies.counts import Counted, Counts, Sample
 from fovea_server.studies.declaration import Experiment
 from fovea_server.studies.observations import Disagreement
 from fovea_server.studies.paired import McNemar
+from fovea_server.studies.plans import shares
 from fovea_server.studies.sample_ratio import SampleRatio
 from fovea_server.studies.store import Kept
 from fovea_server.studies.strata import Apart, Pair, apart, by_stage, errors_apart
@@ -20,9 +21,10 @@ from fovea_server.studies.truth import Labelled
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that was seen of an experiment."""
+    """All that was seen of an experiment. `units` that met each arm at its stage, by each process."""
 
     counted: Counted
+    units: Sequence[Sequence[int]] = ()
     labelled: Sequence[Labelled] = ()
     pairs: McNemar | None = None
     disagreements: Sequence[Disagreement] = ()
@@ -78,7 +80,7 @@ def read(kept: Kept, evidence: Evidence, now: float) -> Readout:
         kept,
         now,
         tuple(_seen(experiment, arm.name, evidence) for arm in experiment.arms),
-        _ratio(kept, evidence.counted),
+        sample_ratio.check(evidence.units, shares(kept)),
         broken_guardrail(experiment, evidence.counted),
         tuple(_compared(kept, arm.name, evidence, now) for arm in experiment.candidates),
         evidence.pairs,
@@ -176,17 +178,3 @@ def _seen(experiment: Experiment, arm: str, evidence: Evidence) -> ArmSeen:
         sample.count,
         sample.mean,
     )
-
-
-def _ratio(kept: Kept, counted: Counted) -> SampleRatio:
-    """Of a split over all; of a canary at the step it is at, whose shares alone are in force."""
-    experiment = kept.experiment
-    if experiment.kind == "split":
-        arms = counts.of_arms(counted)
-        return sample_ratio.check(
-            [arms.get(arm.name, Counts()).exposed for arm in experiment.arms], [arm.weight for arm in experiment.arms]
-        )
-    arms = counts.of_arms(counted, kept.stage)
-    share = experiment.canary.steps[kept.stage] if experiment.kind == "canary" else 0.0
-    exposed = [arms.get(arm.name, Counts()).exposed for arm in experiment.arms]
-    return sample_ratio.check(exposed, [1 - share, share])

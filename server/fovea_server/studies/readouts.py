@@ -38,17 +38,18 @@ class Readouts:
             return self.observations.readings(kept.name, arm)
         labelled = sorted(self.truth.labelled(kept.name, kept.started or 0.0), key=lambda each: each.at)
         looks = sorted({math.ceil(len(labelled) * look / _LOOKS) for look in range(1, _LOOKS + 1)} - {0})
-        told = (_reading(kept, arm, Evidence({}, labelled[:until]), labelled[until - 1].at) for until in looks)
+        told = (_reading(kept, arm, Evidence({}, (), labelled[:until]), labelled[until - 1].at) for until in looks)
         return [reading for reading in told if reading]
 
     def _evidence(self, kept: Kept) -> Evidence:
         counted = self.observations.counted(kept.name)
         labelled = self.truth.labelled(kept.name, kept.started or 0.0) if kept.started else ()
+        units = self.observations.units(kept.name, [arm.name for arm in kept.experiment.arms], kept.stage)
         if not kept.experiment.is_copied:
-            return Evidence(counted, labelled)
+            return Evidence(counted, units, labelled)
         found = self.observations.disagreements(kept.name)
         labels = self.truth.labels([each.id for each in found])
-        return Evidence(counted, labelled, paired.mcnemar(found, labels), found[:_LISTED])
+        return Evidence(counted, units, labelled, paired.mcnemar(found, labels), found[:_LISTED])
 
 
 def _reading(kept: Kept, arm: str, evidence: Evidence, at: float) -> Reading | None:

@@ -25,11 +25,19 @@ class SampleRatio:
         return self.p_value < ALARM
 
 
-def check(observed: Sequence[int], weights: Sequence[float]) -> SampleRatio:
-    """`observed` units of each arm, and the weights, which sum to 1. Arms without weight are left out."""
-    counts = np.array([each for each, weight in zip(observed, weights, strict=True) if weight > 0], float)
-    expected = counts.sum() * np.array([weight for weight in weights if weight > 0], float)
-    if counts.sum() == 0 or len(counts) < 2:
-        return SampleRatio(tuple(map(int, counts)), tuple(expected), 1.0)
-    statistic = float(((counts - expected) ** 2 / expected).sum())
-    return SampleRatio(tuple(map(int, counts)), tuple(expected), float(chdtrc(len(counts) - 1, statistic)))
+def check(observed: Sequence[Sequence[int]], weights: Sequence[float]) -> SampleRatio:
+    """`observed` has, for each process, how many units each arm was met by; the weights sum to 1.
+
+    Who was met by two processes is counted by both, so each process is tested by itself, and the least p-value counts
+    as many times as there are processes (Bonferroni). Arms without weight are left out.
+    """
+    weighty = np.array(weights) > 0
+    counts = np.array([each for each in observed if sum(each)], float).reshape(-1, len(weights))[:, weighty]
+    expected = counts.sum(axis=1, keepdims=True) * np.array(weights)[weighty]
+    statistics = ((counts - expected) ** 2 / expected).sum(axis=1)
+    p_values = chdtrc(max(weighty.sum() - 1, 1), statistics)
+    return SampleRatio(
+        tuple(int(each) for each in counts.sum(axis=0)),
+        tuple(float(each) for each in expected.sum(axis=0)),
+        min(float(p_values.min()) * len(counts), 1.0) if len(counts) and weighty.sum() > 1 else 1.0,
+    )

@@ -13,6 +13,7 @@ from fovea_server.metrics import Metrics
 from fovea_server.studies.counts import Counts, Place
 from fovea_server.studies.observations import Disagreement
 
+_MOST_UNITS = 100_000  # of one step of one experiment that are told apart: enough to see that arms are uneven
 _MOST_SLICES = 50  # of one experiment; what comes after is counted with all, but not apart
 _MOST_EVENTS = 50
 _MOST_WAITING = 1000  # disagreements that the store has not taken yet
@@ -30,6 +31,7 @@ class Tally:
         self.events_seen: set[str] = set()
         self._counts: dict[Place, Counts] = {}
         self._slices: dict[str, set[str]] = {}
+        self._units: dict[tuple[str, int], set[str]] = {}
         self._disagreements: deque[Disagreement] = deque(maxlen=_MOST_WAITING)
         self._lock = threading.Lock()  # it is copied by another thread
 
@@ -40,6 +42,7 @@ class Tally:
         best = answer.results[0].predictions[:1]
         abstained = bool(best) and best[0].score < self.abstain_below.get(exposure.experiment, 0)
         with self._lock:
+            self._meet(exposure)
             for counts in self._all_of(exposure, note.question):
                 counts.answer(answer.timings_ms.total, abstained)
         self._metrics.exposed(exposure, "answered")
@@ -48,6 +51,7 @@ class Tally:
         """By an error of the server's making."""
         assert note.exposure is not None
         with self._lock:
+            self._meet(note.exposure)
             for counts in self._all_of(note.exposure, note.question):
                 counts.failed += 1
         self._metrics.exposed(note.exposure, "failed")
@@ -84,6 +88,13 @@ class Tally:
         """A copy of all of it."""
         with self._lock:
             return copy.deepcopy(self._counts)
+
+    def _meet(self, exposure: Exposure) -> None:
+        """Count the unit unless it was met before: units are dealt out evenly, their requests are not."""
+        met = self._units.setdefault((exposure.experiment, exposure.stage), set())
+        if exposure.unit not in met and len(met) < _MOST_UNITS:
+            met.add(exposure.unit)
+            self._at(Place(exposure.experiment, exposure.stage, exposure.arm)).units += 1
 
     def _all_of(self, exposure: Exposure, question: Question) -> list[Counts]:
         experiment, stage, arm = exposure.experiment, exposure.stage, exposure.arm
