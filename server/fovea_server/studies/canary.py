@@ -84,6 +84,8 @@ def _latency(experiment: Experiment, candidate: str, counted: Counted) -> str | 
             continue
         limit = allowed * control.latency_at(1 - _TAIL)
         slower = tried.slower_than(limit)
+        if slower <= _TAIL * tried.answered:
+            continue
         if sequences.share(slower, tried.answered, experiment.decision.alpha / len(stages)).lower > _TAIL:
             return (
                 f"{slower:,} of its {tried.answered:,} answers took more than {limit:.1f} ms, {allowed:g} times the "
