@@ -6,7 +6,7 @@ SERVE ?=
 TEST ?=
 
 .NOTPARALLEL:
-.PHONY: help serve test test-torch check bench gpu-check proto format clean
+.PHONY: help serve test test-torch check bench drills gpu-check proto format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,11 +30,17 @@ check: $(VENV)/.dev  ## ruff, mypy strict, import contracts, Dockerfile
 bench: $(VENV)/.dev model  ## measure Triton and the gateway against the bare loop: table, JSON, chart (BENCH="--seconds 3")
 	@$(BIN)/python -m benchmarks.serving $(BENCH)
 
+drills: $(VENV)/.dev model  ## hurt servers and compare with what is promised (DRILL=spike one, SCALE=short hastily)
+	@$(BIN)/python -m tests.drills --scale $(or $(SCALE),full) $(if $(DRILL),--only $(DRILL))
+
 gpu-check:  ## on a machine with an NVIDIA GPU: its tests, then its benchmark, in under ten minutes (IMAGES=folder)
 	@PYTHON=$(PYTHON) deploy/gpu_check.sh $(VENV) $(IMAGES)
 
 bench-peers: $(VENV)/.dev model  ## the same model behind FastAPI, LitServe, BentoML and MLServer (BENCH="--large": 12 MP photographs)
 	@$(BIN)/python -m benchmarks.peers $(BENCH)
+
+bench-gateway: $(VENV)/.dev model  ## what the gateway alone carries, with the model's cost taken out, by 1 and 2 workers
+	@$(BIN)/python -m benchmarks.gateway $(BENCH)
 
 proto: $(VENV)/.dev  ## compile the wire format again after changing vision.proto
 	@$(BIN)/python -m grpc_tools.protoc -I client \

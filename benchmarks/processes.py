@@ -19,6 +19,8 @@ import psutil
 from benchmarks.errors import ServerNotReady, exit_code
 
 _PERIOD = 0.5  # seconds between looks; a look costs about 3 ms a process, most of it for the memory
+GATEWAY = "gateway"
+_FOLLOWER = "fovea_server.workers.follower"  # in the command line of each gateway process but the first
 _Identity = tuple[int, float]  # a pid and when it began: pids are used again
 
 
@@ -117,6 +119,29 @@ def tree(pid: int) -> list[psutil.Process]:
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess as error:
         raise ServerNotReady(f"process {pid} is gone", "read the server's log for why it ended") from error
+
+
+def by_role(pid: int) -> dict[str, float]:
+    """CPU seconds until now of a served Fovea's processes, by what each is: "gateway 0", "gateway 1", "tritonserver",
+    and "backend" for the processes of its models together."""
+    spent: dict[str, float] = {}
+    for process in tree(pid):
+        try:
+            times = process.cpu_times()
+            role = _role(process, pid)
+        except psutil.NoSuchProcess:
+            continue
+        spent[role] = spent.get(role, 0.0) + times.user + times.system
+    return spent
+
+
+def _role(process: psutil.Process, first: int) -> str:
+    if process.pid == first:
+        return f"{GATEWAY} 0"
+    words = process.cmdline()
+    if _FOLLOWER in words:
+        return f"{GATEWAY} {words[words.index(_FOLLOWER) + 2]}"
+    return "tritonserver" if process.name() == "tritonserver" else "backend"
 
 
 def _busy_seconds() -> float:

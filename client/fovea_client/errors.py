@@ -28,13 +28,22 @@ class FoveaClientError(Exception):
 class BadImage(FoveaClientError):
     """The image is at fault; the same bytes will never be answered."""
 
-    reasons = ("NOT_AN_IMAGE", "EMPTY_BODY", "FORMAT_NOT_SERVED", "UNDECODABLE", "TOO_MANY_BYTES", "TOO_MANY_PIXELS")
+    reasons = (
+        *("NOT_AN_IMAGE", "EMPTY_BODY", "FORMAT_NOT_SERVED", "UNDECODABLE", "TOO_MANY_BYTES", "TOO_MANY_PIXELS"),
+        *("SIDE_TOO_LONG", "TOO_MANY_FRAMES", "TOO_MUCH_METADATA", "PROFILE_TOO_LARGE", "QUARANTINED"),
+    )
 
 
 class BadRequest(FoveaClientError):
     """What was asked is at fault, not the image."""
 
-    reasons = ("MALFORMED_REQUEST", "BAD_PARAMETER")
+    reasons = ("MALFORMED_REQUEST", "BAD_PARAMETER", "HEADERS_TOO_LARGE", "RECEIVE_TIMEOUT")
+
+
+class NotAllowed(FoveaClientError):
+    """No API key, one that is not good, or one that is not for this."""
+
+    reasons = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 
 
 class UnknownModel(FoveaClientError):
@@ -42,9 +51,9 @@ class UnknownModel(FoveaClientError):
 
 
 class ServerBusy(FoveaClientError):
-    """More is waiting than may wait."""
+    """More is waiting than may wait, more is connected than may be, or this caller asks for more than it may."""
 
-    reasons = ("BUSY",)
+    reasons = ("BUSY", "SHED", "QUOTA_EXCEEDED", "TOO_MANY_CONNECTIONS")
 
 
 class NotReady(FoveaClientError):
@@ -54,9 +63,9 @@ class NotReady(FoveaClientError):
 
 
 class DeadlineExceeded(FoveaClientError):
-    """The timeout passed, here or in the server."""
+    """The timeout passed, here or in the server, or the server saw that it would."""
 
-    reasons = ("DEADLINE_EXCEEDED",)
+    reasons = ("DEADLINE_EXCEEDED", "DEADLINE_UNREACHABLE")
 
 
 class ServerFailed(FoveaClientError):
@@ -77,7 +86,7 @@ class Unreachable(FoveaClientError):
 
 _FAMILIES: dict[str, type[FoveaClientError]] = {
     reason: family
-    for family in (BadImage, BadRequest, UnknownModel, ServerBusy, NotReady, DeadlineExceeded, ServerFailed)
+    for family in (BadImage, BadRequest, NotAllowed, UnknownModel, ServerBusy, NotReady, DeadlineExceeded, ServerFailed)
     for reason in family.reasons
 }
 

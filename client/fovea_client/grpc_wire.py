@@ -24,8 +24,11 @@ _LOOPBACK = ("127.0.0.1:", "localhost:", "[::1]:")
 
 
 def target(address: str) -> str:
-    """HOST:PORT of HOST:PORT or grpc://HOST:PORT. Raises ValueError where the port is missing, or it is no address."""
-    plain = address.removeprefix("grpc://").rstrip("/")
+    """HOST:PORT of itself, of grpc://HOST:PORT or of grpcs://HOST:PORT.
+
+    Raises ValueError where the port is missing, or it is no address.
+    """
+    plain = address.removeprefix("grpc://").removeprefix("grpcs://").rstrip("/")
     if "/" in plain or not plain.rpartition(":")[2].isdigit() or not plain.rpartition(":")[0]:
         raise ValueError(f"{address!r} is not an address like 127.0.0.1:8081")
     return plain

@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 
-from fovea_client import images, rest_answers, rest_wire
+from fovea_client import credentials, images, rest_answers, rest_wire
 from fovea_client.answers import Analysis, Classification, Model
 from fovea_client.attempts import Budget, answered_async
+from fovea_client.credentials import Pem
 from fovea_client.errors import FoveaClientError
 from fovea_client.images import Image
 from fovea_client.rest_wire import Call, Reply
@@ -22,10 +23,27 @@ from fovea_client.retry import Retry
 class AsyncClient:
     """One server, over REST. Keeps its connections; use one client for many images, from any number of tasks."""
 
-    def __init__(self, url: str = "http://127.0.0.1:8080", *, retries: int = 3) -> None:
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        retries: int = 3,
+        api_key: str | None = None,
+        ca_file: Pem | None = None,
+        client_certificate: tuple[Pem, Pem] | None = None,
+    ) -> None:
+        """`api_key` is FOVEA_API_KEY if not given. `ca_file` says whom to trust instead of the usual authorities,
+        `client_certificate` is a certificate and its key to show; PEM files all.
+        """
         self._url = rest_wire.base_url(url)
         self._retry = Retry(retries)
-        self._http = httpx.AsyncClient(base_url=self._url, limits=rest_wire.LIMITS, mounts=rest_wire.NO_PROXY)
+        self._http = httpx.AsyncClient(
+            base_url=self._url,
+            limits=rest_wire.LIMITS,
+            mounts=rest_wire.NO_PROXY,
+            headers=credentials.authorization(api_key),
+            verify=credentials.tls_context(ca_file, client_certificate),
+        )
 
     async def classify(
         self,

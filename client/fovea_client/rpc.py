@@ -11,6 +11,7 @@ import grpc
 from fovea_client import grpc_answers, grpc_wire, images
 from fovea_client.answers import Analysis, Classification, Model
 from fovea_client.attempts import Budget, answered
+from fovea_client.credentials import Pem, authorization, grpc_credentials
 from fovea_client.errors import FoveaClientError
 from fovea_client.grpc_wire import Item, Outcome
 from fovea_client.images import Image
@@ -27,8 +28,18 @@ class GrpcClient:
         target: str = "127.0.0.1:8081",
         *,
         retries: int = 3,
+        api_key: str | None = None,
+        ca_file: Pem | None = None,
+        client_certificate: tuple[Pem, Pem] | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
+        """`target` is HOST:PORT, grpc://HOST:PORT or, for TLS, grpcs://HOST:PORT; TLS too where a `ca_file` or a
+        `client_certificate` is given (as for the REST client), or `credentials` of your own. `api_key` is
+        FOVEA_API_KEY if not given.
+        """
+        if credentials is None and (ca_file or client_certificate or target.startswith("grpcs://")):
+            credentials = grpc_credentials(ca_file, client_certificate)
+        self._metadata = tuple(authorization(api_key).items())
         self._target = target = grpc_wire.target(target)
         self._retry = Retry(retries)
         options = grpc_wire.options(target)
@@ -82,7 +93,7 @@ class GrpcClient:
         """
         check_many(items)
         sending = Sending(model, top_k, embedding)
-        call = self._stub.ClassifyStream(sending.requests(items), timeout=timeout)
+        call = self._stub.ClassifyStream(sending.requests(items), timeout=timeout, metadata=self._metadata)
         try:
             for said in call:
                 yield sending.received(said)
@@ -125,6 +136,6 @@ class GrpcClient:
 
     def _once(self, method: Any, request: Any, budget: Budget, request_id: str | None) -> Any:
         try:
-            return method(request, timeout=budget.remaining())
+            return method(request, timeout=budget.remaining(), metadata=self._metadata)
         except grpc.RpcError as error:
             raise grpc_wire.failure(error, self._target, request_id) from error

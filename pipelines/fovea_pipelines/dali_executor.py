@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from fovea_pipelines import geometry, headers, reduced_jpeg
+from fovea_pipelines import geometry, headers, png_surplus, reduced_jpeg
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.dali_gpu_lane import Device, GpuLanes, GpuResult, OnDevice
 from fovea_pipelines.dali_lanes import CpuLane, Job
@@ -96,7 +96,9 @@ class DaliGpuExecutor:
 
 def _job(image: EncodedImage, contract: Contract) -> Job | Undecodable:
     try:
-        header = headers.read(image.tobytes())
+        encoded = image.tobytes()
+        header = headers.read(encoded)
+        png_surplus.check(encoded, header)
     except headers.Refused as refusal:
         return Undecodable(str(refusal))
     if header.unmarked_inks:

@@ -140,7 +140,7 @@ def feed(pipeline: Pipeline, jobs: Sequence[Job], contract: Contract) -> None:
 
 
 def _blame(failure: RuntimeError) -> Undecodable | RuntimeError:
-    """The image is at fault where its decoder failed; anything else is a fault of ours."""
-    if _DECODER in str(failure):
+    """The image is at fault where its decoder failed, but for want of memory; anything else is a fault of ours."""
+    if _DECODER in str(failure) and "bad_alloc" not in str(failure):
         return Undecodable("the decoder cannot read it; it is damaged or incomplete")
     return failure

@@ -86,8 +86,13 @@ class ModelPackage:
         return str(self.table["name"])
 
     @property
+    def network(self) -> str:
+        """The Triton model that runs the network, which is called as its folder is: NAME, or NAME@VERSION."""
+        return self.folder.name
+
+    @property
     def version(self) -> str:
-        """The version folder Triton serves, "1" for the first."""
+        """Which of the models of this name it is, "1" for the first."""
         return str(self.table["version"])
 
     @property
@@ -134,6 +139,11 @@ class ModelPackage:
     def accuracy(self) -> dict[str, float]:
         """Top-1 by precision, as far as it was measured."""
         return {precision: entry["top_1"] for precision, entry in self.table.get("precisions", {}).items()}
+
+    @property
+    def degrade_to(self) -> str:
+        """The cheaper model that may answer instead in an overload; "" for none."""
+        return str(self.table.get("overload", {}).get("degrade_to", ""))
 
     @property
     def golden(self) -> Golden:

@@ -54,6 +54,11 @@ def native() -> list[str]:
     return [each for each in PRECISIONS if _is_native(each, flags)]
 
 
+def allowed(package: ModelPackage) -> list[str]:
+    """What may be served without having been asked for on this CPU, fastest first."""
+    return [each for each in native() if _is_allowed(package, each)]
+
+
 def of_floats(precision: str) -> str:
     """What the floats of a graph are computed in: in an 8-bit one a few operators stay in the fastest there is."""
     if precision != "int8":

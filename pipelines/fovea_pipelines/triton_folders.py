@@ -16,12 +16,17 @@ ANALYZE = "analyze"
 Files = Mapping[str, str]
 
 
-def ensemble_name(model: str) -> str:
-    """What the ensemble of a model that is added will be called."""
-    return f"classify_{model}"
+def network_name(model: str, version: str) -> str:
+    """What Triton calls the network of a model that is added; its first version by the model's own name."""
+    return model if version == "1" else f"{model}@{version}"
 
 
-_CPU_BATCH, _GPU_BATCH = 8, 64
+def ensemble_name(network: str) -> str:
+    """What the ensemble of a network that is added will be called."""
+    return f"classify_{network}"
+
+
+CPU_BATCH, GPU_BATCH = 8, 64  # images that a model takes at once
 _IMAGE = '{ name: "IMAGE" data_type: TYPE_UINT8 dims: [ -1 ]%s }'
 
 
@@ -41,7 +46,7 @@ class Network:
     def of(cls, package: ModelPackage) -> Network:
         contract = package.contract
         return cls(
-            name=package.name,
+            name=package.network,
             preprocess=package.preprocess,
             ensemble=package.ensemble,
             height=contract.output_height,
@@ -71,7 +76,7 @@ def preprocess(name: str, height: int, width: int) -> Files:
 # Decode, orient, resize and crop on the GPU: the DALI backend of NVIDIA's Triton container.
 name: "{name}"
 backend: "dali"
-max_batch_size: {_GPU_BATCH}
+max_batch_size: {GPU_BATCH}
 {tensors}
 {_ON_GPU}
 # Host threads that parse and hand over the streams.
@@ -81,7 +86,7 @@ max_batch_size: {_GPU_BATCH}
 # Decode, orient, resize and crop on the CPU: DALI inside the Python backend of a tritonserver from PyPI.
 name: "{name}"
 backend: "python"
-max_batch_size: {_CPU_BATCH}
+max_batch_size: {CPU_BATCH}
 {tensors}
 {_ON_CPU}
 # Threads that decode; 0 is one for each CPU.
@@ -92,7 +97,7 @@ max_batch_size: {_CPU_BATCH}
 name: "{name}"
 backend: "python"
 default_model_filename: "gpu.py"
-max_batch_size: {_GPU_BATCH}
+max_batch_size: {GPU_BATCH}
 {tensors}
 {_ON_GPU}
 # Host threads that parse the streams, and decode what the GPU does not; 0 is one for each CPU.
@@ -116,7 +121,7 @@ def network(network: Network) -> Files:
 # The network on the GPU: a TensorRT plan in NVIDIA's Triton container.
 name: "{network.name}"
 platform: "tensorrt_plan"
-max_batch_size: {_GPU_BATCH}
+max_batch_size: {GPU_BATCH}
 {tensors}
 {_ON_GPU}
 """,
@@ -124,7 +129,7 @@ max_batch_size: {_GPU_BATCH}
 # The network on the CPU: OpenVINO inside the Python backend of a tritonserver from PyPI.
 name: "{network.name}"
 backend: "python"
-max_batch_size: {_CPU_BATCH}
+max_batch_size: {CPU_BATCH}
 {tensors}
 {_ON_CPU}
 # int8, bf16 or f32; auto is the fastest that this CPU is good at and the model keeps its accuracy in.
@@ -137,7 +142,7 @@ max_batch_size: {_CPU_BATCH}
 name: "{network.name}"
 backend: "python"
 default_model_filename: "gpu.py"
-max_batch_size: {_GPU_BATCH}
+max_batch_size: {GPU_BATCH}
 {tensors}
 {_ON_GPU}
 # Pixels are left in the GPU's memory, where preprocessing made them.
@@ -233,7 +238,7 @@ def _ensemble(name: str, comment: str, outputs: Mapping[str, str], steps: Sequen
 {comment}
 name: "{name}"
 platform: "ensemble"
-max_batch_size: {_CPU_BATCH}
+max_batch_size: {CPU_BATCH}
 {_tensors([_IMAGE % ""], outputs)}
 ensemble_scheduling {{
   step [

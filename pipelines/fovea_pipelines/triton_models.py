@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fovea_pipelines import precision
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.preprocessed import Preprocessed, Result, Undecodable
-from fovea_pipelines.triton_messages import CANCELLED, UNDECODABLE
+from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, UNDECODABLE
 
 if TYPE_CHECKING:
     from fovea_pipelines.outputs import Outputs
@@ -39,11 +39,11 @@ class Preprocess:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begin = time.monotonic_ns()
-        groups = [None if request.is_cancelled() else images_of(request) for request in requests]
-        results = iter(self._executor.run([image for group in groups for image in group or ()]))
+        groups = [given_up(request) or images_of(request) for request in requests]
+        results = iter(self._executor.run([image for group in groups if isinstance(group, list) for image in group]))
         end = time.monotonic_ns()
         return [
-            failed(None) if group is None else _preprocessed([next(results) for _ in group], (begin, end))
+            failed(group) if isinstance(group, GivenUp) else _preprocessed([next(results) for _ in group], (begin, end))
             for group in groups
         ]
 
@@ -98,6 +98,20 @@ class ModelSettings:
         return int(self.text("threads")) or len(os.sched_getaffinity(0))
 
 
+class GivenUp(Exception):
+    """Nobody waits for the answer any more, so the image is not decoded; those beside it in the batch are."""
+
+
+def given_up(request: Any) -> GivenUp | None:
+    """Why a request needs no answer: its caller went away, or the deadline that it brought has passed."""
+    if request.is_cancelled():
+        return GivenUp(CANCELLED)
+    deadline = json.loads(request.parameters() or "{}").get(DEADLINE)
+    if deadline is not None and time.monotonic_ns() > int(deadline):
+        return GivenUp(LATE)
+    return None
+
+
 def images_of(request: Any) -> list[NDArray[np.uint8]]:
     return list(pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy())
 
@@ -113,10 +127,10 @@ def _preprocessed(group: list[Result], span: tuple[int, int]) -> Any:
     )
 
 
-def failed(culprit: Undecodable | RuntimeError | None) -> Any:
-    """The answer to a request one of whose images has no pixels; `culprit` None is a caller who went away."""
-    if culprit is None:
-        return _failure(CANCELLED, pb_utils.TritonError.CANCELLED)
+def failed(culprit: Undecodable | RuntimeError | GivenUp) -> Any:
+    """The answer to a request one of whose images has no pixels."""
+    if isinstance(culprit, GivenUp):
+        return _failure(str(culprit), pb_utils.TritonError.CANCELLED)
     if isinstance(culprit, Undecodable):
         return _failure(f"{UNDECODABLE}{culprit}", pb_utils.TritonError.INVALID_ARG)
     return _failure(str(culprit), pb_utils.TritonError.INTERNAL)

@@ -4,61 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fovea_pipelines import precision
 from fovea_pipelines.engines.choice import engine_of
-from fovea_server.edge import control_app, rest_app
-from fovea_server.edge.grpc_servicer import Vision
-from fovea_server.edge.listen import ControlFace, GrpcFace, RestFace
+from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.triton_folders import GPU_BATCH
+from fovea_server.access import policy
+from fovea_server.edge import control_app
+from fovea_server.edge.listen import ControlFace
 from fovea_server.errors import StartError
 from fovea_server.feature_log import opening
 from fovea_server.feature_log.keeping import Keeping
-from fovea_server.feature_log.log import FeatureLog
-from fovea_server.feature_log.places import Places
+from fovea_server.gateway import Entrance, Gateway
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
-from fovea_server.request.admission import Admission
-from fovea_server.request.catalogue import Catalogue
-from fovea_server.request.conversion import Conversion
-from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.roster import Roster
-from fovea_server.request.service import Service
 from fovea_server.settings import Settings
-from fovea_server.studies.experiments import Experiments
-from fovea_server.triton import device, installation, ports, process
+from fovea_server.triton import device, installation, ports, process, tuned
 from fovea_server.triton.client import TritonClient
 from fovea_server.triton.process import TritonProcess
 from fovea_server.triton.repository import Repositories
-from fovea_server.triton.supervisor import Supervisor
+from fovea_server.triton.supervisor import Supervisor, SupervisorSettings
+from fovea_server.workers.followers import Followers
 
 _log = get_logger("app")
 
 
 class App:
-    """One gateway and the Triton it looks after."""
+    """The first gateway process of a server, the Triton it looks after, and the processes that follow it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         process.sweep()
         _check_writable(settings.state)
+        self._entrance = Entrance.of(settings)
+        self._say_who_may_ask()
         self._repositories = Repositories(settings.repository, settings.state, moment=process.folder_of_this_gateway())
         self._packages = self._repositories.packages()
         self._device = device.choose(settings.device, self._packages, in_container=installation.is_container())
         _log.info("device", device=self._device.device, name=self._device.name, reason=self._device.reason)
+        if self._device.device == "cuda":
+            self._settings = replace(settings, admission=replace(settings.admission, batch=GPU_BATCH))
         self._installation = installation.find(self._device.device)
         self._check_ports()
+        wish = settings.tuned if self._device.device == "cpu" else tuned.OFF
+        self._stages = tuned.chosen(wish, settings.state, self._packages)
+        self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()
+        self._keeping = self._build_keeping()
         self._readiness = Readiness()
         self._readiness.on_change(self._metrics.triton_up)
-        self._conversion = Conversion(settings.conversion, settings.gate.max_pixels)
-        self._admission = Admission(settings.admission)
-        self._metrics.watch_admission(lambda: self._admission.in_flight, lambda: self._admission.waiting)
 
     async def run(self, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve until `stop` has a result, then drain. Raises StartError where Triton does not come up.
@@ -69,20 +71,27 @@ class App:
         self._client = TritonClient(self._settings.triton.address, self._key)
         self._roster = self._build_roster()
         self._supervisor = self._build_supervisor()
-        rest, grpc = self._build_faces()
+        catalogue = self._roster.catalogue
+        self._followers = Followers(self._settings, self._readiness, catalogue, self._metrics)
+        self._gateway = Gateway(
+            self._settings,
+            self._entrance,
+            self._readiness,
+            catalogue,
+            self._client,
+            self._metrics,
+            self._followers.exposition,
+        )
         control = ControlFace(control_app.create(self._roster, self._metrics), self._settings.state)
-        await self._experiments.start()
-        if self._feature_log:
-            self._feature_log.start()
-            self._keeping.start()
         try:
-            await rest.open()
-            await grpc.open()
+            if self._keeping:
+                self._keeping.start()
+            await self._gateway.open()
             await control.open()
             if not await _first(self._start(), stop):
                 return
             on_ready()
-            draining = asyncio.create_task(self._drain(rest, grpc, notice=await stop))
+            draining = asyncio.create_task(self._drain(notice=await stop))
             hurried = asyncio.create_task(hurry.wait())
             await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
             hurried.cancel()
@@ -92,19 +101,27 @@ class App:
             await asyncio.wait({draining})
         finally:
             await control.close(0)
-            await rest.close(0)
-            await grpc.close(0)
-            await self._conversion.close()
-            await self._experiments.stop()
-            if self._feature_log:
-                await self._feature_log.stop()
+            await self._gateway.end()
+            await self._followers.stop(at_once=hurry.is_set())
+            if self._keeping:
                 await self._keeping.stop()
             _log.info("stopping triton")
             await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
-            shutil.rmtree(self._repositories.moment, ignore_errors=True)
+            self._repositories.remove_what_is_of_the_moment()
 
     async def _start(self) -> None:
+        """Triton and the followers side by side; returns once all that is public answers."""
+        followers = asyncio.create_task(self._followers.start())
+        try:
+            await self._start_triton()
+            await followers
+            await self._followers.agree()
+        finally:
+            followers.cancel()
+            await asyncio.wait({followers})
+
+    async def _start_triton(self) -> None:
         """On the GPU where one was found; should the models not run there after all and nobody insists, on the CPU."""
         try:
             await self._supervisor.start()
@@ -117,25 +134,41 @@ class App:
             self._roster.describe_again()
             await self._supervisor.start()
 
-    async def _drain(self, rest: RestFace, grpc: GrpcFace, notice: float) -> None:
+    async def _drain(self, notice: float) -> None:
         """Say not ready, let balancers notice, let what was accepted finish; Triton ends last."""
         _log.info("draining", notice_seconds=notice)
         self._readiness.drain()
         await asyncio.sleep(notice)
         grace = self._settings.drain_timeout
-        await asyncio.gather(rest.close(grace), grpc.close(grace))
-        _log.info("drained", in_flight=self._admission.in_flight)
+        await asyncio.gather(self._gateway.close(grace), self._followers.close(grace))
+        _log.info("drained", in_flight=self._gateway.in_flight)
+
+    def _say_who_may_ask(self) -> None:
+        edge = self._settings.edge
+        if policy.is_loopback(edge.host):
+            return
+        if self._entrance.guard is None:
+            _log.warning("everybody who reaches this address may ask", host=edge.host)
+        elif self._entrance.certificates is None:
+            _log.warning("keys travel unencrypted: --tls-certificate, or a proxy with TLS in front", host=edge.host)
 
     def _check_ports(self) -> None:
         edge, triton = self._settings.edge, self._settings.triton
+        public = [(edge.host, edge.rest_port, "REST"), (edge.host, edge.grpc_port, "gRPC")]
         wanted = [
-            (edge.host, edge.rest_port, "REST"),
-            (edge.host, edge.grpc_port, "gRPC"),
+            *public,
             ("127.0.0.1", triton.grpc_port, "Triton's gRPC"),
             ("127.0.0.1", triton.metrics_port, "Triton's metrics"),
             ("127.0.0.1", triton.http_port, "Triton's HTTP"),
         ]
         ports.check_all_free([each for each in wanted if each[1]])
+        self._held = ports.hold(public) if self._settings.workers > 1 else []
+
+    def _build_keeping(self) -> Keeping | None:
+        chosen = self._settings.feature_log
+        if not chosen:
+            return None
+        return Keeping(opening.places(chosen.location, self._settings.state), chosen, self._metrics)
 
     def _build_roster(self) -> Roster:
         return Roster(
@@ -144,8 +177,13 @@ class App:
             self._client,
             self._readiness,
             changing=lambda leaving: self._supervisor.changing_models(leaving),
-            engine_of=lambda package: engine_of(package, self._device.device, self._settings.triton.precision),
+            engine_of=lambda package: engine_of(package, self._device.device, self._precision_of(package)),
         )
+
+    def _precision_of(self, package: ModelPackage) -> str:
+        """What was asked for; else what was tuned."""
+        asked, stage = self._settings.triton.precision, self._stages.get(package.name)
+        return stage.precision if asked == precision.AUTO and stage and stage.precision else asked
 
     def _build_supervisor(self) -> Supervisor:
         async def answers() -> bool:
@@ -160,55 +198,22 @@ class App:
                 self._settings.triton,
                 self._key,
             ),
+            engine=self._client,
             answers=answers,
             verify=self._roster.verify,
             readiness=self._readiness,
-            restarted=self._metrics.triton_restarted,
-            # CUDA's libraries are large, and cuDNN tries its algorithms for each size of batch.
-            start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
+            tally=self._metrics,
+            settings=SupervisorSettings(
+                # CUDA's libraries are large, and cuDNN tries its algorithms for each size of batch.
+                start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
+                crash_loop=self._settings.crash_loop,
+            ),
+            on_death=self._on_death,
         )
 
-    def _build_feature_log(self, catalogue: Catalogue) -> FeatureLog | None:
-        settings = self._settings.feature_log
-        if not settings:
-            return None
-        places = opening.places(settings.location, self._settings.state)
-        self._keeping = Keeping(places, settings, self._metrics)
-        return FeatureLog(places, settings, self._metrics, lambda: catalogue)
-
-    def _log_places(self) -> Places | None:
-        location = self._settings.feature_log.location
-        return Places.of(location, self._settings.state) if location else None
-
-    def _build_faces(self) -> tuple[RestFace, GrpcFace]:
-        gate = Gate(self._settings.gate)
-        catalogue = self._roster.catalogue
-        log = self._feature_log = self._build_feature_log(catalogue)
-        self._experiments = Experiments(
-            self._settings.experiments,
-            self._settings.state,
-            catalogue,
-            self._client,
-            lambda: self._admission.in_flight == 0,
-            self._metrics,
-            self._log_places(),
-            is_first=True,
-        )
-        service = Service(
-            self._readiness,
-            gate,
-            self._experiments.routing,
-            self._conversion,
-            self._admission,
-            self._client,
-            self._metrics,
-            self._experiments.copies,
-            log,
-        )
-        rest = rest_app.create(service, gate, catalogue, self._readiness, self._metrics, log, self._experiments)
-        vision = Vision(service, catalogue, self._readiness, self._metrics, log)
-        edge = self._settings.edge
-        return RestFace(rest, edge), GrpcFace(vision, self._readiness, edge)
+    def _on_death(self, lost: Collection[str] | None, reason: str) -> None:
+        self._gateway.triton_died()
+        self._followers.cut_off(lost, reason)
 
 
 async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) -> bool:

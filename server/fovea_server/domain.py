@@ -56,7 +56,6 @@ class Question:
     models     whom to ask, by name; nobody named is the default model
     top_k      how many labels, best first
     embedding  whether to answer with the embedding too
-    unit       whom experiments are to treat alike, "" where the caller does not say
     """
 
     id: str
@@ -69,7 +68,6 @@ class Question:
     caller: Caller = ANYONE
     slices: tuple[tuple[str, str], ...] = ()  # what the caller says of the image: names and values
     priority: Priority = Priority.INTERACTIVE
-    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,16 +90,21 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that can be asked for, and where in Triton it answers; without labels it only embeds."""
+    """A model that can be asked for, and where in Triton it answers; without labels it only embeds.
+
+    `preprocess`, `network` and `ensemble` are Triton's names; each version of a model has a network of its own.
+    """
 
     identity: ModelIdentity
     preprocess: str
+    network: str
     ensemble: str
     labels: tuple[str, ...]
     features: int
     description: str
     licence: str
     engine: str = ""  # what runs its network
+    degrade_to: str = ""  # who may answer instead in an overload, where nobody is asked by name
 
 
 @dataclass(frozen=True)
@@ -177,24 +180,22 @@ class Result:
 
 @dataclass(frozen=True)
 class Exposure:
-    """Which arm of which experiment answered, and whom it was assigned to: a hash of what the caller said of itself.
-
-    stage  of a canary, which of its steps
-    """
+    """Which arm of which experiment answered, and whom it was assigned to: a hash of what the caller said of itself."""
 
     experiment: str
     arm: str
     unit: str
-    stage: int = 0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets: a result for each model asked, in the order of asking, and where the time went; and the
-    experiment that decided who answers, where there was one."""
+    """What the caller gets: a result for each model asked, in the order of asking, and where the time went.
+
+    degraded  whether a cheaper model than the default answered, because of an overload
+    """
 
     id: str
     image: ImageFacts
     results: tuple[Result, ...]
     timings_ms: Timings
-    exposure: Exposure | None = None
+    degraded: bool = False

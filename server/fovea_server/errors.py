@@ -15,6 +15,7 @@ class FoveaError(Exception):
     title: ClassVar[str] = "Something went wrong inside the server"
     http: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     rpc: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+    challenge: ClassVar[str | None] = None  # what REST answers as WWW-Authenticate
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -35,6 +36,53 @@ class MalformedRequest(FoveaError):
     title = "The request cannot be read"
     http = HTTPStatus.BAD_REQUEST
     rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Unauthenticated(FoveaError):
+    """No API key, or one that opens nothing. RFC 6750 says what the challenge looks like."""
+
+    reason = "UNAUTHENTICATED"
+    title = "An API key is needed"
+    http = HTTPStatus.UNAUTHORIZED
+    rpc = grpc.StatusCode.UNAUTHENTICATED
+    challenge = 'Bearer realm="fovea"'
+
+
+class PermissionDenied(FoveaError):
+    """A good API key, and not for this."""
+
+    reason = "PERMISSION_DENIED"
+    title = "The API key is not for this"
+    http = HTTPStatus.FORBIDDEN
+    rpc = grpc.StatusCode.PERMISSION_DENIED
+    challenge = 'Bearer realm="fovea", error="insufficient_scope"'
+
+
+class ReceiveTimeout(FoveaError):
+    """The rest of a request did not come. REST only."""
+
+    reason = "RECEIVE_TIMEOUT"
+    title = "The request came too slowly"
+    http = HTTPStatus.REQUEST_TIMEOUT
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class HeadersTooLarge(FoveaError):
+    """REST only."""
+
+    reason = "HEADERS_TOO_LARGE"
+    title = "The request's headers are too large"
+    http = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooManyConnections(FoveaError):
+    """Every connection there may be is at work. REST only."""
+
+    reason = "TOO_MANY_CONNECTIONS"
+    title = "The server has as many connections as it may"
+    http = HTTPStatus.SERVICE_UNAVAILABLE
+    rpc = grpc.StatusCode.UNAVAILABLE
 
 
 class NotAnImage(FoveaError):
@@ -68,6 +116,43 @@ class TooManyBytes(FoveaError):
 class TooManyPixels(FoveaError):
     reason = "TOO_MANY_PIXELS"
     title = "The image has too many pixels"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class SideTooLong(FoveaError):
+    reason = "SIDE_TOO_LONG"
+    title = "A side of the image is too long"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooManyFrames(FoveaError):
+    reason = "TOO_MANY_FRAMES"
+    title = "The image holds too many pictures"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class TooMuchMetadata(FoveaError):
+    reason = "TOO_MUCH_METADATA"
+    title = "The image carries too much beside its pixels"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class ProfileTooLarge(FoveaError):
+    reason = "PROFILE_TOO_LARGE"
+    title = "The image's colour profile is too large"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Quarantined(FoveaError):
+    """This very image ended the process that worked on it, twice."""
+
+    reason = "QUARANTINED"
+    title = "The image is quarantined"
     http = HTTPStatus.UNPROCESSABLE_ENTITY
     rpc = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -140,6 +225,22 @@ class Busy(FoveaError):
     rpc = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+class Shed(FoveaError):
+    """It was waiting, and gave its place to a request of a higher class."""
+
+    reason = "SHED"
+    title = "A more urgent request took the place"
+    http = HTTPStatus.TOO_MANY_REQUESTS
+    rpc = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class QuotaExceeded(FoveaError):
+    reason = "QUOTA_EXCEEDED"
+    title = "The key has used up its quota"
+    http = HTTPStatus.TOO_MANY_REQUESTS
+    rpc = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 class NotReady(FoveaError):
     """Triton is starting, restarting or gone."""
 
@@ -147,6 +248,13 @@ class NotReady(FoveaError):
     title = "The model is not ready"
     http = HTTPStatus.SERVICE_UNAVAILABLE
     rpc = grpc.StatusCode.UNAVAILABLE
+
+
+class CrashLoop(NotReady):
+    """Triton or a process of its models dies again and again; it is tried again, but seldom."""
+
+    reason = "CRASH_LOOP"
+    title = "The model's processes die again and again"
 
 
 class Draining(FoveaError):
@@ -161,6 +269,15 @@ class Draining(FoveaError):
 class DeadlineExceeded(FoveaError):
     reason = "DEADLINE_EXCEEDED"
     title = "The answer was not ready in time"
+    http = HTTPStatus.GATEWAY_TIMEOUT
+    rpc = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class DeadlineUnreachable(FoveaError):
+    """Refused at once: by the present estimate the answer would come too late."""
+
+    reason = "DEADLINE_UNREACHABLE"
+    title = "The answer would not be ready in time"
     http = HTTPStatus.GATEWAY_TIMEOUT
     rpc = grpc.StatusCode.DEADLINE_EXCEEDED
 

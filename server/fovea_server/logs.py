@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from typing import Any
 
 import structlog
 
+# What follows the public id of an API key (access/keys.py).
+_SECRET = re.compile(r"(fovea_[0-9a-f]{12}_)[^\s\"'&]+")
 
-def configure(level: str = "info", json: bool | None = None) -> None:
-    """Set up structlog for this process; `json` None means JSON unless stderr is a terminal."""
+
+def configure(level: str = "info", json: bool | None = None, worker: int | None = None) -> None:
+    """Set up structlog for this process; `json` None means JSON unless stderr is a terminal.
+
+    Lines of a gateway process that follows another name it: `worker`.
+    """
     as_json = not sys.stderr.isatty() if json is None else json
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
@@ -17,18 +25,34 @@ def configure(level: str = "info", json: bool | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            *([_of_worker(worker)] if worker is not None else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            without_secrets,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is one write, so that those of several processes do not run into each other.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def without_secrets(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """No part of the server logs a key; should one come in what a caller made up, its secret stays out all the same."""
+    return {name: _SECRET.sub(r"\1…", value) if isinstance(value, str) else value for name, value in line.items()}
 
 
 def get_logger(part: str) -> structlog.typing.FilteringBoundLogger:
     """A logger whose lines name the part of the server they come from."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=part)
     return logger
+
+
+def _of_worker(worker: int) -> structlog.typing.Processor:
+    def say(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["worker"] = worker
+        return event
+
+    return say

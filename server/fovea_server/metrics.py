@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from fovea_server.domain import Answer, Exposure
+from fovea_server import exposition
+from fovea_server.domain import Answer, Priority
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Gauges that say the same of the whole server in each of its processes; all others add up.
+OF_THE_SERVER = frozenset({"fovea_triton_up"})
+CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics:
-    """Prometheus series with a registry of their own, so that several gateways can live in one process."""
+class Admission(Protocol):
+    """What is exported of it."""
 
-    def __init__(self) -> None:
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def limit(self) -> float: ...
+    def waiting_of(self, priority: Priority) -> int: ...
+
+
+class Metrics:
+    """Prometheus series with a registry of their own, so that several gateways can live in one process.
+
+    `worker` is which of the server's gateway processes this is; the first, which owns Triton, is 0.
+    """
+
+    def __init__(self, worker: int = 0) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "fovea_requests", "Requests by outcome: OK, or the reason of the error", ["outcome"], registry=self.registry
@@ -35,6 +53,11 @@ class Metrics:
         self._bytes = Counter("fovea_image_bytes", "Bytes of the images answered", registry=self.registry)
         self._triton_up = Gauge("fovea_triton_up", "1 while Triton answers rightly", registry=self.registry)
         self._restarts = Counter("fovea_triton_restarts", "Times Triton was started again", registry=self.registry)
+        self._deaths = Counter(
+            "fovea_process_deaths", "Times Triton or a model's process died or hung", registry=self.registry
+        )
+        self._revivals = Counter("fovea_model_revivals", "Times models' processes were revived", registry=self.registry)
+        self._crash_loop = Gauge("fovea_crash_loop", "1 while what died is tried again seldom", registry=self.registry)
         self._answers = Counter("fovea_model_answers", "Images answered, by model", ["model"], registry=self.registry)
         self._log_records = Counter(
             "fovea_feature_log_records", "Records written to the feature log", registry=self.registry
@@ -51,32 +74,32 @@ class Metrics:
             ["at"],
             registry=self.registry,
         )
+        self._feedback = Counter("fovea_feedback", "Feedback by what became of it", ["status"], registry=self.registry)
         self._log_torn = Counter(
             "fovea_feature_log_torn_bytes",
             "Bytes at the ends of segments that were not whole, after a crash",
             registry=self.registry,
         )
+        workers = Gauge("fovea_workers", "Gateway processes that serve", registry=self.registry)
+        workers.set(1)
+        self._worker_restarts = Counter(
+            "fovea_worker_restarts", "Times a gateway process was started again", registry=self.registry
+        )
+        answered = Counter(
+            "fovea_worker_answers", "Requests answered, by gateway process", ["worker"], registry=self.registry
+        )
+        self._worker_answers = answered.labels(str(worker))
+        self._turned_away = Counter(
+            "fovea_turned_away",
+            "Requests that admission refused or sent away, by reason and class",
+            ["reason", "priority"],
+            registry=self.registry,
+        )
         self._answered = self._requests.labels("OK")
-        self._exposures = Counter(
-            "fovea_experiment_exposures",
-            "Requests that met an arm of an experiment: answered, or failed by the server's making",
-            ["experiment", "arm", "outcome"],
-            registry=self.registry,
-        )
-        self._running = Gauge("fovea_experiments_running", "Experiments that run", registry=self.registry)
-        self._store = Gauge(
-            "fovea_experiments_store_up", "1 while the store of experiments answers", registry=self.registry
-        )
-        self._copies = Counter(
-            "fovea_shadow_copies",
-            "Copies of images for candidates in the shadow: compared, dropped, failed",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self._store.set(1)
 
     def answered(self, answer: Answer) -> None:
         self._answered.inc()
+        self._worker_answers.inc()
         for result in answer.results:
             self._answers.labels(result.model.name).inc()
         self._bytes.inc(answer.image.bytes)
@@ -93,22 +116,37 @@ class Metrics:
     def triton_restarted(self) -> None:
         self._restarts.inc()
 
-    def exposed(self, exposure: Exposure, outcome: str) -> None:
-        self._exposures.labels(exposure.experiment, exposure.arm, outcome).inc()
+    def process_died(self) -> None:
+        self._deaths.inc()
 
-    def experiments_running(self, count: int) -> None:
-        self._running.set(count)
+    def model_revived(self) -> None:
+        self._revivals.inc()
 
-    def experiments_store(self, up: bool) -> None:
-        self._store.set(up)
+    def crash_loop(self, looping: bool) -> None:
+        self._crash_loop.set(looping)
 
-    def shadow_copy(self, outcome: str) -> None:
-        self._copies.labels(outcome).inc()
+    def worker_restarted(self) -> None:
+        self._worker_restarts.inc()
 
-    def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
+    def turned_away(self, reason: str, priority: Priority) -> None:
+        """Admission refused a request, or sent it away while it waited."""
+        self._turned_away.labels(reason, priority.name.lower()).inc()
+
+    def watch_admission(self, admission: Admission) -> None:
         """Export what admission holds, read at the moment of the scrape."""
-        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(in_flight)
-        Gauge("fovea_waiting", "Requests in the waiting room", registry=self.registry).set_function(waiting)
+        Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(
+            lambda: admission.in_flight
+        )
+        Gauge("fovea_in_flight_limit", "Units of work that may be inside Triton", registry=self.registry).set_function(
+            lambda: admission.limit
+        )
+        waiting = Gauge("fovea_waiting", "Requests in the waiting room", ["priority"], registry=self.registry)
+        for priority in Priority:
+            waiting.labels(priority.name.lower()).set_function(partial(admission.waiting_of, priority))
+
+    def collected(self) -> list[exposition.Family]:
+        """All series of this process."""
+        return exposition.collected(self.registry)
 
     def watch_feature_log(self, depth: Callable[[], float], lag: Callable[[], float]) -> None:
         """Export what waits to be written, read at the moment of the scrape."""
@@ -121,6 +159,9 @@ class Metrics:
         self._log_records.inc(records)
         self._log_bytes.inc(size)
 
+    def feedback_given(self, status: str) -> None:
+        self._feedback.labels(status).inc()
+
     def feature_log_dropped(self, why: str, records: int = 1) -> None:
         self._log_dropped.labels(why).inc(records)
 
@@ -131,5 +172,5 @@ class Metrics:
         self._log_errors.labels(at).inc()
 
     def exposition(self) -> bytes:
-        """All series in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """All series of this process in Prometheus' text format."""
+        return exposition.text(self.collected())

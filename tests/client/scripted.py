@@ -66,6 +66,7 @@ class Asked:
     seconds: float
     params: dict[str, str]
     connection: Any = None
+    authorization: str | None = None
     at: float = field(default_factory=time.monotonic)
 
 
@@ -96,7 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
         image = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         params = dict(parse_qsl(urlsplit(self.path).query))
         seconds = float(self.headers.get("X-Request-Timeout", "10"))
-        asked = Asked(image, self.headers["X-Request-ID"], seconds, params, self.client_address)
+        asked = Asked(
+            image, self.headers["X-Request-ID"], seconds, params, self.client_address, self.headers["Authorization"]
+        )
         self._reply(self.script.next(asked), asked)
 
     def do_GET(self) -> None:
@@ -209,7 +212,9 @@ class _Vision(vision_pb2_grpc.VisionServicer):
 
 
 def _asked(request: Any, context: Any) -> Asked:
-    return Asked(request.image, request.request_id, context.time_remaining(), {"top_k": str(request.top_k)})
+    key = dict(context.invocation_metadata()).get("authorization")
+    params = {"top_k": str(request.top_k)}
+    return Asked(request.image, request.request_id, context.time_remaining(), params, authorization=key)
 
 
 def _classification(request: Any) -> Any:

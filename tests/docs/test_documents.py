@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from http import HTTPStatus
 
@@ -11,6 +12,9 @@ from tests.conftest import ROOT
 from fovea_server import errors
 from fovea_server.errors import FoveaError
 from fovea_server.metrics import Metrics
+from fovea_server.request.admission import Admission, AdmissionSettings
+from fovea_server.request.gate import GateSettings
+from fovea_server.request.quarantine import QuarantineSettings
 
 ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, FoveaError)]
 
@@ -32,9 +36,17 @@ def test_reasons_are_unique_and_client_errors_are_never_server_errors() -> None:
         assert (error.http >= 500) == (error.rpc.name in {"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 
+def test_every_limit_has_its_row_with_its_number() -> None:
+    documented = {row[0].strip("`"): int(row[1].replace(",", "")) for row in _table("hostile-images.md")}
+    assert documented == dataclasses.asdict(GateSettings())
+    kept = QuarantineSettings()
+    text = (ROOT / "docs/hostile-images.md").read_text()
+    assert f"At most {kept.max_images} images and {kept.max_bytes:,} bytes" in text
+
+
 def test_every_metric_has_its_row() -> None:
     metrics = Metrics()
-    metrics.watch_admission(lambda: 0, lambda: 0)
+    metrics.watch_admission(Admission(AdmissionSettings()))
     exported = set(re.findall(r"^# TYPE (\w+) ", metrics.exposition().decode(), re.MULTILINE))
     exported = {name for name in exported if not name.endswith("_created")}
     documented = {re.sub(r"\{.*\}", "", row[0].strip("`")) for row in _table("metrics.md")}

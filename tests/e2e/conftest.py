@@ -24,7 +24,7 @@ def server(package: ModelPackage) -> Iterator[Served]:
 
 
 @pytest.fixture
-def own_server(package: ModelPackage) -> Iterator[Served]:
-    """For a test that kills, drains or overloads it."""
-    with served(free_ports(5)) as server:
+def own_server(package: ModelPackage, request: pytest.FixtureRequest) -> Iterator[Served]:
+    """For a test that kills, drains or overloads it; its parameter is how many gateway processes it has."""
+    with served(free_ports(5), f"--workers={getattr(request, 'param', 1)}") as server:
         yield server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -31,10 +32,11 @@ class Served:
     triton_http_port: int
     log_path: Path
     state: Path
+    ca_file: Path | None = None  # where it speaks TLS
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.rest_port}"
+        return f"{'https' if self.ca_file else 'http'}://127.0.0.1:{self.rest_port}"
 
     @property
     def grpc(self) -> str:
@@ -51,10 +53,20 @@ class Served:
                 return child
         raise AssertionError(f"no tritonserver is running; the log says:\n{self.log[-2000:]}")
 
+    def followers(self) -> list[psutil.Process]:
+        """The gateway processes of the moment besides the first."""
+        children = psutil.Process(self.process.pid).children()
+        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in alive if "fovea_server.workers.follower" in child.cmdline()]
+
     def is_ready(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+            trust = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True
+            return httpx.get(f"{self.url}/readyz", timeout=2, verify=trust).status_code == 200
         return False
+
+    def metrics(self) -> str:
+        return httpx.get(f"{self.url}/metrics", timeout=10).text
 
     def wait_ready(self, seconds: float = START_SECONDS) -> float:
         """Until it is ready; the seconds it took."""
@@ -69,11 +81,18 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(free_ports: list[int], *options: str, seconds: float = START_SECONDS) -> Iterator[Served]:
+def served(
+    free_ports: list[int],
+    *options: str,
+    seconds: float = START_SECONDS,
+    state: Path | None = None,
+    ca_file: Path | None = None,
+) -> Iterator[Served]:
     """A server that is ready; whatever happens it is stopped, with everything below it."""
     rest, grpc, triton, triton_http, metrics = free_ports
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder, "log")
+        state = state or Path(folder, "state")
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [
@@ -81,13 +100,13 @@ def served(free_ports: list[int], *options: str, seconds: float = START_SECONDS)
                     "serve",
                     *(f"--rest-port={rest}", f"--grpc-port={grpc}", f"--triton-grpc-port={triton}"),
                     *(f"--triton-http-port={triton_http}", f"--triton-metrics-port={metrics}"),
-                    *("--drain-notice=0.5", f"--state={folder}/state", *options),
+                    *("--drain-notice=0.5", f"--state={state}", *options),
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
-        server = Served(process, rest, grpc, triton, triton_http, log_path, Path(folder, "state"))
+        server = Served(process, rest, grpc, triton, triton_http, log_path, state, ca_file)
         try:
             server.wait_ready(seconds)
             yield server
@@ -96,10 +115,12 @@ def served(free_ports: list[int], *options: str, seconds: float = START_SECONDS)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    """At once, which a second signal asks for: stopping in order takes seconds, and has tests of its own."""
     family = [process.pid]
     with contextlib.suppress(psutil.NoSuchProcess):
         family += [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:

@@ -87,12 +87,49 @@ async def test_killing_triton_under_a_grpc_load_answers_or_tells_each(own_server
     await _wait_until(own_server.is_ready, 20)
 
 
-async def test_a_dead_process_of_a_model_is_noticed_and_replaced(own_server: Served, espresso: bytes) -> None:
-    before = own_server.triton()
-    stub = before.children()[0]
-    stub.kill()
-    await _wait_until(lambda: not _is_alive(before) and own_server.is_ready(), 20)
+@pytest.mark.parametrize(
+    ("own_server", "model", "how"),
+    [
+        (1, "preprocess_224", signal.SIGKILL),
+        (1, "efficientnet_lite0", signal.SIGSTOP),
+        (2, "preprocess_224", signal.SIGSTOP),
+        (2, "efficientnet_lite0", signal.SIGKILL),
+    ],
+    indirect=["own_server"],
+)
+async def test_a_process_of_a_model_that_dies_or_hangs_is_revived_without_a_restart(
+    own_server: Served, espresso: bytes, model: str, how: signal.Signals
+) -> None:
+    triton = own_server.triton().pid
+    stop = asyncio.Event()
+    load = asyncio.create_task(_load_until(own_server, espresso, stop))
+    await asyncio.sleep(0.5)
+    _process_of(own_server, model).send_signal(how)
+    await _wait_until(lambda: "fovea_model_revivals_total 1.0" in own_server.metrics(), 30)
+    assert own_server.is_ready()
+    stop.set()
+    outcomes = await load
+    counts = Counter(outcome.reason for outcome in outcomes)
+    assert set(counts) <= {None, "NOT_READY"}
+    # Those in flight; who came after them has waited. A hang takes a second to be seen, and they ask again meanwhile.
+    assert counts["NOT_READY"] <= (16 if how == signal.SIGKILL else 48)
     async with httpx.AsyncClient(base_url=own_server.url, timeout=30) as client:
+        assert (await rest_outcome(client, espresso)).labels[0] == 967
+    assert own_server.triton().pid == triton
+
+
+def _process_of(server: Served, model: str) -> psutil.Process:
+    return next(child for child in server.triton().children() if f"/{model}/" in " ".join(child.cmdline()))
+
+
+async def test_a_triton_that_hangs_is_replaced(own_server: Served, espresso: bytes) -> None:
+    before = own_server.triton()
+    before.suspend()
+    async with httpx.AsyncClient(base_url=own_server.url, timeout=30) as client:
+        told = await client.post("/v1/classify", content=espresso, headers={"X-Request-Timeout": "20"})
+        assert (told.status_code, told.json()["reason"]) == (503, "NOT_READY")
+        assert "hangs" in told.json()["detail"]
+        await _wait_until(lambda: not _is_alive(before) and own_server.is_ready(), 20)
         assert (await rest_outcome(client, espresso)).reason is None
 
 
@@ -151,24 +188,25 @@ async def test_a_health_watch_does_not_hold_the_stop_up(own_server: Served) -> N
         assert own_server.process.wait(12) == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_sigterm_fails_readiness_first_and_finishes_what_was_accepted(
-    package: ModelPackage, espresso: bytes
+    package: ModelPackage, espresso: bytes, workers: int
 ) -> None:
-    with served(free_ports(5), "--drain-notice=3") as own_server:
+    with served(free_ports(5), "--drain-notice=3", f"--workers={workers}") as own_server:
         await _stopped_in_order(own_server, espresso)
 
 
 async def _stopped_in_order(own_server: Served, espresso: bytes) -> None:
     regions = set(Path("/dev/shm").glob(f"fovea_{own_server.process.pid}_*"))
     assert regions
-    family = [own_server.triton(), *own_server.triton().children(recursive=True)]
+    family = psutil.Process(own_server.process.pid).children(recursive=True)
     async with httpx.AsyncClient(base_url=own_server.url, timeout=30) as client:
         accepted = [asyncio.create_task(rest_outcome(client, espresso)) for _ in range(60)]
         await asyncio.sleep(0.15)
         own_server.process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.1)
-        readiness = await client.get("/readyz")
-        assert (readiness.status_code, readiness.json()["reason"]) == (503, "DRAINING")
+        for _ in range(8):  # each over a connection of its own, so that every gateway process is asked
+            readiness = await _first_that_is_not_ready(own_server.url)
+            assert (readiness.status_code, readiness.json()["reason"]) == (503, "DRAINING")
         late = await rest_outcome(client, espresso)
         assert late.reason is None
         outcomes = await asyncio.gather(*accepted)
@@ -178,8 +216,20 @@ async def _stopped_in_order(own_server: Served, espresso: bytes) -> None:
     assert not any(region.exists() for region in regions)
 
 
-async def test_a_gateway_that_is_killed_takes_its_triton_with_it(own_server: Served) -> None:
-    family = [own_server.triton(), *own_server.triton().children(recursive=True)]
+async def _first_that_is_not_ready(url: str) -> httpx.Response:
+    """A busy gateway reads the signal when its loop comes round; the notice it gives is counted from then."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        for _ in range(100):
+            answer = await client.get("/readyz")
+            if answer.status_code != 200:
+                return answer
+            await asyncio.sleep(0.05)
+    raise AssertionError("it said it was ready for 5 s after SIGTERM")
+
+
+@pytest.mark.parametrize("own_server", [1, 2], indirect=True)
+async def test_a_gateway_that_is_killed_takes_its_triton_and_its_followers_with_it(own_server: Served) -> None:
+    family = psutil.Process(own_server.process.pid).children(recursive=True)
     own_server.process.kill()
     await _wait_until(lambda: not any(_is_alive(process) for process in family), 20)
 

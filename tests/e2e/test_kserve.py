@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc
 import tritonclient.http
@@ -61,6 +63,43 @@ def test_models_and_shared_memory_cannot_be_touched_without_the_key(
         with pytest.raises(InferenceServerException, match=r"(?i)restricted"):
             client.register_system_shared_memory("x", "/x", 16)
         assert client.is_model_ready(package.ensemble)
+
+
+def test_nothing_can_be_made_to_write_files_without_the_key(grpc_client: Any, http_client: Any, tmp_path: Path) -> None:
+    trace = {"trace_file": str(tmp_path / "trace"), "trace_level": ["TIMESTAMPS"], "trace_rate": "1"}
+    for client in (grpc_client, http_client):
+        for asked in (
+            lambda client=client: client.update_trace_settings(settings=trace),
+            lambda client=client: client.get_trace_settings(),
+            lambda client=client: client.update_log_settings({"log_file": str(tmp_path / "log")}),
+            lambda client=client: client.get_log_settings(),
+            lambda client=client: client.get_model_repository_index(),
+            lambda client=client: client.load_model("preprocess_224"),
+            lambda client=client: client.register_cuda_shared_memory("x", b"", 0, 16),
+            lambda client=client: client.get_system_shared_memory_status(),
+        ):
+            with pytest.raises(InferenceServerException, match=r"(?i)restricted"):
+                asked()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_was_guessed_opens_nothing(grpc_client: Any, http_client: Any) -> None:
+    for client, header in ((grpc_client, "triton-grpc-protocol-fovea"), (http_client, "fovea")):
+        with pytest.raises(InferenceServerException, match=r"(?i)restricted"):
+            client.get_log_settings(headers={header: "guessed"})
+
+
+def test_triton_is_on_loopback_alone_and_its_key_is_not_logged(server: Served) -> None:
+    triton = server.triton()
+    listening = {
+        each.laddr.ip.removeprefix("::ffff:")
+        for each in triton.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+    (restricted,) = (word for word in triton.cmdline() if word.startswith("--grpc-restricted-protocol="))
+    assert len(restricted.rpartition("=")[2]) >= 32
+    assert restricted.rpartition("=")[2] not in server.log
 
 
 def test_triton_merges_requests_into_batches(server: Served, grpc_client: Any, espresso: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -42,15 +43,15 @@ def options(tmp_path: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def _asking(server: Served, image: bytes) -> Iterator[Counter[str]]:
-    """Four callers who ask the default model without a pause; what they got so far, by outcome."""
+def _asking(server: Served, image: bytes, model: str = "efficientnet_lite0") -> Iterator[Counter[str]]:
+    """Four callers who ask one model without a pause; what they got so far, by outcome."""
     outcomes: Counter[str] = Counter()
     stop = threading.Event()
 
     def ask() -> None:
         with httpx.Client(base_url=server.url, timeout=20) as client:
             while not stop.is_set():
-                answer = client.post("/v1/classify?top_k=1", content=image)
+                answer = client.post(f"/v1/classify?top_k=1&model={model}", content=image)
                 outcomes["OK" if answer.status_code == 200 else answer.json()["reason"]] += 1
 
     callers = [threading.Thread(target=ask) for _ in range(4)]
@@ -152,3 +153,76 @@ def test_a_model_that_is_spoilt_on_the_disk_is_refused_and_what_is_served_stays(
 def test_nobody_else_may_open_the_control_socket(own_server: Served) -> None:
     (control,) = own_server.state.glob("control-*.sock")
     assert control.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_version_takes_over_and_is_rolled_back_without_a_failed_request(
+    own_server: Served, espresso: bytes, network: Path, options: list[str], tmp_path: Path
+) -> None:
+    other = small_networks.classifier(tmp_path / "other.onnx", seed=1)
+    assert _models(own_server, "add", network, *options).returncode == 0
+    digests = {"1": _identity(own_server, espresso, "small")["digest"]}
+    with _asking(own_server, espresso, "small") as outcomes:
+        added = _models(own_server, "add", other, *options, "--name", "small", "--new-version")
+        assert added.returncode == 0, added.stderr
+        assert "small: version 2 is in service" in added.stderr
+        second = _identity(own_server, espresso, "small")
+        assert second["version"] == "2"
+        assert second["digest"] != digests["1"]
+        assert _identity(own_server, espresso, "small@1")["digest"] == digests["1"]
+        _a_broken_version_is_refused(own_server, espresso)
+        rolled_back = _models(own_server, "rollback", "small")
+        assert rolled_back.returncode == 0, rolled_back.stderr
+        assert _identity(own_server, espresso, "small") == {"name": "small", "version": "1", "digest": digests["1"]}
+        assert _models(own_server, "rollback", "small").returncode == 0
+        time.sleep(1.5)  # the watch looks twice a second
+    assert set(outcomes) == {"OK"}
+    os.kill(own_server.triton().pid, signal.SIGKILL)
+    time.sleep(1)
+    own_server.wait_ready()
+    assert _identity(own_server, espresso, "small") == second
+    removed = _models(own_server, "remove", "small")
+    assert removed.returncode == 0, removed.stderr
+    assert not list((own_server.state / "models").glob("*small*"))
+
+
+def _identity(server: Served, image: bytes, model: str) -> dict[str, str]:
+    answer = httpx.post(f"{server.url}/v1/classify?model={model}", content=image).raise_for_status()
+    identity: dict[str, str] = answer.json()["model"]
+    return identity
+
+
+def _a_broken_version_is_refused(server: Served, image: bytes) -> None:
+    """As if its model.py, and with it the process that is to run it, were broken."""
+    models = server.state / "models"
+    shutil.copytree(models / "small@2", models / "small@3")
+    shutil.copytree(models / "classify_small@2", models / "classify_small@3")
+    for file in (models / "small@3/model.toml", models / "small@3/configs/cpu.pbtxt"):
+        file.write_text(file.read_text().replace("small@2", "small@3").replace('version = "2"', 'version = "3"'))
+    ensemble = models / "classify_small@3/config.pbtxt"
+    ensemble.write_text(ensemble.read_text().replace("small@2", "small@3"))
+    (models / "small@3/1/model.py").write_text("raise ImportError('made to fail')\n")
+    (control,) = server.state.glob("control-*.sock")
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(control)), timeout=60) as client:
+        refused = client.put("http://fovea/models/small@3")
+        unknown = client.put("http://fovea/models/small@3/current")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "MODEL_REFUSED")
+    assert "made to fail" in refused.json()["detail"]
+    assert unknown.status_code == 404
+    assert _identity(server, image, "small")["version"] == "2"
+    for folder in ("small@3", "classify_small@3"):
+        shutil.rmtree(models / folder)
+
+
+def test_a_name_that_is_taken_is_refused_with_the_way_to_make_it_a_new_version(
+    server: Served, network: Path, options: list[str], tmp_path: Path
+) -> None:
+    taken = _models(server, "add", network, *options, "--name", "efficientnet_lite0")
+    assert taken.returncode == 1
+    assert "there is a model efficientnet_lite0 already" in taken.stderr
+    assert "--new-version" in taken.stderr
+    nothing = _models(server, "add", network, *options, "--name", "nowhere", "--new-version")
+    assert nothing.returncode == 2
+    assert "no model named nowhere" in nothing.stderr
+    unmoved = _models(server, "rollback", "efficientnet_lite0")
+    assert unmoved.returncode == 2
+    assert "has no version to go back to" in unmoved.stderr

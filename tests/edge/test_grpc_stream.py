@@ -48,7 +48,7 @@ def _vision(engine: CountingEngine) -> Vision:
     readiness, metrics = Readiness(), Metrics()
     readiness.ready(1)
     identity = ModelIdentity("m", "1", "sha256:")
-    catalogue = Catalogue([Model(identity, "preprocess_224", "classify_m", ("a", "b"), 3, "", "")])
+    catalogue = Catalogue([Model(identity, "preprocess_224", "m", "classify_m", ("a", "b"), 3, "", "")])
     admission = Admission(AdmissionSettings())
     conversion = Conversion(ConversionSettings(), GateSettings().max_pixels)
     service = Service(readiness, Gate(GateSettings()), catalogue, conversion, admission, engine, metrics)

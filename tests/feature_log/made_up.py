@@ -35,7 +35,8 @@ NOON = 1_700_049_600_000_000  # 2023-11-15 12:00 UTC, in microseconds since 1970
 
 
 def model(name: str = "cats", labels: tuple[str, ...] = LABELS, engine: str = "openvino int8") -> Model:
-    return Model(ModelIdentity(name, "1", "sha256:" + "0" * 64), "p", f"e_{name}", labels, 8, "", "", engine)
+    identity = ModelIdentity(name, "1", "sha256:" + "0" * 64)
+    return Model(identity, "p", name, f"e_{name}", labels, features=8, description="", licence="", engine=engine)
 
 
 def question(identity: str = "a1", image: bytes = b"picture", caller: Caller = ANYONE, **more: Any) -> Question:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +163,29 @@ def test_a_failure_that_is_no_images_fault_is_not_blamed_on_one(
         (result,) = executor.run([_array(espresso)])
     assert isinstance(result, RuntimeError)
     _one(executor, espresso)
+
+
+_SHORT_OF_MEMORY = """
+import io, resource, sys
+from pathlib import Path
+import numpy as np, psutil
+from PIL import Image
+from fovea_pipelines.dali_executor import DaliExecutor
+from fovea_pipelines.package import contract_of
+
+executor = DaliExecutor(contract_of(Path(sys.argv[1])), max_batch=1, threads=1)
+small, large = io.BytesIO(), io.BytesIO()
+Image.new("RGB", (64, 64)).save(small, "PNG")
+Image.new("RGB", (8000, 6000)).save(large, "PNG")
+executor.run([np.frombuffer(small.getvalue(), np.uint8)])
+limit = psutil.Process().memory_info().vms + (30 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+(result,) = executor.run([np.frombuffer(large.getvalue(), np.uint8)])
+print(type(result).__name__, "bad_alloc" in str(result))
+"""
+
+
+def test_an_image_is_not_blamed_for_what_there_was_no_memory_for(repository: Path) -> None:
+    command = [sys.executable, "-c", _SHORT_OF_MEMORY, str(repository / "preprocess_224")]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert said.stdout.split() == ["RuntimeError", "True"], said.stderr

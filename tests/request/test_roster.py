@@ -130,3 +130,67 @@ async def test_what_was_given_cannot_be_removed(desk: Desk) -> None:
         await desk.roster.remove("efficientnet_lite0")
     with pytest.raises(UnknownModel):
         await desk.roster.remove("nowhere")
+
+
+def _second_version(state: Path) -> None:
+    """Of `copy`, as `fovea models add --new-version` would leave it."""
+    folder = Path(shutil.copytree(state / "models/copy", state / "models/copy@2"))
+    description = (folder / "model.toml").read_text().replace('version = "1"', 'version = "2"')
+    (folder / "model.toml").write_text(description.replace("classify_copy", "classify_copy@2"))
+
+
+async def test_a_new_version_is_loaded_beside_the_old_and_takes_over_when_it_is_told_to(
+    desk: Desk, tmp_path: Path
+) -> None:
+    await desk.roster.add("copy")
+    _second_version(tmp_path)
+    await desk.roster.add("copy@2")
+    assert _version(desk, "copy") == "1"
+    assert _version(desk, "copy@2") == "2"
+    with desk.roster.catalogue.borrow(["copy"]) as (in_flight,):
+        await desk.roster.take_over("copy@2")
+        assert _version(desk, "copy") == "2"
+        assert in_flight.identity.version == "1"
+        with pytest.raises(ModelRefused, match="copy@2 is in service"):
+            await desk.roster.remove("copy@2")
+        leaving = asyncio.create_task(desk.roster.remove("copy"))
+        await asyncio.sleep(0.05)
+        assert "classify_copy" in desk.triton.loaded
+    await leaving
+    assert "classify_copy" not in desk.triton.loaded
+    assert _version(desk, "copy") == "2"
+    assert desk.names == ["efficientnet_lite0", "copy"]
+
+
+async def test_a_version_that_does_not_prove_itself_leaves_the_old_one_in_service(desk: Desk, tmp_path: Path) -> None:
+    await desk.roster.add("copy")
+    _second_version(tmp_path)
+    desk.triton.best = 281
+    with pytest.raises(ModelRefused, match="answers its golden image with"):
+        await desk.roster.add("copy@2")
+    assert _version(desk, "copy") == "1"
+    with pytest.raises(UnknownModel):
+        _version(desk, "copy@2")
+    with pytest.raises(UnknownModel):
+        await desk.roster.take_over("copy@2")
+    desk.triton.best = 967
+    await desk.roster.verify()
+
+
+async def test_after_a_start_the_version_serves_that_took_over_last(
+    package: ModelPackage, desk: Desk, tmp_path: Path
+) -> None:
+    _second_version(tmp_path)
+    repositories = Repositories(package.folder.parent, tmp_path, tmp_path / "moment")
+    repositories.versions.take_over("copy", "2", previous="1")
+    readiness = Readiness()
+    roster = Roster(repositories, repositories.packages(), desk.triton, readiness, desk._changing, lambda _: "")
+    with roster.catalogue.borrow(["copy"]) as (model,):
+        assert model.identity.version == "2"
+    assert {"classify_copy", "classify_copy@2"} <= set(roster.ensembles)
+    assert repositories.versions.previous("copy") == "1"
+
+
+def _version(desk: Desk, name: str) -> str:
+    with desk.roster.catalogue.borrow([name]) as (model,):
+        return model.identity.version

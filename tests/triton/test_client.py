@@ -7,7 +7,7 @@ import pytest
 
 from fovea_pipelines import triton_messages
 from fovea_server.errors import Busy, DeadlineExceeded, FoveaError, InferenceFailed, NotReady, Undecodable
-from fovea_server.triton.client import translate
+from fovea_server.triton.client import WorkerDied, translate
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,14 @@ from fovea_server.triton.client import translate
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", DeadlineExceeded),
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", Busy),
         (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses", NotReady),
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed", WorkerDied),
         (grpc.StatusCode.UNAVAILABLE, "Server is stopping, scheduler for model has stopped accepting", NotReady),
         (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'c' has no available versions", NotReady),
-        (grpc.StatusCode.INTERNAL, "Stub process 'preprocess_224_0_0' is not healthy.", NotReady),
+        (grpc.StatusCode.INTERNAL, "Stub process 'preprocess_224_0_0' is not healthy.", WorkerDied),
         (grpc.StatusCode.INTERNAL, "Failed to process the request(s): ValueError", InferenceFailed),
+        (grpc.StatusCode.INTERNAL, "Failed to process the request(s): MemoryError", NotReady),
+        (grpc.StatusCode.INTERNAL, "Error in CPU operator `nvidia.dali.fn.decoders.image`: std::bad_alloc", NotReady),
+        (grpc.StatusCode.INTERNAL, "Failed to increase the shared memory pool size", NotReady),
         (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape for input 'IMAGE'", InferenceFailed),
     ],
 )

@@ -9,19 +9,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 
 import pytest
 
-from fovea_server.errors import NotReady, StartError
+from fovea_server.errors import CrashLoop, DeadlineExceeded, ModelRefused, NotReady, StartError
 from fovea_server.request.readiness import Readiness
-from fovea_server.triton import process
-from fovea_server.triton import supervisor as supervision
+from fovea_server.triton import leftovers, process
+from fovea_server.triton.crash_loop import CrashLoopSettings
 from fovea_server.triton.installation import Installation
 from fovea_server.triton.process import TritonProcess, TritonSettings
-from fovea_server.triton.supervisor import Supervisor
+from fovea_server.triton.pulse import Pulse
+from fovea_server.triton.supervisor import Supervisor, SupervisorSettings
+from fovea_server.triton.watch import WatchSettings
 
 
 def _installation(folder: Path, script: str) -> Installation:
@@ -31,20 +32,63 @@ def _installation(folder: Path, script: str) -> Installation:
     return Installation(binary, folder, stub=None, libraries=(), config_name="cpu")
 
 
+_QUICK = WatchSettings(look=0.05, silence=0.2, sample=0.1, probe=5.0)
+
+
+class Tally:
+    """What was counted."""
+
+    def __init__(self) -> None:
+        self.restarts, self.deaths, self.revivals, self.looping = 0, 0, 0, False
+
+    def triton_restarted(self) -> None:
+        self.restarts += 1
+
+    def process_died(self) -> None:
+        self.deaths += 1
+
+    def model_revived(self) -> None:
+        self.revivals += 1
+
+    def crash_loop(self, looping: bool) -> None:
+        self.looping = looping
+
+
+class Triton:
+    """Revives what it is told to, unless it is told not to."""
+
+    def __init__(self) -> None:
+        self.pulse = Pulse()
+        self.live = True
+        self.revived: list[str] = []
+        self.on_revival: Callable[[str], None] = lambda model: None
+
+    async def is_live(self, timeout: float) -> bool:
+        return self.live
+
+    async def revive(self, name: str, timeout: float) -> None:
+        self.on_revival(name)
+        self.revived.append(name)
+
+
 class Bench:
     """A supervisor over a script, with answers that a test decides."""
 
-    def __init__(self, installation: Installation, repository: Path) -> None:
+    def __init__(self, installation: Installation, repository: Path, watch: WatchSettings) -> None:
         self.readiness = Readiness()
-        self.restarts = 0
+        self.tally = Tally()
+        self.triton = Triton()
+        self.deaths = 0
         self.verify: Callable[[], Awaitable[None]] = self._fine
         self.supervisor = Supervisor(
             launch=lambda: TritonProcess(installation, [repository], ["ensemble"], TritonSettings(), key=""),
+            engine=self.triton,
             answers=self._answers,
             verify=lambda: self.verify(),
             readiness=self.readiness,
-            restarted=self._restarted,
-            start_timeout=5.0,
+            tally=self.tally,
+            settings=SupervisorSettings(5.0, watch, CrashLoopSettings(deaths=5, longest_backoff=0.4)),
+            on_death=self._died,
         )
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -60,13 +104,14 @@ class Bench:
     async def _fine(self) -> None:
         return
 
-    def _restarted(self) -> None:
-        self.restarts += 1
+    def _died(self, lost: Collection[str] | None, reason: str) -> None:
+        self.deaths += 1
+        self.ready_at_death = self.readiness.is_ready
 
 
 @contextlib.asynccontextmanager
-async def bench(folder: Path, script: str) -> AsyncIterator[Bench]:
-    bench = Bench(_installation(folder, script), folder)
+async def bench(folder: Path, script: str, watch: WatchSettings = _QUICK) -> AsyncIterator[Bench]:
+    bench = Bench(_installation(folder, script), folder, watch)
     try:
         yield bench
     finally:
@@ -125,15 +170,12 @@ async def test_a_death_is_noticed_and_survived_even_if_the_next_starts_fail_in_u
         _kill(first)
         await under_test.until(lambda: not under_test.readiness.is_ready)
         await under_test.until(lambda: under_test.readiness.is_ready)
-        assert under_test.restarts == 3
+        assert under_test.tally.restarts == 3
         assert under_test.supervisor.pid != first
 
 
-async def test_a_triton_that_stops_answering_rightly_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervision, "_PROBE", 0.02)
-    async with bench(tmp_path, "exec sleep 60") as under_test:
+async def test_a_triton_that_stops_answering_rightly_is_replaced(tmp_path: Path) -> None:
+    async with bench(tmp_path, "exec sleep 60", WatchSettings(look=0.05, probe=0.02)) as under_test:
         await under_test.supervisor.start()
         first = under_test.supervisor.pid
         failures = iter([NotReady("mute"), OSError("the golden image is gone")])
@@ -143,7 +185,7 @@ async def test_a_triton_that_stops_answering_rightly_is_replaced(
                 raise failure
 
         under_test.verify = verify
-        await under_test.until(lambda: under_test.restarts == 1 and under_test.readiness.is_ready)
+        await under_test.until(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready)
         assert under_test.supervisor.pid != first
 
 
@@ -169,21 +211,161 @@ def test_what_a_killed_gateway_left_is_swept_and_what_a_living_one_uses_is_not()
         used[1].unlink()
 
 
+class Processes(dict[int, str]):
+    """What models_by_pid says: the models that run, by made-up process ids."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *models: str) -> None:
+        super().__init__(enumerate(models, 1_000_000_000))  # ids that no process has
+        monkeypatch.setattr(TritonProcess, "models_by_pid", lambda _: dict(self))
+
+    def start(self, model: str) -> None:
+        self[max(self, default=1_000_000_000) + 1] = model
+
+    def end(self, model: str) -> None:
+        del self[next(pid for pid, runs in self.items() if runs == model)]
+
+
 async def test_a_process_that_dies_while_models_change_is_missed_and_one_that_leaves_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = Counter({"/r/default/1/model.py": 1, "/r/added/1/model.py": 1})
-    monkeypatch.setattr(TritonProcess, "model_processes", lambda _: Counter(running))
+    running = Processes(monkeypatch, "default", "added")
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        under_test.triton.on_revival = running.start
+        await under_test.supervisor.start()
+        await asyncio.sleep(0.1)  # its watch has begun
+        with under_test.supervisor.changing_models(leaving=["added"]):
+            running.end("added")
+            running.start("default")  # loaded again: the old one and the new one
+            await asyncio.sleep(0.2)
+        running.end("default")
+        await asyncio.sleep(0.2)
+        assert under_test.deaths == 0
+        with under_test.supervisor.changing_models():
+            running.end("default")
+        await under_test.until(lambda: under_test.triton.revived == ["default"] and under_test.readiness.is_ready)
+
+
+async def test_a_dead_process_is_revived_without_a_restart_and_its_calls_end_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Processes(monkeypatch, "preprocess", "network")
+    cancelled: list[str] = []
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        under_test.triton.on_revival = running.start
+        await under_test.supervisor.start()
+        pulse = under_test.triton.pulse
+        with (
+            pulse.flight(["preprocess", "network"], lambda: cancelled.append("with it")) as flight,
+            pulse.flight(["preprocess", "other"], lambda: cancelled.append("without it")),
+        ):
+            running.end("network")
+            await under_test.until(lambda: under_test.tally.revivals == 1)
+        assert cancelled == ["with it"]
+        assert flight.cut_off == "a model's process ended (network) while this image was with it"
+        assert (under_test.deaths, under_test.ready_at_death, under_test.tally.restarts) == (1, False, 0)
+        assert under_test.readiness.is_ready
+
+
+async def test_what_is_not_revived_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Processes(monkeypatch, "network")
+
+    def refuse(model: str) -> None:
+        running.start(model)
+        raise ModelRefused("Triton says no")
+
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        under_test.triton.on_revival = refuse
+        await under_test.supervisor.start()
+        running.end("network")
+        await under_test.until(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready)
+        assert under_test.tally.revivals == 0
+
+
+async def test_silence_while_a_call_waits_and_nothing_computes_is_a_hung_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Processes(monkeypatch, "preprocess", "network", "idle")
+    ended: list[str] = []
+    monkeypatch.setattr(TritonProcess, "end_model_processes", lambda _, models: ended.extend(sorted(models)))
     async with bench(tmp_path, "exec sleep 60") as under_test:
         await under_test.supervisor.start()
-        await asyncio.sleep(0.05)  # its watch has begun
-        with under_test.supervisor.changing_models(leaving=["added"]):
-            del running["/r/added/1/model.py"]
-            running["/r/default/1/model.py"] += 1  # loaded again: the old one and the new one
-        await asyncio.sleep(0.7)
-        running["/r/default/1/model.py"] -= 1
-        await asyncio.sleep(0.7)
-        assert under_test.restarts == 0
-        with under_test.supervisor.changing_models():
-            running["/r/default/1/model.py"] = 0
-        await under_test.until(lambda: under_test.restarts == 1)
+        with under_test.triton.pulse.flight(["preprocess", "network"], lambda: None):
+            await under_test.until(lambda: under_test.tally.revivals == 1)
+        assert ended == under_test.triton.revived == ["network", "preprocess"]
+        assert set(running.values()) == {"preprocess", "network", "idle"}
+
+
+async def test_silence_of_a_busy_process_is_not_a_hang(tmp_path: Path) -> None:
+    async with bench(tmp_path, "while :; do :; done") as under_test:
+        await under_test.supervisor.start()
+        with under_test.triton.pulse.flight(["network"], lambda: None):
+            await asyncio.sleep(1.0)
+        assert (under_test.deaths, under_test.readiness.is_ready) == (0, True)
+
+
+async def test_a_triton_whose_face_does_not_answer_either_is_replaced(tmp_path: Path) -> None:
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        await under_test.supervisor.start()
+        under_test.triton.live = False
+        with under_test.triton.pulse.flight(["network"], lambda: None) as flight:
+            await under_test.until(lambda: under_test.tally.restarts == 1)
+        assert "tritonserver hangs" in str(flight.cut_off)
+
+
+async def test_a_probe_that_waits_behind_others_that_are_answered_is_not_a_hang(tmp_path: Path) -> None:
+    async with bench(tmp_path, "exec sleep 60", WatchSettings(look=0.05, probe=0.05)) as under_test:
+        await under_test.supervisor.start()
+
+        async def too_late() -> None:
+            with under_test.triton.pulse.flight(["network"], lambda: None) as flight:
+                under_test.triton.pulse.answered(flight)
+            raise DeadlineExceeded("the others were first")
+
+        under_test.verify = too_late
+        await asyncio.sleep(0.6)
+        assert (under_test.deaths, under_test.readiness.is_ready) == (0, True)
+
+
+async def test_a_crash_loop_ends_in_a_state_with_the_last_error_and_seldom_tries(tmp_path: Path) -> None:
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        await under_test.supervisor.start()
+
+        async def broken() -> None:
+            raise NotReady("the model answers nonsense")
+
+        under_test.verify = broken
+        _kill(int(under_test.supervisor.pid or 0))
+        await under_test.until(lambda: under_test.tally.looping)
+        with pytest.raises(CrashLoop, match=r"5 deaths within 60 s; .*the last: the model answers nonsense") as raised:
+            under_test.readiness.check_announced()
+        assert raised.value.retry_after == 0.4
+        tried = under_test.tally.restarts
+        await asyncio.sleep(1.0)
+        assert under_test.tally.restarts - tried <= 3
+        under_test.verify = under_test._fine
+        await under_test.until(lambda: under_test.readiness.is_ready)
+        assert not under_test.tally.looping
+
+
+async def test_without_room_in_shared_memory_it_is_not_ready_and_says_how_much_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 64 << 20
+    monkeypatch.setattr(leftovers, "free_shared_memory", lambda: free)
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        await under_test.supervisor.start()
+        free = 4096
+        await under_test.until(lambda: not under_test.readiness.is_ready)
+        with pytest.raises(NotReady, match="/dev/shm has 4,096 bytes free; the models' processes need 8,388,608"):
+            under_test.readiness.check()
+        free = 64 << 20
+        await under_test.until(lambda: under_test.readiness.is_ready)
+        assert under_test.tally.restarts == 0
+
+
+async def test_without_room_in_shared_memory_it_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "free_shared_memory", lambda: 4096)
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        with pytest.raises(StartError, match="4,096 bytes free") as raised:
+            await under_test.supervisor.start()
+        assert "--shm-size" in raised.value.hint

@@ -21,6 +21,7 @@ from fovea_pipelines.parity import corpus, skew
 from fovea_pipelines.parity.executors import DaliCpu
 from fovea_pipelines.parity.report import Report
 from fovea_pipelines.quantisation.accuracy import BadClasses, Photographs, measure
+from fovea_pipelines.triton_folders import network_name
 
 _TELLING = 100  # photographs: each is then a point of accuracy at most
 _TOLD = 5  # kinds of images beyond their limits
@@ -90,9 +91,10 @@ def _name(wish: Wish, places: Places) -> str:
             hint="1 to 63 of a-z 0-9 _ -, not beginning with preprocess_ or classify_; say another with --name",
         )
     for repository in places.both:
-        if draft.holds(repository, name):
+        if draft.holds(repository, network_name(name, wish.version)):
             raise BadPackage(
-                f"there is a model {name} already", hint=f"say another name with --name, or fovea models remove {name}"
+                f"there is a model {name} already",
+                hint="say another name with --name, or make this its next version with --new-version",
             )
     return name
 
@@ -108,7 +110,7 @@ def _proved(candidate: Candidate, wish: Wish, places: Places, tell: Tell, progre
 
 
 def _draft(candidate: Candidate, wish: Wish, places: Places, root: Path) -> tuple[ModelPackage, draft.Draft]:
-    written = draft.Draft(root, candidate.name)
+    written = draft.Draft(root, candidate.network)
     written.onnx.write_bytes(candidate.adopted.model)
     if candidate.labels:
         (written.folder / "labels.txt").write_text("\n".join(candidate.labels) + "\n", encoding="utf-8")

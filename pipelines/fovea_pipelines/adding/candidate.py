@@ -9,7 +9,7 @@ from typing import Any
 
 from fovea_pipelines.adding.graphs.adopt import Adopted
 from fovea_pipelines.contract_sources import Source
-from fovea_pipelines.triton_folders import ensemble_name
+from fovea_pipelines.triton_folders import ensemble_name, network_name
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,18 @@ class Candidate:
     """`labels` is None for a network that only embeds; `checked` is what the checks measured."""
 
     name: str
+    version: str
     description: str
     origin: Mapping[str, str]
     source: Source
     adopted: Adopted
     labels: tuple[str, ...] | None
     checked: Mapping[str, float]
+
+    @property
+    def network(self) -> str:
+        """What Triton will call it."""
+        return network_name(self.name, self.version)
 
     def decoded_in_full(self) -> Candidate:
         """The same, with no JPEG decoded at a fraction of its size."""
@@ -34,9 +40,9 @@ class Candidate:
         labels = {"labels": {"file": "labels.txt", "count": len(self.labels)}} if self.labels else {}
         return {
             "name": self.name,
-            "version": "1",
+            "version": self.version,
             "preprocess": preprocess,
-            "ensemble": ensemble_name(self.name),
+            "ensemble": ensemble_name(self.network),
             "description": self.description,
             "source": dict(self.origin),
             "artefacts": {"onnx": {"file": "1/model.onnx", "sha256": sha256}},

@@ -53,6 +53,7 @@ def examine(name: str, wish: Wish, network: Network) -> Candidate:
     )
     return Candidate(
         name=name,
+        version=wish.version,
         description=wish.description or f"{wish.called}, added from {network.origin['kind']}",
         origin={**network.origin, **({"licence": wish.licence} if wish.licence else {})},
         source=source,

@@ -18,6 +18,7 @@ class Wish:
 
     source          "torchvision:NAME[:WEIGHTS]", "timm:NAME", or the path of an .onnx file
     name            what it will be called; by default after the source
+    version         which of the models of this name it will be
     weights         a checkpoint for a torchvision or timm architecture, instead of the published ones
     preprocessing   contract and normalisation, where the source does not say them or says them wrongly
     labels          class names in the order of the scores, where the source does not say them
@@ -33,6 +34,7 @@ class Wish:
     source: str
     golden: Path
     name: str | None = None
+    version: str = "1"
     weights: Path | None = None
     preprocessing: Source | None = None
     labels: tuple[str, ...] | None = None

@@ -45,7 +45,7 @@ class Record:
 
 def plan_of(package: ModelPackage) -> Path:
     """Where `config.pbtxt` wants it."""
-    return package.folder / package.version / "model.plan"
+    return package.onnx.path.parent / "model.plan"
 
 
 def record_of(package: ModelPackage) -> Path:

@@ -1,6 +1,7 @@
 """What an image's header says, read without decoding a pixel: format, size, orientation, or why it is refused."""
 
+from fovea_pipelines.headers.frame import Load
 from fovea_pipelines.headers.reading import ON_REQUEST, Header, read
 from fovea_pipelines.headers.refusals import Damaged, Empty, FormatNotServed, NotAnImage, Refused
 
-__all__ = ["ON_REQUEST", "Header", "read", "Refused", "Empty", "NotAnImage", "FormatNotServed", "Damaged"]
+__all__ = ["ON_REQUEST", "Header", "Load", "read", "Refused", "Empty", "NotAnImage", "FormatNotServed", "Damaged"]

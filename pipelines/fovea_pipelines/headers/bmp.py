@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from fovea_pipelines.headers.frame import Frame, fields, require
+from fovea_pipelines.headers.frame import Frame, Load, fields, require
 from fovea_pipelines.headers.refusals import Damaged
 
 _CORE = 12
@@ -14,6 +14,8 @@ _CORE_SIZE = Struct("<HH")
 _INFO_SIZE = Struct("<ii")
 _CORE_BITS = Struct("<H")  # bits a pixel
 _INFO_BITS = Struct("<HI")  # bits a pixel, compression
+_WITH_PROFILE, _EMBEDDED = 124, b"DEBM"
+_PROFILE_SIZE = Struct("<I")
 _UNCOMPRESSED = frozenset((0, 3, 6))  # plain, and with masks of the colours
 _MOST_PIXELS_A_SIDE = 2**31 - 1
 
@@ -30,7 +32,15 @@ def read(image: bytes) -> Frame:
     if width < 0 or abs(height) > _MOST_PIXELS_A_SIDE:
         raise Damaged(f"{width}x{height} cannot be the size of a BMP")
     _require_rows(image, pixels, header, width, abs(height))
-    return Frame(width, abs(height))
+    return Frame(width, abs(height), load=Load(profile=_profile(image, header)))
+
+
+def _profile(image: bytes, header: int) -> int:
+    """The size of the colour profile that the fifth version of the header tells."""
+    if header != _WITH_PROFILE or image[70:74] != _EMBEDDED:
+        return 0
+    (size,) = _PROFILE_SIZE.unpack_from(image, 130)
+    return int(size)
 
 
 def _require_rows(image: bytes, pixels: int, header: int, width: int, height: int) -> None:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any
 
 from fovea_pipelines.headers.refusals import Damaged, FormatNotServed
+
+
+@dataclass(frozen=True)
+class Load:
+    """What an image carries besides the pixels of its first picture.
+
+    metadata  bytes of EXIF, XMP, texts, comments and whatever else a reader of pixels steps over
+    profile   bytes of its colour profiles (ICC), as stored
+    frames    pictures it says it has; of a GIF those that begin in its first 20,000 blocks
+    """
+
+    metadata: int = 0
+    profile: int = 0
+    frames: int = 1
 
 
 @dataclass(frozen=True)
@@ -20,6 +34,7 @@ class Frame:
     height: int
     orientation: int = 1
     unmarked_inks: bool = False
+    load: Load = field(default_factory=Load)
 
 
 def not_served(what: str) -> FormatNotServed:

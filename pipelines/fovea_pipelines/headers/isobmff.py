@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Any
 
-from fovea_pipelines.headers.frame import Frame, fields, not_served
+from fovea_pipelines.headers.frame import Frame, Load, fields, not_served
 from fovea_pipelines.headers.refusals import Damaged
 
 _SEQUENCES = frozenset((b"avis", b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"))
+_MAIN = frozenset((b"ftyp", b"meta", b"mdat"))
 _MOST_BOXES = 4096  # in one box
 _MOST_ITEMS = 1000  # libheif takes no more either
 _MOST_ASSOCIATIONS = 4  # one box for each of its two versions with each of its two flags
@@ -41,10 +42,17 @@ def read(image: bytes) -> Frame:
     properties = _named(image, _only(meta, b"iprp"))
     wanted = _indexes(image, properties, _primary(image, meta))
     every = list(_boxes(image, _only(properties, b"ipco")))
-    return _frame(image, [every[index - 1] for index in wanted if 0 < index <= len(every)])
+    profile = sum(stop - start for kind, (start, stop) in every if kind == b"colr")
+    load = Load(_described(outer) + end - begin - profile, profile)
+    return _frame(image, [every[index - 1] for index in wanted if 0 < index <= len(every)], load)
 
 
-def _frame(image: bytes, properties: list[tuple[bytes, Span]]) -> Frame:
+def _described(outer: Boxes) -> int:
+    """Bytes of the boxes beside the pixels; EXIF and XMP that stand among the pixels are not told apart from them."""
+    return sum(end - begin for kind, spans in outer.items() if kind not in _MAIN for begin, end in spans)
+
+
+def _frame(image: bytes, properties: list[tuple[bytes, Span]], load: Load) -> Frame:
     """What the properties of the primary item come to, in their order."""
     sizes: list[tuple[int, int]] = []
     angle, mirror = 0, None
@@ -62,7 +70,7 @@ def _frame(image: bytes, properties: list[tuple[bytes, Span]]) -> Frame:
             mirror = _content(_BYTE, image, span, kind)[0] & 1
     if len(sizes) != 1:
         raise Damaged(f"its primary item has {len(sizes)} sizes; one is needed")
-    return Frame(*sizes[0], orientation=_TO_EXIF[mirror][angle])
+    return Frame(*sizes[0], orientation=_TO_EXIF[mirror][angle], load=load)
 
 
 def _without_padding(coded: tuple[int, int], clean: tuple[int, ...]) -> tuple[int, int]:

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from struct import Struct
 
 from fovea_pipelines.headers import exif
-from fovea_pipelines.headers.frame import Frame, fields, not_served, require
+from fovea_pipelines.headers.frame import Frame, Load, fields, not_served, require
 from fovea_pipelines.headers.refusals import Damaged
 
 # A few bytes make a scan that costs a pass over all pixels: 400 of them, 39 KB, took 11 s at 7000x7000.
 _MOST_SCANS = 64
 _MOST_SEGMENTS = 4096
 
-_APP1, _APP14, _SOS, _EOI, _PROGRESSIVE = 0xE1, 0xEE, 0xDA, 0xD9, 0xC2
+_APP1, _APP2, _APP14, _SOS, _EOI, _PROGRESSIVE = 0xE1, 0xE2, 0xEE, 0xDA, 0xD9, 0xC2
+_CARRIED = frozenset((*range(0xE0, 0xF0), 0xFE))  # APP0 to APP15, and comments
 _BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # TEM, RST0 to RST7, SOI: markers without a length
 _SERVED = frozenset((0xC0, 0xC1, _PROGRESSIVE))
 _REFUSED = {
@@ -29,7 +30,7 @@ _REFUSED = {
     0xCE: "an arithmetic-coded JPEG",
     0xCF: "an arithmetic-coded JPEG",
 }
-_EXIF, _ADOBE = b"Exif\0\0", b"Adobe"
+_EXIF, _ADOBE, _ICC = b"Exif\0\0", b"Adobe", b"ICC_PROFILE\0"
 _MARKER = re.compile(rb"\xff{1,1024}([^\x00\xff])", re.DOTALL)
 _MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # a scan holds FF 00 and FF D0 to FF D7
 _LENGTH = Struct(">H")
@@ -41,7 +42,10 @@ Segment = tuple[int, int, int]  # marker, where its length stands, where it ends
 def read(image: bytes) -> Frame:
     """The size in the frame header and the orientation in the EXIF segment."""
     kind, size, components, blocks, scans, adobe = 0, None, 0, [], 0, False
+    carried: list[Segment] = []
     for marker, start, end in _segments(image):
+        if marker in _CARRIED:
+            carried.append((marker, start, end))
         if marker == _SOS:
             scans += 1
             # A scan of all components is the only one of its frame, unless that is progressive.
@@ -58,7 +62,18 @@ def read(image: bytes) -> Frame:
     if not size:
         raise Damaged("it has no frame header before its pixels")
     _check_scans(scans)
-    return Frame(*size, exif.agreed(map(exif.orientations, blocks)), unmarked_inks=components == 4 and not adobe)
+    orientation = exif.agreed(map(exif.orientations, blocks))
+    return Frame(*size, orientation, components == 4 and not adobe, _load(image, carried))
+
+
+def _load(image: bytes, carried: list[Segment]) -> Load:
+    """How much of what is carried is a profile, and how much anything else."""
+    profile = sum(end - start for marker, start, end in carried if _is_profile(image, marker, start, end))
+    return Load(sum(end - start for _, start, end in carried) - profile, profile)
+
+
+def _is_profile(image: bytes, marker: int, start: int, end: int) -> bool:
+    return marker == _APP2 and image.startswith(_ICC, start + 2, end)
 
 
 def _check_scans(count: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fovea_pipelines.headers import bmp, gif, isobmff, jpeg, png, tiff, webp
-from fovea_pipelines.headers.frame import Frame, not_served
+from fovea_pipelines.headers.frame import Frame, Load, not_served
 from fovea_pipelines.headers.refusals import Damaged, Empty, FormatNotServed, NotAnImage
 
 _READERS = {
@@ -64,6 +64,7 @@ class Header:
     height: int
     orientation: int
     unmarked_inks: bool = False
+    load: Load = field(default_factory=Load, compare=False)  # what it is does not depend on what it carries
 
 
 def read(image: bytes, also: frozenset[str] = frozenset()) -> Header:
@@ -84,7 +85,7 @@ def read(image: bytes, also: frozenset[str] = frozenset()) -> Header:
 def _header(name: str, frame: Frame) -> Header:
     if not frame.width or not frame.height:
         raise Damaged(f"its header says {frame.width}x{frame.height}, which has no pixels")
-    return Header(name, frame.width, frame.height, frame.orientation, frame.unmarked_inks)
+    return Header(name, frame.width, frame.height, frame.orientation, frame.unmarked_inks, frame.load)
 
 
 def _format(image: bytes, also: frozenset[str]) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from struct import Struct
 
 from fovea_pipelines.headers import exif
-from fovea_pipelines.headers.frame import Frame, fields, not_served, require
+from fovea_pipelines.headers.frame import Frame, Load, fields, not_served, require
 from fovea_pipelines.headers.refusals import Damaged
 
 _MOST_CHUNKS = 1000
 _ANIMATED, _HAS_EXIF, _RESERVED = 0x02, 0x08, 0xC1
 _FOURTEEN_BITS = 0x3FFF
 _PREFIX = b"Exif\0\0"  # as in a JPEG; some writers put it here too
+_PIXELS = frozenset((b"VP8X", b"ALPH", b"VP8 ", b"VP8L"))
 _RIFF = Struct("<4sI4s")
 _CHUNK = Struct("<4sI")
 _SOUND = re.compile(rb"VP8X(?:ICCP)?(?:EXIF|XMP )*(?:VP8L|(?:ALPH)?VP8 )(?:EXIF|XMP )*")
@@ -60,7 +62,19 @@ def _extended(image: bytes, size: int, end: int) -> Frame:
         # libwebp shows the pixels of such a file, but not its EXIF.
         raise Damaged(f"its VP8X flags are {flags:02x}, of which {flags & _RESERVED:02x} are reserved")
     orientation = _orientation(image, end) if flags & _HAS_EXIF else 1
-    return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation)
+    return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation, load=_load(image, end))
+
+
+def _load(image: bytes, end: int) -> Load:
+    """What stands beside the pixels, as far as the chunks can be followed: who reads pixels need not follow all."""
+    metadata = profile = 0
+    with contextlib.suppress(Damaged):
+        for kind, _, size in _chunks(image, end):
+            if kind == b"ICCP":
+                profile += size
+            elif kind not in _PIXELS:
+                metadata += size
+    return Load(metadata, profile)
 
 
 def _orientation(image: bytes, end: int) -> int:

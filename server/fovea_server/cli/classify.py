@@ -23,6 +23,7 @@ from fovea_client import (
     Client,
     FoveaClientError,
     GrpcClient,
+    NotAllowed,
     UnknownModel,
     Unreachable,
     connect,
@@ -34,7 +35,7 @@ from fovea_server.cli.terminal import fail
 Outcome = Classification | FoveaClientError
 
 # What would go wrong with every image alike: said once, and no more images are sent.
-POINTLESS = (Unreachable, UnknownModel, BadRequest)
+POINTLESS = (Unreachable, NotAllowed, UnknownModel, BadRequest)
 
 
 def classify(
@@ -47,8 +48,21 @@ def classify(
         ),
     ],
     url: Annotated[
-        str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc://HOST:PORT.")
+        str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc(s)://HOST:PORT.")
     ] = "http://127.0.0.1:8080",
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Where the server asks for one; better in the environment.", envvar="FOVEA_API_KEY"
+        ),
+    ] = None,
+    ca_file: Annotated[
+        str | None, typer.Option(metavar="PEM", help="Who signs the server's certificate, if not one of the usual.")
+    ] = None,
+    client_certificate: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="PEM PEM", help="A certificate and its key, for servers that ask for one."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Which model; the server's default if not given.")
     ] = None,
@@ -68,7 +82,7 @@ def classify(
 
     Exits with 0 if every image was answered, 1 if any was not, 2 if a path means nothing: then none is asked.
     """
-    client = _client(url)
+    client = _client(url, api_key, ca_file, client_certificate)
     sources = _sources(paths)
 
     def ask(image: Image) -> Outcome:
@@ -81,9 +95,13 @@ def classify(
         raise typer.Exit(1)
 
 
-def _client(url: str) -> Client | GrpcClient:
+def _client(
+    url: str, api_key: str | None, ca_file: str | None, client_certificate: tuple[str, str] | None
+) -> Client | GrpcClient:
     try:
-        return connect(url)
+        return connect(url, api_key=api_key, ca_file=ca_file, client_certificate=client_certificate)
+    except OSError as error:  # ssl.SSLError is one too
+        fail(f"the certificates cannot be used: {error}", "--ca-file and --client-certificate are PEM files", code=2)
     except ValueError as error:
         fail(str(error), code=2)
 

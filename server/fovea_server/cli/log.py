@@ -112,7 +112,7 @@ def erase(
 
 def _print(found: pa.Table, form: Form) -> None:
     if form is Form.JSON:
-        for row in found.to_pylist():
+        for row in found.to_pylist(maps_as_pydicts="lossy"):
             terminal.say_json(row)
     elif form is Form.CSV:
         from pyarrow import csv
@@ -124,7 +124,7 @@ def _print(found: pa.Table, form: Form) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in found.column_names:
             table.add_column(name)
-        for row in found.to_pylist():
+        for row in found.to_pylist(maps_as_pydicts="lossy"):
             table.add_row(*("" if value is None else str(value) for value in row.values()))
         terminal.stdout().print(table)
 

@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, bench, skew, models, log, features, ab, version."""
+"""The command `fovea`: serve, classify, bench, skew, doctor, tune, models, keys, quarantine, log, features, version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import ab, bench, classify, features, log, models, serve, skew
+from fovea_server.cli import bench, classify, doctor, features, keys, log, models, quarantine, serve, skew, tune
 
 app = typer.Typer(
     name="fovea",
@@ -35,8 +35,11 @@ app.command()(serve.serve)
 app.command()(classify.classify)
 app.command()(bench.bench)
 app.command()(skew.skew)
+app.command()(doctor.doctor)
+app.command()(tune.tune)
 app.add_typer(models.app)
-app.add_typer(ab.app)
+app.add_typer(keys.app)
+app.add_typer(quarantine.app)
 app.add_typer(log.app)
 app.add_typer(features.app)
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from fovea_server.cli import models_add, models_tensorrt, packages, running, terminal
+from fovea_server.cli import models_add, models_tensorrt, models_versions, packages, running, terminal
 
 if TYPE_CHECKING:
     from fovea_pipelines.package import ModelPackage
+    from fovea_server.triton.versions import Versions
 
 app = typer.Typer(name="models", help="List, show, build, add and remove models.", no_args_is_help=True)
 app.command()(models_add.add)
 app.command()(models_add.remove)
+app.command()(models_versions.rollback)
 
 
 @app.command(name="list")
@@ -25,19 +27,29 @@ def list_models(
     state: terminal.State = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
 ) -> None:
-    """Say which models there are, given and added, and whether they are built."""
-    rows = [_facts(package) for package in packages.read(repository, state)]
+    """Say which models there are, given and added, and whether they are built.
+
+    A version in brackets is not in service; NAME@VERSION asks for it.
+    """
+    from fovea_server.triton.versions import Versions
+
+    found = packages.read(repository, state)
+    versions = Versions.of(packages.state_folder(state))
+    rows = [{**_facts(package), "in_service": _in_service(package, versions)} for package in found]
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("model", "labels", "features", "preprocessing", "licence", "digest", ""):
+    for name in ("model", "version", "labels", "features", "preprocessing", "licence", "digest", ""):
         table.add_column(name, no_wrap=True)
     for row in rows:
         built = "" if row["built"] else "not built: fovea models build"
         sizes = str(row["labels"] or "-"), str(row["features"])
-        table.add_row(row["name"], *sizes, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built)
+        version = row["version"] if row["in_service"] else f"({row['version']})"
+        table.add_row(
+            row["name"], version, *sizes, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built
+        )
     terminal.stdout().print(table)
 
 
@@ -141,6 +153,10 @@ def _build(package: ModelPackage, force: bool, quiet: bool) -> None:
         typer.echo(f"{package.name}: up to date", err=True)
     for path in written:
         typer.echo(f"{package.name}: built {path.name}, {path.stat().st_size:,} bytes", err=True)
+
+
+def _in_service(package: ModelPackage, versions: Versions) -> bool:
+    return versions.current(package.name) in (None, package.version)
 
 
 def _facts(package: ModelPackage) -> dict[str, Any]:

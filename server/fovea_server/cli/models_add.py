@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from fovea_server.cli import running, state_lock, terminal
+from fovea_server.cli import models_versions, running, state_lock, terminal
+from fovea_server.cli import packages as packages_on_disk
 from fovea_server.cli.packages import state_folder
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 def add(
     source: Annotated[str, typer.Argument(help="torchvision:NAME[:WEIGHTS], timm:NAME, or the path of an .onnx file.")],
     name: Annotated[str | None, typer.Option(help="What to call it; by default after the source.")] = None,
+    new_version: Annotated[
+        bool,
+        typer.Option(
+            "--new-version", help="It is the next version of the model --name: it takes over, and can be rolled back."
+        ),
+    ] = False,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -84,6 +92,8 @@ def add(
     from fovea_server.errors import StartError
     from fovea_server.triton.repository import default_folder, packages
 
+    if new_version and name is None:
+        terminal.fail("a new version of which model?", "say it with --name", code=2)
     try:
         given = (repository or default_folder()).resolve()
         wish = Wish(
@@ -102,8 +112,13 @@ def add(
             licence=licence,
         )
         with state_lock.alone(state_folder(state)) as folder:
+            found = packages_on_disk.read(given, folder) if new_version else []
+            if new_version:
+                wish = replace(wish, version=models_versions.next_version(found, str(name)))
             package = _added(wish, _places(given, folder))
             _take_into_service(package, folder)
+            if new_version:
+                models_versions.take_over(package, found, folder)
     except (PipelineError, StartError) as error:
         terminal.fail(str(error), error.hint)
 
@@ -118,18 +133,37 @@ def remove(
     from fovea_pipelines.errors import PipelineError
     from fovea_server.errors import StartError
     from fovea_server.triton.repository import ADDED
+    from fovea_server.triton.versions import Versions
 
     with state_lock.alone(state_folder(state)) as folder:
-        if not draft.is_name(name) or not draft.holds(folder / ADDED, name):
+        networks = _added_under(name, folder) if draft.is_name(name.partition("@")[0]) else []
+        if not networks:
             terminal.fail(
                 f"{name} was not added", f"`fovea models list` says which models there are; {folder} was read"
             )
         try:
-            _take_out_of_service(name, folder)
-            draft.remove(folder / ADDED, draft.folders_named(folder / ADDED, name))
+            for network in networks:
+                _take_out_of_service(network, folder)
+                draft.remove(folder / ADDED, draft.folders_named(folder / ADDED, network))
+            if "@" not in name:
+                Versions.of(folder).forget(name)
         except (PipelineError, StartError) as error:
             terminal.fail(str(error), error.hint)
     typer.echo(f"{name}: removed", err=True)
+
+
+def _added_under(name: str, state: Path) -> list[str]:
+    """What Triton calls the versions of that name that were added, the one in service last; or NAME@VERSION alone."""
+    from fovea_pipelines.adding import draft
+    from fovea_pipelines.triton_folders import network_name
+    from fovea_server.triton.repository import ADDED
+    from fovea_server.triton.versions import Versions
+
+    added = state / ADDED
+    further = [] if "@" in name else sorted(folder.name for folder in added.glob(f"{name}@*"))
+    current = network_name(name, Versions.of(state).current(name) or "1")
+    networks = [network for network in (name, *further) if draft.holds(added, network)]
+    return sorted(networks, key=lambda network: network == current)
 
 
 def _added(wish: Wish, places: Places) -> ModelPackage:
@@ -145,17 +179,17 @@ def _take_into_service(package: ModelPackage, state: Path) -> None:
 
     served: list[running.Server] = []
     for server in running.servers(state):
-        if problem := server.add(package.name):
+        if problem := server.add(package.network):
             # This one too: it may have taken the model after all, and only its answer was lost.
             for other in (*served, server):
-                other.remove(package.name)
+                other.remove(package.network)
             draft.remove(package.folder.parent, draft.folders_of(package))
-            terminal.fail(f"the server {server.pid} refuses {package.name}: {problem}", "nothing was added")
+            terminal.fail(f"the server {server.pid} refuses {package.network}: {problem}", "nothing was added")
         served.append(server)
     where = (
         f"served by {', '.join(str(server.pid) for server in served)}" if served else "served from the next start on"
     )
-    typer.echo(f"{package.name}: added, {where}; {package.digest}", err=True)
+    typer.echo(f"{package.network}: added, {where}; {package.digest}", err=True)
 
 
 def _take_out_of_service(name: str, state: Path) -> None:

@@ -32,8 +32,8 @@ def state_folder(state: Path | None) -> Path:
 
 
 def named(packages: list[ModelPackage], name: str) -> ModelPackage:
-    """The package of that name; ends the command where there is none."""
-    found = {package.name: package for package in packages}
+    """The package of that name, NAME or NAME@VERSION; ends the command where there is none."""
+    found = {package.network: package for package in packages}
     if name not in found:
         terminal.fail(f"no model named {name}", f"there are: {', '.join(found)}", code=2)
     return found[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ class Server:
     def add(self, model: str) -> str | None:
         """Take a model into service; None, or why it does not."""
         return self._say("PUT", model)
+
+    def take_over(self, model: str) -> str | None:
+        """Let a version that it has loaded, NAME@VERSION, answer from now on; None, or why it does not."""
+        return self._say("PUT", f"{model}/current")
 
     def remove(self, model: str) -> str | None:
         """Take a model out of service; None, or why it does not. One that it does not serve is out already."""
@@ -59,3 +64,22 @@ class Server:
 
 def servers(state: Path) -> Iterator[Server]:
     yield from map(Server, control_sockets.of_running_servers(state))
+
+
+def triton_of_any(state: Path) -> str | None:
+    """HOST:PORT of the gRPC face of a running server's Triton; None where none runs."""
+    ports = (_triton_port(server.pid) for server in servers(state))
+    return next((f"127.0.0.1:{port}" for port in ports if port), None)
+
+
+def _triton_port(pid: int) -> str | None:
+    """By the command line of the tritonserver below that process."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                found = [word.partition("=")[2] for word in child.cmdline() if word.startswith("--grpc-port=")]
+                if found:
+                    return found[0]
+    return None

@@ -51,8 +51,54 @@ def serve(
             envvar="FOVEA_PRECISION",
         ),
     ] = "auto",
-    max_in_flight: Annotated[int, typer.Option(help="Images inside Triton at once; more wait.", min=1, max=512)] = 64,
+    tuned: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|FILE",
+            help="Settings that `fovea tune` found; auto takes those for this model and CPU where there are any.",
+            envvar="FOVEA_TUNED",
+        ),
+    ] = "auto",
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Gateway processes that share the ports and the limits; one answers about 1,000 images a second.",
+            envvar="FOVEA_WORKERS",
+            min=1,
+            max=64,
+        ),
+    ] = 1,
+    max_in_flight: Annotated[
+        int, typer.Option(help="Images inside Triton at most; how many are best is measured.", min=1, max=512)
+    ] = 64,
     max_waiting: Annotated[int, typer.Option(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
+    max_connections: Annotated[
+        int, typer.Option(help="Connections of REST, and of gRPC, in each process.", min=1, max=1_000_000)
+    ] = 4096,
+    require_keys: Annotated[
+        bool,
+        typer.Option("--require-keys", help="Ask for API keys on loopback too; elsewhere they are always asked for."),
+    ] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Ask nobody for a key, wherever the server listens.")
+    ] = False,
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM", help="TLS on both faces: the certificate, with its chain.", envvar="FOVEA_TLS_CERTIFICATE"
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Its private key, without a password.", envvar="FOVEA_TLS_KEY")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM",
+            help="Who signs callers' certificates, which are then required.",
+            envvar="FOVEA_TLS_CLIENT_CA",
+        ),
+    ] = None,
     feature_log: Annotated[
         str,
         typer.Option(
@@ -73,18 +119,11 @@ def serve(
     capture_except: Annotated[
         str, typer.Option(metavar="LIST", help="Keys, by their public ids, whose images are never kept: a,b.")
     ] = "",
-    experiments_store: Annotated[
-        str,
-        typer.Option(
-            metavar="URL",
-            help="Where experiments are kept (docs/experiments.md); by default a SQLite file in the state folder.",
-            envvar="FOVEA_EXPERIMENTS_STORE",
-        ),
-    ] = "",
-    shadow_busy: Annotated[
-        float, typer.Option(help="Share of the time that copies for candidates may take, 0 to 1.", min=0.001, max=1)
-    ] = 0.05,
     start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
+    crash_loop_deaths: Annotated[
+        int, typer.Option(help="Deaths of Triton or its models' processes that are a crash loop.", min=2)
+    ] = 10,
+    crash_loop_seconds: Annotated[float, typer.Option(help="Seconds within which they are.", min=1)] = 60.0,
     drain_notice: Annotated[
         float, typer.Option(help="Seconds between saying `not ready` and closing, after SIGTERM.", min=0)
     ] = 2.0,
@@ -100,14 +139,23 @@ def serve(
         terminal.fail(f"--log-level is {log_level!r}", "use debug, info, warning or error", code=2)
     if device not in ("auto", "cpu", "cuda"):
         terminal.fail(f"--device is {device!r}", "use auto, cpu or cuda", code=2)
+    if workers > max_in_flight:
+        terminal.fail(
+            f"--workers {workers} cannot share --max-in-flight {max_in_flight}", "let each have at least one", code=2
+        )
+    if (tls_certificate is None) != (tls_key is None) or (tls_client_ca and not tls_certificate):
+        terminal.fail("TLS needs a certificate and its key", "give --tls-certificate and --tls-key", code=2)
 
     from fovea_server import logs
+    from fovea_server.access.policy import AccessSettings
+    from fovea_server.edge.bounded_connection import ConnectionLimits
     from fovea_server.edge.listen import EdgeSettings
+    from fovea_server.edge.tls import TlsSettings
     from fovea_server.feature_log.settings import FeatureLogSettings
     from fovea_server.request.admission import AdmissionSettings
     from fovea_server.request.conversion import ConversionSettings, enabled
     from fovea_server.settings import Settings
-    from fovea_server.studies.settings import ExperimentSettings
+    from fovea_server.triton.crash_loop import CrashLoopSettings
     from fovea_server.triton.process import TritonSettings
     from fovea_server.triton.repository import default_folder
 
@@ -116,7 +164,14 @@ def serve(
         lambda: Settings(
             repository=(repository or default_folder()).resolve(),
             state=state_folder(state),
-            edge=EdgeSettings(host, rest_port, grpc_port),
+            edge=EdgeSettings(
+                host,
+                rest_port,
+                grpc_port,
+                tls=TlsSettings(tls_certificate, tls_key, tls_client_ca) if tls_certificate and tls_key else None,
+                connections=ConnectionLimits(max_connections),
+            ),
+            access=AccessSettings(require_keys, insecure),
             triton=TritonSettings(triton_grpc_port, triton_http_port, triton_metrics_port, start_timeout, precision),
             conversion=ConversionSettings(formats=enabled(formats)),
             admission=AdmissionSettings(max_in_flight, max_waiting),
@@ -129,8 +184,11 @@ def serve(
                 capture_days=capture_days,
                 max_bytes=int(log_max_gb * 1e9),
             ),
-            experiments=ExperimentSettings(experiments_store, shadow_busy),
             device=device,
+            tuned=tuned,
+            workers=workers,
+            crash_loop=CrashLoopSettings(crash_loop_deaths, crash_loop_seconds),
+            log_level=log_level,
         ),
         drain_notice,
     )
@@ -169,7 +227,7 @@ async def _serve(settings: Settings, drain_notice: float) -> None:
 
 def _say_where(settings: Settings) -> None:
     edge, triton = settings.edge, settings.triton
-    rest = f"http://{edge.host}:{edge.rest_port}"
+    rest = f"{'https' if edge.tls else 'http'}://{edge.host}:{edge.rest_port}"
     typer.echo(f"Fovea is ready. REST {rest}   gRPC {edge.host}:{edge.grpc_port}   Triton (KServe v2) {triton.address}")
     typer.echo(f"    curl --data-binary @{_example(settings)} {rest}/v1/classify")
     typer.echo(f"    {rest}/docs")

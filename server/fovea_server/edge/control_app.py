@@ -14,13 +14,14 @@ from fovea_server.request.roster import Roster
 
 
 def create(roster: Roster, metrics: Metrics) -> Starlette:
-    """GET /models says what is loaded; PUT and DELETE /models/NAME answer once it is done, or a problem document."""
-
-    async def loaded(request: Request) -> Response:
-        return JSONResponse({"models": roster.catalogue.loaded()})
+    """PUT and DELETE /models/NAME, PUT /models/NAME/current; all answer once it is done, or with a problem document."""
 
     async def add(request: Request) -> Response:
         model = await roster.add(request.path_params["name"])
+        return JSONResponse({"name": model.identity.name, "digest": model.identity.digest})
+
+    async def take_over(request: Request) -> Response:
+        model = await roster.take_over(request.path_params["name"])
         return JSONResponse({"name": model.identity.name, "digest": model.identity.digest})
 
     async def remove(request: Request) -> Response:
@@ -30,8 +31,8 @@ def create(roster: Roster, metrics: Metrics) -> Starlette:
     answers = problems.Problems(metrics)
     return Starlette(
         routes=[
-            Route("/models", loaded, methods=["GET"]),
             Route("/models/{name}", add, methods=["PUT"]),
+            Route("/models/{name}/current", take_over, methods=["PUT"]),
             Route("/models/{name}", remove, methods=["DELETE"]),
         ],
         exception_handlers={FoveaError: answers.on_fovea_error, Exception: answers.on_any_other},

@@ -75,7 +75,7 @@ def of_document(document: Any) -> Feedback:
 
 
 def of_accepted(accepted: Accepted) -> dict[str, Any]:
-    return {"id": accepted.id, "status": "matched" if accepted.matched else "pending"}
+    return {"id": accepted.id, "status": accepted.status}
 
 
 def of_lines(outcomes: Sequence[Accepted | FoveaError]) -> dict[str, Any]:

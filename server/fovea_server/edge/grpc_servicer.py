@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
-from fovea_server.domain import ANYONE, Answer, Deadline, Question, Result
-from fovea_server.edge import grpc_feedback, grpc_status, options, request_id, slices, unexpected, units
+from fovea_server.access.guard import current
+from fovea_server.domain import Answer, Deadline, Priority, Question, Result
+from fovea_server.edge import grpc_feedback, grpc_status, options, request_id, slices, unexpected
 from fovea_server.edge.server_timing import server_timing
 from fovea_server.errors import FoveaError
 from fovea_server.feature_log.log import FeatureLog
@@ -61,20 +63,25 @@ class Vision(vision_pb2_grpc.VisionServicer):
         metadata = dict(context.invocation_metadata() or ())
         identity = request_id.accept(request.request_id or metadata.get("x-request-id"))
         try:
-            answer = await self._service.answer(_question(request, context, identity, models()))
+            question = _question(request, context, identity, models(), _call(context))
+            answer = await self._service.answer(question)
         except Exception as error:
-            failure = self._ours(error, identity)
-            status = grpc_status.of_error(failure, identity)
-            details = (grpc_status.DETAILS_KEY, status.SerializeToString())
-            await context.abort(failure.rpc, status.message, (details, ("x-request-id", identity)))
+            await grpc_status.abort(context, self._ours(error, identity), identity)
             raise
+        degraded = (("x-degraded", "true"),) if answer.degraded else ()
         context.set_trailing_metadata(
-            (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)))
+            (("x-request-id", answer.id), ("server-timing", server_timing(answer.timings_ms)), *degraded)
         )
         return answer
 
     async def ClassifyStream(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:  # noqa: N802
         """Reads on only while fewer than the limit are being worked on or wait to be sent."""
+        try:
+            call = _call(context)
+        except FoveaError as error:
+            identity = request_id.accept(None)
+            await grpc_status.abort(context, self._ours(error, identity), identity)
+            raise
         at_work: set[asyncio.Task[Any]] = set()
         coming: asyncio.Task[Any] | None = asyncio.create_task(_next(requests))
         try:
@@ -87,7 +94,8 @@ class Vision(vision_pb2_grpc.VisionServicer):
                     coming = asyncio.create_task(_next(requests)) if request is not None else None
                     if request is not None:
                         identity = request_id.accept(request.request_id)
-                        question = _question(request, context, identity, options.one_model(request.model))
+                        models = options.one_model(request.model)
+                        question = _question(request, context, identity, models, call)
                         at_work.add(asyncio.create_task(self._outcome(question)))
                         self._count(1)
                 for task in done:
@@ -119,11 +127,9 @@ class Vision(vision_pb2_grpc.VisionServicer):
         self._count_until_done(context)
         identity = request_id.accept(dict(context.invocation_metadata() or ()).get("x-request-id"))
         try:
-            return await grpc_feedback.give(self._log, request, ANYONE, identity)
+            return await grpc_feedback.give(self._log, request, current.get(), identity)
         except Exception as error:
-            failure = self._ours(error, identity)
-            status = grpc_status.of_error(failure, identity)
-            await context.abort(failure.rpc, status.message, ((grpc_status.DETAILS_KEY, status.SerializeToString()),))
+            await grpc_status.abort(context, self._ours(error, identity), identity)
             raise
 
     def _count_until_done(self, context: grpc.aio.ServicerContext) -> None:
@@ -158,10 +164,26 @@ async def _next(requests: Any) -> Any:
     return await anext(requests, None)
 
 
-def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...]) -> Question:
+@dataclass(frozen=True)
+class _Call:
+    """What the metadata of a call say of its image, and of every image of a stream."""
+
+    priority: Priority
+    slices: slices.Slices
+
+
+def _call(context: grpc.aio.ServicerContext) -> _Call:
+    metadata = dict(context.invocation_metadata() or ())
+    return _Call(
+        options.priority(metadata.get(options.PRIORITY.lower())), slices.read(metadata.get(slices.HEADER.lower()))
+    )
+
+
+def _question(
+    request: Any, context: grpc.aio.ServicerContext, identity: str, models: tuple[str, ...], call: _Call
+) -> Question:
     received = time.monotonic()
     left = context.time_remaining()
-    metadata = dict(context.invocation_metadata() or ())
     seconds = options.DEFAULT_TIMEOUT if left is None else min(left, options.MAX_TIMEOUT)
     return Question(
         id=identity,
@@ -171,8 +193,9 @@ def _question(request: Any, context: grpc.aio.ServicerContext, identity: str, mo
         embedding=request.embedding,
         deadline=Deadline(received + seconds),
         received=received,
-        slices=slices.read(metadata.get(slices.HEADER.lower())),
-        unit=units.read(request.unit or metadata.get(units.HEADER.lower())),
+        caller=current.get(),
+        priority=call.priority,
+        slices=call.slices,
     )
 
 
@@ -182,7 +205,6 @@ def _classification(answer: Answer) -> Any:
         id=answer.id,
         image=vision_pb2.ImageFacts(**vars(answer.image)),
         timings_ms=vision_pb2.Timings(**vars(answer.timings_ms)),
-        experiment=_exposure(answer),
         **_said(result),
     )
 
@@ -196,14 +218,7 @@ def _analysis(answer: Answer) -> Any:
             for result in answer.results
         ],
         timings_ms=vision_pb2.Timings(**vars(answer.timings_ms)),
-        experiment=_exposure(answer),
     )
-
-
-def _exposure(answer: Answer) -> Any:
-    """None where no experiment decided who answers."""
-    exposure = answer.exposure
-    return exposure and vision_pb2.Exposure(name=exposure.experiment, arm=exposure.arm)
 
 
 def _said(result: Result) -> dict[str, Any]:

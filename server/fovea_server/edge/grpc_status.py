@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from fovea_server.errors import FoveaError
 
-DETAILS_KEY = "grpc-status-details-bin"
+_DETAILS_KEY = "grpc-status-details-bin"
 _DOMAIN = "fovea"
+
+
+async def abort(context: grpc.aio.ServicerContext, error: FoveaError, request_id: str) -> None:
+    """End the call with the error; this always raises."""
+    status = of_error(error, request_id)
+    details = (_DETAILS_KEY, status.SerializeToString())
+    await context.abort(error.rpc, status.message, (details, ("x-request-id", request_id)))
 
 
 def of_error(error: FoveaError, request_id: str) -> status_pb2.Status:

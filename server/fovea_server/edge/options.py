@@ -1,4 +1,4 @@
-"""What a caller may ask for besides the image, read from text: top_k, embedding, time-out."""
+"""What a caller may ask for besides the image, read from text: top_k, embedding, priority, time-out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
-from fovea_server.domain import Deadline
+from fovea_server.domain import Deadline, Priority
 from fovea_server.errors import BadParameter
 
+PRIORITY = "X-Priority"
 CLASSIFY = frozenset(("model", "top_k", "embedding"))
 ANALYZE = frozenset(("models", "top_k", "embedding"))
 DEFAULT_TOP_K = 5
@@ -17,6 +18,7 @@ DEFAULT_TIMEOUT = 10.0
 MAX_TIMEOUT = 300.0
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _WHOLE = re.compile(r"-?[0-9]{1,9}\Z")
 
 
@@ -55,6 +57,15 @@ def flag(name: str, text: str | None) -> bool:
     if text.lower() not in _WORDS:
         raise BadParameter(f"{name} is {text[:40]!r}; it must be true or false")
     return _WORDS[text.lower()]
+
+
+def priority(text: str | None) -> Priority:
+    """Who nobody says anything of is waited for."""
+    if text is None:
+        return Priority.INTERACTIVE
+    if text.lower() not in _PRIORITIES:
+        raise BadParameter(f"{PRIORITY} is {text[:40]!r}; it must be {' or '.join(_PRIORITIES)}")
+    return _PRIORITIES[text.lower()]
 
 
 def deadline(text: str | None, received: float) -> Deadline:

@@ -33,7 +33,7 @@ class Problems:
             _log.warning("not answered", request_id=of_request(request), reason=error.reason, detail=str(error))
         if request.url.path.startswith("/v1/"):
             self._metrics.refused(error.reason)
-        return _of_error(error, of_request(request))
+        return of_error(error, of_request(request))
 
     async def on_http_exception(self, request: Request, error: Exception) -> Response:
         """What the framework refuses by itself: no such path, no such method."""
@@ -46,8 +46,9 @@ class Problems:
         return await self.on_fovea_error(request, unexpected.as_ours(error, of_request(request)))
 
 
-def _of_error(error: FoveaError, request_id: str) -> Response:
-    headers = {}
+def of_error(error: FoveaError, request_id: str) -> Response:
+    """The problem document of an error of ours."""
+    headers = {} if error.challenge is None else {"WWW-Authenticate": error.challenge}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))  # whole seconds, RFC 9110
     return _answer(error.http, error.reason, error.title, str(error), request_id, headers)

@@ -8,7 +8,7 @@ import orjson
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from fovea_server.domain import Answer, Exposure, Model, Result
+from fovea_server.domain import Answer, Model, Result
 from fovea_server.edge.server_timing import server_timing
 
 
@@ -28,8 +28,8 @@ def of_classification(answer: Answer) -> Response:
     }
     if result.embedding is not None:
         body["embedding"] = result.embedding
-    if answer.exposure is not None:
-        body["experiment"] = _exposure(answer.exposure)
+    if answer.degraded:
+        body["degraded"] = True
     return _json(body, answer)
 
 
@@ -41,13 +41,7 @@ def of_analysis(answer: Answer) -> Response:
         "results": [_result(result) for result in answer.results],
         "timings_ms": answer.timings_ms,
     }
-    if answer.exposure is not None:
-        body["experiment"] = _exposure(answer.exposure)
     return _json(body, answer)
-
-
-def _exposure(exposure: Exposure) -> dict[str, str]:
-    return {"name": exposure.experiment, "arm": exposure.arm}
 
 
 def _result(result: Result) -> dict[str, Any]:
@@ -116,11 +110,6 @@ class TimingsDocument(BaseModel):
     total: float = Field(description="Milliseconds; the sum of the others")
 
 
-class ExposureDocument(BaseModel):
-    name: str = Field(description="The experiment that decided who answers", examples=["int8-against-f32"])
-    arm: str = Field(examples=["control"])
-
-
 class ClassificationDocument(BaseModel):
     id: str
     model: ModelIdentityDocument
@@ -129,7 +118,7 @@ class ClassificationDocument(BaseModel):
     quality: QualityDocument
     embedding: list[float] | None = Field(None, description="Where asked for, and from a model that only embeds")
     timings_ms: TimingsDocument
-    experiment: ExposureDocument | None = Field(None, description="Where the caller met one")
+    degraded: bool | None = Field(None, description="True where an overload made a cheaper model answer")
 
 
 class StageTimingsDocument(BaseModel):
@@ -150,7 +139,6 @@ class AnalysisDocument(BaseModel):
     image: ImageDocument
     results: list[ResultDocument] = Field(description="One for each model asked, in the order of asking")
     timings_ms: TimingsDocument
-    experiment: ExposureDocument | None = Field(None, description="Where the caller met one")
 
 
 class ModelDocument(ModelIdentityDocument):

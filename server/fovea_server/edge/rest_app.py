@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,18 +12,10 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from fovea_client.version import __version__
-from fovea_server import metrics as series
-from fovea_server.domain import ANYONE, Question
-from fovea_server.edge import (
-    experiments_routes,
-    feedback_routes,
-    options,
-    problems,
-    rest_answers,
-    slices,
-    units,
-    uploads,
-)
+from fovea_server import exposition
+from fovea_server.access.guard import current
+from fovea_server.domain import Question
+from fovea_server.edge import feedback_routes, options, problems, rest_answers, slices, uploads
 from fovea_server.edge.image_route import ImageRoute
 from fovea_server.edge.request_id import HEADER, of_request
 from fovea_server.errors import FoveaError
@@ -32,7 +25,6 @@ from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
-from fovea_server.studies.experiments import Experiments
 
 _DESCRIPTION = """Send the bytes of a picture, get labels and an embedding back.
 
@@ -112,16 +104,16 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
         },
     },
     {
+        "name": options.PRIORITY,
+        "in": "header",
+        "description": "Under load, batch waits longer and is turned away first",
+        "schema": {"type": "string", "enum": ["interactive", "batch"], "default": "interactive"},
+    },
+    {
         "name": slices.HEADER,
         "in": "header",
         "description": "What the caller says of the image, for the feature log: device=phone;region=eu",
         "schema": {"type": "string"},
-    },
-    {
-        "name": units.HEADER,
-        "in": "header",
-        "description": "Whom experiments are to treat alike, such as a user: whoever says the same meets the same arm",
-        "schema": {"type": "string", "maxLength": 255},
     },
 )
 
@@ -131,7 +123,7 @@ def _described(document: type[BaseModel], which: dict[str, Any]) -> dict[str, An
     return {
         "responses": {
             200: {"model": document},
-            **dict.fromkeys((400, 404, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
+            **dict.fromkeys((400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
         },
         "openapi_extra": {"requestBody": _BODY, "parameters": [which, *_OPTIONS]},
         "response_class": Response,
@@ -144,10 +136,10 @@ def create(
     catalogue: Catalogue,
     readiness: Readiness,
     metrics: Metrics,
-    log: FeatureLog | None,
-    experiments: Experiments,
+    exposed: Callable[[], Awaitable[bytes]],
+    log: FeatureLog | None = None,
 ) -> FastAPI:
-    """The application; everything it needs is built elsewhere and given to it."""
+    """The application; everything it needs is built elsewhere and given to it. `exposed` are all metrics as text."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
     app: FastAPI = FastAPIOffline(title="Fovea", version=__version__, description=_DESCRIPTION)
     answers = problems.Problems(metrics)
@@ -165,8 +157,9 @@ def create(
             embedding=options.flag("embedding", request.query_params.get("embedding")),
             deadline=deadline,
             received=received,
+            caller=current.get(),
+            priority=options.priority(request.headers.get(options.PRIORITY)),
             slices=slices.read(request.headers.get(slices.HEADER)),
-            unit=units.read(request.headers.get(units.HEADER)),
             image=await uploads.read_image(request, gate, deadline),
         )
 
@@ -199,8 +192,7 @@ def create(
             path, endpoint, methods=["POST"], summary=summary, route_class_override=ImageRoute, **description
         )
 
-    feedback_routes.add(app, log, _PROBLEM, lambda: ANYONE)
-    app.include_router(experiments_routes.create(experiments.readouts, experiments.events, _PROBLEM))
+    feedback_routes.add(app, log, _PROBLEM, current.get)
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:
@@ -208,8 +200,7 @@ def create(
 
     @app.get("/healthz", summary="Whether the gateway is alive")
     async def healthz() -> dict[str, str]:
-        fault = experiments.fault
-        return {"status": "alive"} | ({"experiments": f"the last known stay in force: {fault}"} if fault else {})
+        return {"status": "alive"}
 
     @app.get(
         "/readyz",
@@ -221,7 +212,7 @@ def create(
         return {"status": "ready"}
 
     @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
-    async def exposition() -> Response:
-        return Response(metrics.exposition(), headers={"Content-Type": series.CONTENT_TYPE})
+    async def metrics_page() -> Response:
+        return Response(await exposed(), headers={"Content-Type": exposition.CONTENT_TYPE})
 
     return app

@@ -15,6 +15,7 @@ from fovea_server.feature_log.callers import Pseudonyms
 from fovea_server.feature_log.frames import Row
 from fovea_server.feature_log.queue import Queue
 from fovea_server.feature_log.rows import SCHEMA_VERSION
+from fovea_server.metrics import Metrics
 
 _REMEMBERED = 65_536  # answers whose models a process knows by heart
 _PATIENCE = 10.0  # seconds for the disk
@@ -38,6 +39,10 @@ class Accepted:
     id: str
     matched: bool
 
+    @property
+    def status(self) -> str:
+        return "matched" if self.matched else "pending"
+
 
 class Recent:
     """Which models answered under an id, of the last answers of this process."""
@@ -59,12 +64,18 @@ class FeedbackDesk:
     """Takes feedback. `served` are the models in service."""
 
     def __init__(
-        self, queue: Queue, pseudonyms: Pseudonyms, recent: Recent, served: Callable[[], Iterable[Model]]
+        self,
+        queue: Queue,
+        pseudonyms: Pseudonyms,
+        recent: Recent,
+        served: Callable[[], Iterable[Model]],
+        metrics: Metrics,
     ) -> None:
         self._queue = queue
         self._pseudonyms = pseudonyms
         self._recent = recent
         self._served = served
+        self._metrics = metrics
         self._last = 0
 
     async def accept(self, given: Sequence[Feedback], caller: Caller) -> list[Accepted | FoveaError]:
@@ -77,10 +88,13 @@ class FeedbackDesk:
         kept = [(each, label) for each, label in zip(given, judged, strict=True) if isinstance(label, str)]
         if kept:
             await self._written([self._row(each, label, who) for each, label in kept])
-        return [
+        outcomes = [
             Accepted(each.id, self._recent.models_of(each.id) is not None) if isinstance(label, str) else label
             for each, label in zip(given, judged, strict=True)
         ]
+        for outcome in outcomes:
+            self._metrics.feedback_given(outcome.status if isinstance(outcome, Accepted) else "refused")
+        return outcomes
 
     async def accept_fit(self, given: Sequence[Feedback | FoveaError], caller: Caller) -> list[Accepted | FoveaError]:
         """The same where some could not even be read: those stay what is wrong with them."""

@@ -30,7 +30,7 @@ class FeatureLog:
         self._queue = Queue(settings.queue_records, settings.queue_bytes, metrics)
         self._recent = Recent()
         self._writer = Writer(places, settings, self._queue, Rows(settings, pseudonyms), metrics)
-        self.feedback = FeedbackDesk(self._queue, pseudonyms, self._recent, served)
+        self.feedback = FeedbackDesk(self._queue, pseudonyms, self._recent, served, metrics)
         self.lookup = Lookup(places)
         metrics.watch_feature_log(lambda: len(self._queue), self._lag)
 

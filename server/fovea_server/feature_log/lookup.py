@@ -46,10 +46,10 @@ class Lookup:
         import duckdb
 
         try:
-            rows: list[dict[str, Any]] = self._reader.of_image(digest, as_of).to_pylist()
+            rows: list[dict[str, Any]] = self._reader.of_image(digest, as_of).to_pylist(maps_as_pydicts="lossy")
         except (duckdb.Error, OSError) as error:
             raise FeatureLogUnavailable(f"the log cannot be read: {str(error)[:200]}", retry_after=5.0) from error
-        return [{**row, "slices": dict(row["slices"] or ())} for row in rows]
+        return rows
 
     @functools.cached_property
     def _reader(self) -> Reader:

@@ -9,8 +9,9 @@ from types import TracebackType
 
 from fovea_server.domain import Answer, Exposure, ImageFacts, Inference, Model, Question
 from fovea_server.errors import FoveaError
+from fovea_server.metrics import CANCELLED
 
-OK, CANCELLED = "OK", "CANCELLED"
+OK = "OK"
 
 
 class Note:

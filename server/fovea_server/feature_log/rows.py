@@ -37,7 +37,7 @@ class Rows:
         """One row for each model that answered; one for a request that was refused."""
         question = note.question
         digest = hashlib.sha256(question.image).hexdigest()
-        captured = self._is_captured(digest, question.caller.name)
+        captured = note.facts is not None and self._is_captured(digest, question.caller.name)
         common = {**self._common(note, digest), "captured": captured}
         capture = (digest, question.image) if captured else None
         if note.answer is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from fovea_pipelines import headers
@@ -33,6 +34,15 @@ class ConversionSettings:
     seconds: float = 5.0
     memory: int = 1_500_000_000
 
+    def of_one(self, processes: int) -> ConversionSettings:
+        """The share of each of so many gateway processes; each has one decoder at least."""
+        return replace(
+            self,
+            workers=max(self.workers // processes, 1),
+            max_waiting=self.max_waiting // processes,
+            max_waiting_bytes=self.max_waiting_bytes // processes,
+        )
+
 
 def enabled(names: str) -> frozenset[str]:
     """The formats of a list such as "gif,heic". Raises StartError for an unknown one, or one nothing here decodes."""
@@ -54,6 +64,12 @@ def _is_installed(module: str) -> bool:
         return False  # not even the package it would be in
 
 
+def _room_of(settings: ConversionSettings) -> AdmissionSettings:
+    """A fixed number of places, and waiting as long as the deadline allows."""
+    bounds = settings.workers, settings.max_waiting, settings.max_waiting_bytes
+    return AdmissionSettings(*bounds, batch=None, patience=math.inf, short_patience=math.inf)
+
+
 class Conversion:
     """A place for each decoder, a bounded waiting room before them, and processes that are started when first needed.
 
@@ -64,7 +80,7 @@ class Conversion:
     def __init__(self, settings: ConversionSettings, max_pixels: int) -> None:
         self._settings = settings
         self._max_pixels = max_pixels
-        self._places = Admission(AdmissionSettings(settings.workers, settings.max_waiting, settings.max_waiting_bytes))
+        self._places = Admission(_room_of(settings))
         self._idle: list[Decoder] = []
         self._unclaimed: list[asyncio.Task[Decoder]] = []  # started for somebody who went away
         self._working: set[asyncio.Task[bytes]] = set()

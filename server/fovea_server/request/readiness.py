@@ -2,59 +2,124 @@
 
 from __future__ import annotations
 
+import asyncio
+import enum
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
-from fovea_server.errors import Draining, NotReady
+from fovea_server.domain import Deadline
+from fovea_server.errors import CrashLoop, DeadlineExceeded, Draining, NotReady
 
 Listener = Callable[[bool], None]
 
 
+class Phase(str, enum.Enum):
+    READY = "ready"
+    NOT_READY = "not ready"
+    REVIVING = "reviving"  # in less than a second it is ready again, so whoever comes waits
+    CRASH_LOOP = "crash loop"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All there is to know; `reason` is why requests cannot be answered, and `retry_after` when they may be again.
+
+    `restart_seconds` is how long a start of Triton takes.
+    """
+
+    phase: Phase
+    reason: str
+    retry_after: float
+    restart_seconds: float
+    draining: bool = False
+
+
 class Readiness:
-    """Starts as not ready. Draining is for ever."""
+    """Starts as not ready. Draining is for ever.
+
+    Whoever comes while a model's process is revived, which takes less than a second, waits; balancers are told.
+    """
 
     def __init__(self, restart_seconds: float = 2.0) -> None:
-        self._reason: str | None = "Triton is starting"
-        self._draining = False
-        self._restart_seconds = restart_seconds
+        self.standing = Standing(Phase.NOT_READY, "Triton is starting", restart_seconds, restart_seconds)
+        self._settled = asyncio.Event()
+        self._settled.set()
         self._listeners: list[Listener] = []
 
     @property
     def is_ready(self) -> bool:
-        return self._reason is None and not self._draining
+        return self.standing.phase is Phase.READY and not self.standing.draining
+
+    @property
+    def is_draining(self) -> bool:
+        return self.standing.draining
 
     def on_change(self, listener: Listener) -> None:
         """Call `listener` with the present state now, and with the new one at every change."""
         self._listeners.append(listener)
         listener(self.is_ready)
 
-    def ready(self, start_seconds: float) -> None:
+    def ready(self, start_seconds: float | None = None) -> None:
         """Triton answers rightly; it took `start_seconds` to get there, which is what a restart would take."""
-        self._restart_seconds = start_seconds
-        self._set(None)
+        seconds = start_seconds or self.standing.restart_seconds
+        self._change(phase=Phase.READY, reason="", restart_seconds=seconds)
 
     def not_ready(self, reason: str) -> None:
-        self._set(reason)
+        self._change(phase=Phase.NOT_READY, reason=reason, retry_after=self.standing.restart_seconds)
+
+    def reviving(self, reason: str) -> None:
+        """Not ready for a moment: balancers send nothing more, and what is here waits (see `settled`)."""
+        self._change(phase=Phase.REVIVING, reason=reason, retry_after=self.standing.restart_seconds)
+
+    def crash_loop(self, reason: str, next_try: float) -> None:
+        """Not ready, and `next_try` seconds away from being tried again."""
+        self._change(phase=Phase.CRASH_LOOP, reason=reason, retry_after=next_try)
 
     def drain(self) -> None:
         """Tell balancers to send nothing more; what comes all the same is still answered."""
-        self._draining = True
-        self._tell()
+        self._change(draining=True)
+
+    def follow(self, standing: Standing) -> None:
+        """Be as another process of this server says it is."""
+        self._change(**vars(replace(standing, draining=standing.draining or self.standing.draining)))
 
     def check(self) -> None:
-        """Raise NotReady unless Triton can answer."""
-        if self._reason is not None:
-            raise NotReady(self._reason, retry_after=self._restart_seconds)
+        """Raise NotReady unless Triton can answer, or will in a moment."""
+        if self.standing.phase not in (Phase.READY, Phase.REVIVING):
+            raise self._problem()
 
     def check_announced(self) -> None:
         """Raise NotReady or Draining unless balancers should send requests here."""
-        if self._draining:
-            raise Draining("the server is stopping; send this to another one", retry_after=self._restart_seconds)
+        if self.standing.draining:
+            seconds = self.standing.restart_seconds
+            raise Draining("the server is stopping; send this to another one", retry_after=seconds)
+        if self.standing.phase is not Phase.READY:
+            raise self._problem()
+
+    async def settled(self, deadline: Deadline) -> None:
+        """Wait while a model's process is being revived.
+
+        Raises NotReady where that fails, and DeadlineExceeded where it takes too long for the caller.
+        """
+        if self._settled.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._settled.wait(), max(deadline.remaining(), 0))
+        except asyncio.TimeoutError:
+            raise DeadlineExceeded("the deadline passed while a model's process was being started again") from None
         self.check()
 
-    def _set(self, reason: str | None) -> None:
-        self._reason = reason
-        self._tell()
-
-    def _tell(self) -> None:
+    def _change(self, **changes: Any) -> None:
+        self.standing = replace(self.standing, **changes)
+        if self.standing.phase is Phase.REVIVING:
+            self._settled.clear()
+        else:
+            self._settled.set()
         for listener in self._listeners:
             listener(self.is_ready)
+
+    def _problem(self) -> NotReady:
+        """A new one for each who is told: raised exceptions gather tracebacks."""
+        kind = CrashLoop if self.standing.phase is Phase.CRASH_LOOP else NotReady
+        return kind(self.standing.reason, retry_after=self.standing.retry_after)

@@ -53,9 +53,12 @@ class Roster:
         self._readiness = readiness
         self._changing = changing
         self._engine_of = engine_of
-        self._packages = {package.name: package for package in packages}
-        self._proofs = {package.name: Proof.of(self._model(package), package.golden) for package in packages}
+        self._packages = {package.network: package for package in packages}
+        self._proofs = {package.network: Proof.of(self._model(package), package.golden) for package in packages}
         self.catalogue = Catalogue([proof.model for proof in self._proofs.values()])
+        for package in packages:
+            if repositories.versions.current(package.name) == package.version:
+                self.catalogue.take_over(self._proofs[package.network].model.identity)
         self._lock = asyncio.Lock()
         self._write_ensemble()
 
@@ -78,6 +81,7 @@ class Roster:
     async def add(self, name: str) -> Model:
         """Take a model that lies among the added ones into service, once it has proved itself.
 
+        `name` is NAME or NAME@VERSION. A further version of a model is loaded beside the one in service.
         Raises NotReady, or ModelRefused; what is served is then as it was.
         """
         async with self._lock:
@@ -88,23 +92,47 @@ class Roster:
             with self._changing(()):
                 await self._load(package, proof)
             self.catalogue.add(proof.model)
+            await self.catalogue.everywhere()
             _log.info("model added", model=name, digest=package.digest)
             return proof.model
+
+    async def take_over(self, name: str) -> Model:
+        """Let a version that is loaded answer from now on. Who is being answered by another is still; that one stays.
+
+        Raises UnknownModel.
+        """
+        async with self._lock:
+            model = self._proof(name).model
+            self.catalogue.take_over(model.identity)
+            await self.catalogue.everywhere()
+            _log.info("model took over", model=name, digest=model.identity.digest)
+            return model
 
     async def remove(self, name: str) -> None:
         """Take a model out of service, once nobody uses it any more. Raises NotReady, UnknownModel or ModelRefused."""
         async with self._lock:
             self._readiness.check()
-            if name not in self._packages:
-                raise UnknownModel(f"there is no model {name[:80]!r} in service")
+            identity = self._proof(name).model.identity
             if not self._repositories.was_added(name):
                 raise ModelRefused(f"{name} was not added; it belongs to {self._repositories.given.name}")
-            await self.catalogue.remove(name)
+            if self.catalogue.is_current(identity) and self._versions_of(identity.name) > 1:
+                raise ModelRefused(
+                    f"{name} is in service; let another version take over first: fovea models rollback {identity.name}"
+                )
+            await self.catalogue.remove(identity)
             package = self._packages.pop(name)
             del self._proofs[name]
             with self._changing(list(self._only_of(package))):
                 await self._unload(package)
             _log.info("model removed", model=name, digest=package.digest)
+
+    def _proof(self, name: str) -> Proof:
+        if name not in self._proofs:
+            raise UnknownModel(f"there is no model {name[:80]!r} in service")
+        return self._proofs[name]
+
+    def _versions_of(self, name: str) -> int:
+        return sum(package.name == name for package in self._packages.values())
 
     def _read(self, name: str) -> tuple[ModelPackage, Proof]:
         try:
@@ -114,17 +142,17 @@ class Roster:
             raise ModelRefused(str(error)) from error
 
     async def _load(self, package: ModelPackage, proof: Proof) -> None:
-        self._packages[package.name] = package
+        self._packages[package.network] = package
         try:
             await self._engine.load(package.ensemble, _LOADING)
             await proof.verify(self._engine)
             self._write_ensemble()
             await self._engine.load(ANALYZE, _LOADING)
             # Only now: who watches over Triton asks for every proof there is, however long loading takes.
-            self._proofs[package.name] = proof
+            self._proofs[package.network] = proof
         except BaseException as error:
-            del self._packages[package.name]
-            _log.warning("model refused", model=package.name, reason=str(error))
+            del self._packages[package.network]
+            _log.warning("model refused", model=package.network, reason=str(error))
             with contextlib.suppress(ModelRefused):  # parts of it may never have been loaded
                 await self._unload(package)
             if isinstance(error, FoveaError):
@@ -140,7 +168,7 @@ class Roster:
     def _only_of(self, package: ModelPackage) -> Iterator[str]:
         """What Triton has loaded for this model alone, the ensemble before what it is made of."""
         yield package.ensemble
-        yield package.name
+        yield package.network
         if all(other.preprocess != package.preprocess for other in self._packages.values()):
             yield package.preprocess
 
@@ -151,10 +179,12 @@ class Roster:
         return Model(
             identity=ModelIdentity(package.name, package.version, package.digest),
             preprocess=package.preprocess,
+            network=package.network,
             ensemble=package.ensemble,
             labels=package.labels,
             features=package.features,
             description=str(package.table.get("description", "")),
             licence=str(package.table.get("source", {}).get("licence", "")),
             engine=self._engine_of(package),
+            degrade_to=package.degrade_to,
         )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
 import grpc.aio
 import numpy as np
+from google.protobuf import json_format
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from fovea_pipelines.triton_folders import ANALYZE
-from fovea_pipelines.triton_messages import UNDECODABLE
+from fovea_pipelines.triton_messages import DEADLINE, LATE, UNDECODABLE
 from fovea_server.domain import Deadline, Inference, Model, Span
 from fovea_server.errors import Busy, DeadlineExceeded, FoveaError, InferenceFailed, ModelRefused, NotReady, Undecodable
+from fovea_server.triton.pulse import Pulse
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8"), "UINT8": np.dtype("u1")}
@@ -30,21 +34,37 @@ _CHANNEL_OPTIONS = (
 )
 
 
+_NEVER_SENT = ("failed to connect", "Failed to connect", "not ready", "Server is stopping")
+
 # One network's outputs, and what its preprocessing measured; in the ensemble of all they follow MODEL/.
+# std::bad_alloc, Python, threads that cannot be started (EAGAIN), the Python backend's shared memory.
+_NO_MEMORY = (
+    *("bad_alloc", "MemoryError", "Cannot allocate memory", "Resource temporarily unavailable"),
+    *("shared memory pool", "No space left on device"),
+)
+# How Triton says that a model's process died or does not move: '{model}_{group}_{instance}'.
+_UNHEALTHY = re.compile(r"[Ss]tub process '(.+?)_\d+_\d+'")
 _MEASURED = ("QUALITY", "PREPROCESS_SPAN")
+
+
+class WorkerDied(NotReady):
+    """Triton or one of its processes ended while this image was inside. To a caller it is NotReady like any other."""
 
 
 class TritonClient:
     """One channel to one tritonserver. Create it inside a running event loop.
 
-    `key` opens the API that loads and unloads models.
+    `key` opens the API that loads and unloads models; `pulse` knows which calls are under way.
     """
 
     def __init__(self, address: str, key: str) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._control = (("triton-grpc-protocol-fovea", key),)
+        self.pulse = Pulse()
         self._infer = self._method("ModelInfer")
+        self._live = self._method("ServerLive")
         self._ready = self._method("ModelReady")
+        self._config = self._method("ModelConfig")
         self._load = self._method("RepositoryModelLoad")
         self._unload = self._method("RepositoryModelUnload")
         self._index = self._method("RepositoryIndex")
@@ -54,8 +74,10 @@ class TritonClient:
     ) -> list[Inference]:
         """Ask the models about one encoded image: one by its own ensemble, several by the ensemble of all.
 
-        Raises a FoveaError; cancelling it cancels the call.
+        Raises a FoveaError; cancelling it cancels the call. The models are told the deadline too.
         """
+        if deadline.remaining() <= 0:
+            raise DeadlineExceeded("the deadline passed before the model was asked")
         alone = len(models) == 1
         request = service_pb2.ModelInferRequest(
             model_name=models[0].ensemble if alone else ANALYZE,
@@ -64,12 +86,41 @@ class TritonClient:
             outputs=[] if alone else [_wanted(name) for name in _outputs_of_all(models)],
             raw_input_contents=[image],
         )
-        try:
-            response = await self._infer(request, timeout=max(deadline.remaining(), 0.001))
-        except grpc.aio.AioRpcError as error:
-            raise translate(error.code(), error.details() or "") from None
-        tensors = _tensors(response)
+        request.parameters[DEADLINE].int64_param = int(deadline.at * 1e9)
+        tensors = _tensors(await self._answer(models, request, deadline))
         return [_inference(tensors)] if alone else [_inference(_of_model(model, tensors)) for model in models]
+
+    async def _answer(
+        self, models: Sequence[Model], request: service_pb2.ModelInferRequest, deadline: Deadline
+    ) -> service_pb2.ModelInferResponse:
+        call = self._infer(request, timeout=max(deadline.remaining(), 0.001))
+        needed = [name for model in models for name in (model.preprocess, model.network)]
+        with self.pulse.flight(needed, call.cancel) as flight:
+            try:
+                response = await call
+            except grpc.aio.AioRpcError as error:
+                details = error.details() or ""
+                if stub := _UNHEALTHY.search(details):
+                    self.pulse.unhealthy.add(stub[1])
+                elif _is_out_of_memory(details):
+                    self.pulse.unhealthy |= flight.models
+                elif error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    self.pulse.answered(flight)
+                raise translate(error.code(), details) from None
+            except asyncio.CancelledError:
+                if flight.cut_off is None:
+                    raise
+                raise WorkerDied(flight.cut_off, retry_after=1.0) from None
+            self.pulse.answered(flight)
+        return response
+
+    async def is_live(self, timeout: float) -> bool:
+        """Whether Triton's gRPC face answers at all."""
+        try:
+            response = await self._live(service_pb2.ServerLiveRequest(), timeout=timeout)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(response.live)
 
     async def is_ready(self, ensemble: str, timeout: float) -> bool:
         """Whether Triton says that the ensemble can answer; False where nothing answers at all."""
@@ -82,6 +133,22 @@ class TritonClient:
     async def load(self, name: str, timeout: float) -> None:
         """Load a model, or load it again as it now is, with what it is made of. Raises ModelRefused."""
         await self._change(self._load, service_pb2.RepositoryModelLoadRequest(model_name=name), timeout)
+
+    async def revive(self, name: str, timeout: float) -> None:
+        """Give a model, whose process is gone, a new one. Raises ModelRefused.
+
+        Triton 2.51 loads nothing whose files and configuration are as they were, and a change of the instances alone
+        keeps the old ones: so it is given the model's own configuration with one parameter more, which nobody reads.
+        """
+        try:
+            answer = await self._config(service_pb2.ModelConfigRequest(name=name), timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise ModelRefused(f"Triton does not say how {name} is configured: {error.details()}") from None
+        answer.config.parameters["revived"].string_value = str(time.time())
+        request = service_pb2.RepositoryModelLoadRequest(model_name=name)
+        config = json_format.MessageToJson(answer.config, preserving_proto_field_name=True)
+        request.parameters["config"].string_param = config
+        await self._change(self._load, request, timeout)
 
     async def unload(self, name: str, timeout: float) -> None:
         """Unload a model and wait until its process is gone. Raises ModelRefused."""
@@ -122,7 +189,7 @@ def _outputs_of_all(models: Sequence[Model]) -> list[str]:
     names = [f"{model.preprocess}/{output}" for model in models for output in _MEASURED]
     for model in models:
         outputs = ("SCORES", "EMBEDDING", "MODEL_SPAN") if model.labels else ("EMBEDDING", "MODEL_SPAN")
-        names += [f"{model.identity.name}/{output}" for output in outputs]
+        names += [f"{model.network}/{output}" for output in outputs]
     return list(dict.fromkeys(names))
 
 
@@ -132,7 +199,7 @@ def _wanted(name: str) -> service_pb2.ModelInferRequest.InferRequestedOutputTens
 
 def _of_model(model: Model, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Of the outputs of all, those of one model, by the names they have in its own ensemble."""
-    owners = {model.identity.name, model.preprocess}
+    owners = {model.network, model.preprocess}
     split = ((name.rpartition("/"), tensor) for name, tensor in tensors.items())
     return {output: tensor for (owner, _, output), tensor in split if owner in owners}
 
@@ -169,13 +236,28 @@ def translate(code: grpc.StatusCode, details: str) -> FoveaError:
     """Triton's status as an error of ours. Its texts are those of tritonserver 2.51."""
     if UNDECODABLE in details:
         return Undecodable(details.rpartition(UNDECODABLE)[2])
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED or LATE in details:
         return DeadlineExceeded("the deadline passed while the model was at work")
     if code is grpc.StatusCode.UNAVAILABLE and "maximum queue size" in details:
         return Busy("the model's queue is full", retry_after=1.0)
+    if _is_out_of_memory(details):
+        return NotReady("a model's process got no memory; it is being replaced", retry_after=1.0)
+    if _died(code, details):
+        return WorkerDied("Triton went away while it was at work on this image", retry_after=2.0)
     if _is_gone(code, details):
         return NotReady("Triton went away while it was at work on this image", retry_after=2.0)
     return InferenceFailed(f"Triton answered {code.name}: {details[:300]}")
+
+
+def _is_out_of_memory(details: str) -> bool:
+    """Whether a model's process got no memory, or no shared memory: it may answer again, or never."""
+    return any(sign in details for sign in _NO_MEMORY)
+
+
+def _died(code: grpc.StatusCode, details: str) -> bool:
+    """Whether something ended that had the image, rather than had not taken it yet."""
+    cut = code is grpc.StatusCode.UNAVAILABLE and not any(text in details for text in _NEVER_SENT)
+    return cut or "tub process" in details
 
 
 def _is_gone(code: grpc.StatusCode, details: str) -> bool:

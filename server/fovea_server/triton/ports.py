@@ -25,6 +25,27 @@ def check_all_free(wanted: Sequence[tuple[str, int, str]]) -> None:
         raise StartError("; ".join(problems), hint=_hint([port for _, port, _ in wanted]))
 
 
+def hold(wanted: Sequence[tuple[str, int, str]]) -> list[socket.socket]:
+    """Keep each (host, port, purpose) for this server as long as what is returned stays open.
+
+    Ports opened with SO_REUSEPORT take in every process of this user that does the same, so that two servers started
+    in the same moment would share them. A name in the abstract namespace of Unix sockets, which like ports belongs to
+    the network namespace and ends with its process, can be had only once. Raises StartError.
+    """
+    held = []
+    for host, port, purpose in wanted:
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        held.append(name)
+        try:
+            name.bind(f"\0fovea-{host}-{port}")
+        except OSError as error:
+            for each in held:
+                each.close()
+            problem = f"port {port} for {purpose} cannot be used: another `fovea serve` has it"
+            raise StartError(problem, hint=_hint([taken for _, taken, _ in wanted])) from error
+    return held
+
+
 def _problem(host: str, port: int) -> str | None:
     """Why nothing can listen there; None if something can."""
     with socket.socket(_family(host), socket.SOCK_STREAM) as probe:

@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,10 @@ import psutil
 
 from fovea_pipelines import precision
 from fovea_server.logs import get_logger
-from fovea_server.triton import log_lines
+from fovea_server.triton import leftovers, log_lines
 from fovea_server.triton.installation import Installation
 
 _log = get_logger("triton")
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Linux keeps it)
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl  # looked up before any fork: afterwards only what needs no lock is safe
 _EXIT_SECONDS = 5
@@ -34,7 +33,10 @@ _MEMORY = {
     "cpu": ["--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"],
     "cuda": ["--allow-gpu-metrics=false", "--cuda-memory-pool-byte-size=0:268435456"],
 }
+# Nobody needs these but us, and they reach files and memory of this machine: traces and logs go where one says.
+_RESTRICTED = "shared-memory,model-repository,trace,logging"
 _FOLDERS, _REGIONS = "fovea-triton_", "fovea_"  # followed by the gateway's process id
+_ENVIRONMENTS = "python_environments"  # a file that names what Triton's Python backend made elsewhere
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,18 @@ class TritonSettings:
 
 def sweep() -> None:
     """Remove the files and the shared memory that gateways left behind which were killed."""
-    leftovers = [*Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"), *_SHARED_MEMORY.glob(f"{_REGIONS}*")]
-    for path in leftovers:
+    left = [*Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"), *leftovers.SHARED_MEMORY.glob(f"{_REGIONS}*")]
+    for path in left:
         owner = path.name.split("_")[1]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             _log.debug("swept", path=str(path))
             with contextlib.suppress(OSError):  # somebody else's is not ours to remove
+                leftovers.remove_environments(_recorded(path / _ENVIRONMENTS))
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _recorded(file: Path) -> list[Path]:
+    return list(map(Path, file.read_text().splitlines())) if file.is_file() else []
 
 
 def folder_of_this_gateway() -> Path:
@@ -107,6 +114,7 @@ class TritonProcess:
 
     async def start(self) -> None:
         """Start it; it is not ready yet. Raises OSError where the system cannot."""
+        self._environments_before = leftovers.python_environments()
         self._child = await asyncio.create_subprocess_exec(
             *self._command(),
             env=self._environment(),
@@ -119,6 +127,11 @@ class TritonProcess:
         )
         self._reader = asyncio.create_task(self._read_log())
 
+    def record_environments(self) -> None:
+        """Once it has loaded its models: note what folders came meanwhile, for whoever cleans up after it."""
+        came = leftovers.python_environments() - self._environments_before
+        (self._folder / _ENVIRONMENTS).write_text("".join(f"{folder}\n" for folder in came))
+
     async def wait(self) -> int:
         """Its exit code, once it has ended (negative: the signal that ended it)."""
         return await self._process.wait()
@@ -127,14 +140,25 @@ class TritonProcess:
         return self._process.returncode is not None
 
     def model_processes(self) -> Counter[str]:
-        """How many processes run each model (Python backend), by what their command lines say they run."""
-        running: Counter[str] = Counter()
+        """How many processes run each model (Python backend)."""
+        return Counter(self.models_by_pid().values())
+
+    def models_by_pid(self) -> dict[int, str]:
+        """The processes of the Python backend that are alive, and the model that each runs, by its command line."""
+        running: dict[int, str] = {}
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.pid).children():
-                with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.NoSuchProcess, IndexError):
                     if child.status() != psutil.STATUS_ZOMBIE:
-                        running[" ".join(child.cmdline()[1:2])] += 1
+                        running[child.pid] = Path(child.cmdline()[1]).parts[-3]  # …/MODEL/VERSION/model.py
         return running
+
+    def end_model_processes(self, models: Collection[str]) -> None:
+        """Kill the processes of these models: they hang, and nothing less would end them."""
+        for pid, model in self.models_by_pid().items():
+            if model in models:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     async def last_complaint(self) -> str:
         """What it said last of errors, for a message; of an ended one, after its whole log was read."""
@@ -168,7 +192,8 @@ class TritonProcess:
         self._remove_files()
 
     def _remove_files(self) -> None:
-        for region in _SHARED_MEMORY.glob(f"{self._regions}*"):
+        leftovers.remove_environments(_recorded(self._folder / _ENVIRONMENTS))
+        for region in leftovers.SHARED_MEMORY.glob(f"{self._regions}*"):
             region.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -187,9 +212,8 @@ class TritonProcess:
             "--disable-auto-complete-config",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={settings.grpc_port}",
-            # Nobody needs these but us, and they reach files and memory of this machine.
-            f"--grpc-restricted-protocol=shared-memory,model-repository:fovea={self._key}",
-            *([f"--http-restricted-api=shared-memory,model-repository:fovea={self._key}"] if http else []),
+            f"--grpc-restricted-protocol={_RESTRICTED}:fovea={self._key}",
+            *([f"--http-restricted-api={_RESTRICTED}:fovea={self._key}"] if http else []),
             f"--allow-http={str(bool(http)).lower()}",
             *http,
             "--metrics-address=127.0.0.1",
@@ -232,6 +256,10 @@ class TritonProcess:
             if line.level in ("error", "critical"):
                 self._complaints.append(line.text)
             getattr(_log, line.level)(line.text, **({"source": line.source} if line.source else {}))
+
+
+def exit_in_words(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _end_with_parent() -> None:

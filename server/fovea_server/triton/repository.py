@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fovea_pipelines import triton_folders
@@ -12,6 +13,9 @@ from fovea_pipelines.errors import BadPackage, PipelineError
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.triton_folders import Network
 from fovea_server.errors import StartError
+from fovea_server.triton import tuned
+from fovea_server.triton.tuned import Stage
+from fovea_server.triton.versions import Versions
 
 ADDED = "models"  # the folder of added ones, in the state folder
 
@@ -32,7 +36,7 @@ def default_folder() -> Path:
 
 def has_plan(package: ModelPackage) -> bool:
     """Whether the TensorRT plan that `config.pbtxt` wants is there."""
-    return (package.folder / package.version / "model.plan").is_file()
+    return (package.onnx.path.parent / "model.plan").is_file()
 
 
 def default_state() -> Path:
@@ -61,11 +65,17 @@ def _folders(repository: Path) -> list[Path]:
 @dataclass(frozen=True)
 class Repositories:
     """`given` belongs to the checkout or the operator, `state` is where models are added, `moment` lives as long as
-    this server and holds the ensemble of all that is served."""
+    this server and holds the ensemble of all that is served. `tuned_given`, where there is one, lives as long too: what
+    Triton is shown of `given`, with other configurations."""
 
     given: Path
     state: Path
     moment: Path
+    tuned_given: Path | None = None
+
+    @property
+    def versions(self) -> Versions:
+        return Versions.of(self.state)
 
     @property
     def added(self) -> Path:
@@ -75,17 +85,26 @@ class Repositories:
     def folders(self) -> tuple[Path, ...]:
         """For Triton, which wants them to be there."""
         self.added.mkdir(parents=True, exist_ok=True)
-        return self.given, self.added, self.moment
+        return self.tuned_given or self.given, self.added, self.moment
+
+    def tuned(self, stages: Mapping[str, Stage], new_folder: Callable[[], Path]) -> Repositories:
+        """The same, run by Triton as these stages say."""
+        return replace(self, tuned_given=tuned.link(self.given, stages, new_folder())) if stages else self
+
+    def remove_what_is_of_the_moment(self) -> None:
+        for folder in (self.moment, self.tuned_given):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def packages(self) -> list[ModelPackage]:
-        """Those given, then those added. Raises StartError where a name is there twice."""
+        """Those given, then those added. Raises StartError where a version is there twice."""
         given, added = packages(self.given), self._sound_added()
-        names = {package.name for package in given}
+        there = {(package.name, package.version) for package in given}
         for package in added:
-            if package.name in names:
+            if (package.name, package.version) in there:
                 raise StartError(
                     f"there is a model {package.name} in {self.given} and another in {self.added}",
-                    hint=f"remove one: fovea models remove {package.name}",
+                    hint=f"remove one: fovea models remove {package.network}",
                 )
         for package in given:
             self.check(package)

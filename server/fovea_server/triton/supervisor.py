@@ -1,65 +1,94 @@
-"""Keep a tritonserver running: start it, prove that it answers rightly, notice its death, start it again."""
+"""Keep a tritonserver running: start it, prove that it answers rightly, revive what dies, start it again."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fovea_server.errors import FoveaError, StartError
 from fovea_server.logs import get_logger
-from fovea_server.triton.process import TritonProcess
+from fovea_server.triton import leftovers, watch
+from fovea_server.triton.crash_loop import CrashLoop, CrashLoopSettings
+from fovea_server.triton.process import TritonProcess, exit_in_words, sweep
+from fovea_server.triton.watch import Trouble, Watch, WatchSettings
 
 _log = get_logger("supervisor")
 
-_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.25, 30.0  # seconds between a death and the next start
-_STEADY_AFTER = 60.0  # seconds of service after which the back-off begins anew
-_POLL = 0.05  # seconds between looks while it starts
-_WATCH = 0.5  # seconds between looks at the models' processes
-_PROBE = 5.0  # seconds between two questions with the golden image
+_POLL = 0.05  # seconds between looks while it starts, and for room
+_REVIVAL = 10.0  # seconds that loading a model again may take
 _REMEDY = "build the model with `fovea models build --force`, or do without an added one: `fovea models remove NAME`"
-_MOST_FAILED_PROBES = 2  # each has the golden image's own time-out
 
 
 class Readiness(Protocol):
     """Who is told whether requests may be taken."""
 
-    def ready(self, start_seconds: float) -> None: ...
+    def ready(self, start_seconds: float | None = None) -> None: ...
     def not_ready(self, reason: str) -> None: ...
+    def reviving(self, reason: str) -> None: ...
+    def crash_loop(self, reason: str, next_try: float) -> None: ...
+
+
+class Engine(watch.Engine, Protocol):
+    """Triton, which can also give a model a new process."""
+
+    async def revive(self, name: str, timeout: float) -> None: ...
+
+
+class Tally(Protocol):
+    """Who counts what happens."""
+
+    def triton_restarted(self) -> None: ...
+    def process_died(self) -> None: ...
+    def model_revived(self) -> None: ...
+    def crash_loop(self, looping: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class SupervisorSettings:
+    """`start_timeout` is how many seconds a start may take."""
+
+    start_timeout: float = 60.0
+    watch: WatchSettings = field(default_factory=WatchSettings)
+    crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
 
 
 class Supervisor:
     """Owns the one TritonProcess of the moment.
 
-    launch     makes a TritonProcess that is not started yet
-    answers    whether the models say they are ready
-    verify     raises a FoveaError unless the models answer rightly
-    restarted  is called before each start but the first
+    launch    makes a TritonProcess that is not started yet
+    answers   whether the models say they are ready
+    verify    raises a FoveaError unless the models answer rightly
+    on_death  is called with the models that are lost (None: all) and the reason when Triton or a process of its models
+              has died or hung, while the calls that this concerns are still under way; it must not raise
     """
 
     def __init__(
         self,
         launch: Callable[[], TritonProcess],
+        engine: Engine,
         answers: Callable[[], Awaitable[bool]],
         verify: Callable[[], Awaitable[None]],
         readiness: Readiness,
-        restarted: Callable[[], None],
-        start_timeout: float,
+        tally: Tally,
+        settings: SupervisorSettings,
+        on_death: Callable[[Collection[str] | None, str], None] = lambda lost, reason: None,
     ) -> None:
         self._launch = launch
+        self._engine = engine
         self._answers = answers
         self._verify = verify
         self._readiness = readiness
-        self._restarted = restarted
-        self._start_timeout = start_timeout
+        self._tally = tally
+        self._settings = settings
+        self._on_death = on_death
+        self._crash_loop = CrashLoop(settings.crash_loop)
         self._process: TritonProcess | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._changes = 0  # of models, under way
-        self._models: Counter[str] = Counter()  # how many processes at least run each
+        self._watch: Watch | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -69,14 +98,14 @@ class Supervisor:
     async def start(self) -> None:
         """Start and prove it; raises StartError where it does not come up. Afterwards it is watched."""
         await self._bring_up()
-        self._watch = asyncio.create_task(self._keep_running())
+        self._keeping = asyncio.create_task(self._keep_running())
 
     async def stop(self, *, at_once: bool = False) -> None:
         """Stop watching, then end tritonserver: in order, or at once."""
-        if self._watch:
-            self._watch.cancel()
+        if self._keeping:
+            self._keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+                await self._keeping
         if self._process and not at_once:
             await self._process.stop()
             self._process = None
@@ -84,88 +113,96 @@ class Supervisor:
 
     @contextlib.contextmanager
     def changing_models(self, leaving: Collection[str] = ()) -> Iterator[None]:
-        """While models come and go, so do their processes: none of them is taken for lost before it is over, and those
-        of the models that are `leaving` not afterwards either.
-
-        A model that was loaded again has two for a while, its old one and its new one; afterwards one is enough.
-        """
-        self._changes += 1
-        try:
+        """While models come and go, so do their processes: see Watch."""
+        with self._watch.changing_models(leaving) if self._watch else contextlib.nullcontext():
             yield
-        finally:
-            self._changes -= 1
-            running = self._process.model_processes() if self._process else Counter()
-            expected = {**dict.fromkeys(running, 1), **self._models}
-            self._models = Counter(
-                {model: count for model, count in expected.items() if not set(leaving) & set(Path(model).parts)}
-            )
 
     async def _keep_running(self) -> None:
-        backoff = _FIRST_BACKOFF
         while True:
-            began = time.monotonic()
-            reason = await self._until_broken()
-            self._readiness.not_ready(f"{reason}; it is being started again")
-            _log.error("triton is gone", reason=reason, next_start_in=backoff)
-            await self._discard()
-            if time.monotonic() - began > _STEADY_AFTER:
-                backoff = _FIRST_BACKOFF
-            backoff = await self._start_again(backoff)
+            trouble = await self._watched().until_trouble()
+            if trouble.no_room:
+                await self._wait_for_room(trouble.reason)
+                continue
+            self._note_death(trouble)
+            if not trouble.lost or self._crash_loop.looping or not await self._revive(trouble.lost):
+                await self._start_again(trouble.reason)
 
-    async def _start_again(self, backoff: float) -> float:
-        """Try until it is up; the back-off to begin with next time."""
-        while True:
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, _LONGEST_BACKOFF)
-            self._restarted()
-            try:
-                await self._bring_up()
-            except Exception as error:  # whatever it is, giving up would leave the server dead for good
-                self._readiness.not_ready(f"{error}; it is being started again")
-                unexpected = None if isinstance(error, StartError) else error
-                _log.error("triton did not start", reason=str(error), next_start_in=backoff, exc_info=unexpected)
-            else:
-                return backoff
+    def _note_death(self, trouble: Trouble) -> None:
+        """First of all nobody is sent here any more; then those who wait for what is gone are told."""
+        self._crash_loop.died(time.monotonic())
+        self._tally.process_died()
+        if trouble.lost and not self._crash_loop.looping:
+            self._readiness.reviving(f"{trouble.reason}; it is being revived")
+        else:
+            self._say_not_ready(trouble.reason)
+        _log.error("triton is in trouble", reason=trouble.reason)
+        lost, reason = trouble.lost or None, f"{trouble.reason} while this image was with it"
+        self._on_death(lost, reason)
+        self._engine.pulse.cut_off(lost, reason)
 
-    async def _until_broken(self) -> str:
-        """Return, with the reason in words, once tritonserver or a process of its models has ended."""
-        process = self._running()
-        self._models = process.model_processes()
-        ended = asyncio.create_task(process.wait())
-        probes = asyncio.create_task(self._until_mute())
+    async def _revive(self, models: Collection[str]) -> bool:
+        """Load the models whose processes are gone; Triton gives each a new one. Whether all then answer rightly."""
+        began = time.monotonic()
         try:
-            while True:
-                await asyncio.wait({ended, probes}, timeout=_WATCH, return_when=asyncio.FIRST_COMPLETED)
-                if ended.done():
-                    return f"tritonserver ended with {_exit_in_words(ended.result())}"
-                if not self._changes and (lost := self._models - process.model_processes()):
-                    return f"a model's process ended ({', '.join(sorted(lost))})"
-                if probes.done():
-                    return probes.result()
-        finally:
-            ended.cancel()
-            probes.cancel()
+            for model in sorted(models):
+                await self._engine.revive(model, _REVIVAL)
+            await self._verify()
+        except FoveaError as error:
+            _log.error("the models were not revived", models=sorted(models), reason=str(error))
+            return False
+        if models:
+            self._tally.model_revived()
+        _log.info("the models are revived", models=sorted(models), seconds=round(time.monotonic() - began, 2))
+        self._watched().revived()
+        self._readiness.ready()
+        return True
 
-    async def _until_mute(self) -> str:
-        """Return, with the reason, once the golden image was answered wrongly or not at all several times in a row."""
-        failures = 0
+    async def _start_again(self, reason: str) -> None:
+        """End what is left, and try until it is up; giving up would leave the server dead for good."""
         while True:
-            await asyncio.sleep(_PROBE)
+            await self._discard()
+            backoff = self._crash_loop.next_backoff()
+            self._say_not_ready(reason)
+            _log.error("triton is down", reason=reason, next_start_in=backoff, crash_loop=self._crash_loop.looping)
+            await asyncio.sleep(backoff)
+            self._tally.triton_restarted()
             try:
-                await self._verify()
-                failures = 0
-            except Exception as error:  # anything: a watch that ends by itself watches nothing
-                failures += 1
-                _log.warning("the golden image was not answered rightly", reason=str(error), times=failures)
-                if failures == _MOST_FAILED_PROBES:
-                    return f"the golden image was not answered rightly {failures} times: {error}"
+                return await self._bring_up()
+            except Exception as error:  # whatever it is
+                reason = str(error)
+                self._crash_loop.died(time.monotonic())
+                if not isinstance(error, StartError):
+                    _log.error("triton did not start", exc_info=error)
+
+    def _say_not_ready(self, reason: str) -> None:
+        self._tally.crash_loop(self._crash_loop.looping)
+        if self._crash_loop.looping:
+            longest = self._settings.crash_loop.longest_backoff
+            message = f"{self._crash_loop.in_words()}; tried again every {longest:g} s; the last: {reason}"
+            self._readiness.crash_loop(message, longest)
+        else:
+            self._readiness.not_ready(f"{reason}; it is being started again")
+
+    async def _wait_for_room(self, reason: str) -> None:
+        """Not ready until shared memory has room again: without it, who touches it dies."""
+        _log.error("no room in shared memory", reason=reason)
+        self._readiness.not_ready(reason)
+        while leftovers.free_shared_memory() < self._settings.watch.shared_memory:
+            sweep()
+            if self._running().has_ended():
+                return
+            await asyncio.sleep(self._settings.watch.look)
+        if not await self._revive(self._watched().lost()):
+            await self._start_again(f"{reason}; then it did not answer rightly")
 
     async def _bring_up(self) -> None:
         began = time.monotonic()
+        self._check_room()
         process = self._process = self._launch()
         try:
             await process.start()
             await self._until_answering(process, began)
+            process.record_environments()
             await self._verify()
         except FoveaError as error:
             await self._discard()
@@ -178,19 +215,31 @@ class Supervisor:
             raise
         seconds = time.monotonic() - began
         _log.info("triton is ready", seconds=round(seconds, 2), pid=process.pid)
+        self._watch = Watch(process, self._engine, self._verify, self._settings.watch)
+        self._tally.crash_loop(False)
         self._readiness.ready(seconds)
 
+    def _check_room(self) -> None:
+        """Raise StartError where shared memory is full, also after what killed servers left there was removed."""
+        sweep()
+        free, needed = leftovers.free_shared_memory(), self._settings.watch.shared_memory
+        if free < needed:
+            raise StartError(
+                watch.no_room_in_words(free, needed), hint="free some; a container has more with --shm-size=256m"
+            )
+
     async def _until_answering(self, process: TritonProcess, began: float) -> None:
+        start_timeout = self._settings.start_timeout
         while not await self._answers():
             if process.has_ended():
                 code = await process.wait()
                 raise StartError(
-                    f"tritonserver ended with {_exit_in_words(code)}: {await process.last_complaint()}",
+                    f"tritonserver ended with {exit_in_words(code)}: {await process.last_complaint()}",
                     hint="run `fovea serve --log-level debug` for its whole log",
                 )
-            if time.monotonic() - began > self._start_timeout:
+            if time.monotonic() - began > start_timeout:
                 raise StartError(
-                    f"tritonserver was not ready within {self._start_timeout:g} s: {await process.last_complaint()}",
+                    f"tritonserver was not ready within {start_timeout:g} s: {await process.last_complaint()}",
                     hint="give it longer with --start-timeout, or read its log with --log-level debug",
                 )
             await asyncio.sleep(_POLL)
@@ -200,10 +249,10 @@ class Supervisor:
             await self._process.clean_up()
             self._process = None
 
+    def _watched(self) -> Watch:
+        assert self._watch is not None
+        return self._watch
+
     def _running(self) -> TritonProcess:
         assert self._process is not None
         return self._process
-
-
-def _exit_in_words(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

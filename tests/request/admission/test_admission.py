@@ -21,6 +21,11 @@ async def _hold(admission: Admission, release: asyncio.Event, order: list[int], 
         await release.wait()
 
 
+async def _enter(admission: Admission, deadline: Deadline) -> None:
+    async with admission.slot(10, deadline):
+        pass
+
+
 async def _settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
@@ -61,7 +66,7 @@ async def test_a_full_waiting_room_refuses_with_an_estimate(settings: AdmissionS
     tasks = [asyncio.create_task(_hold(admission, release, [], number)) for number in range(3)]
     await _settle()
     with pytest.raises(Busy, match="2 requests with 20 bytes are waiting") as raised:
-        await admission.acquire(10, _far())
+        await _enter(admission, _far())
     assert raised.value.retry_after is not None
     assert raised.value.retry_after > 0
     release.set()
@@ -75,7 +80,7 @@ async def test_a_turn_that_does_not_come_in_time_is_a_deadline() -> None:
     holder = asyncio.create_task(_hold(admission, release, [], 0))
     await _settle()
     with pytest.raises(DeadlineExceeded, match="while 1 requests were waiting"):
-        await admission.acquire(10, Deadline.after(0.02))
+        await _enter(admission, Deadline.after(0.02))
     assert admission.waiting == 0
     release.set()
     await holder
@@ -104,3 +109,11 @@ async def test_a_failure_inside_gives_the_slot_back() -> None:
         async with admission.slot(1, _far()):
             raise ZeroDivisionError
     assert admission.in_flight == 0
+
+
+def test_processes_that_share_the_limits_hold_no_more_together() -> None:
+    whole = AdmissionSettings(max_in_flight=64, max_waiting=1024, max_waiting_bytes=256_000_000)
+    share = whole.of_one(3)
+    assert (share.max_in_flight, share.max_waiting, share.max_waiting_bytes) == (21, 341, 85_333_333)
+    assert share.batch == pytest.approx(8 / 3)
+    assert whole.of_one(1) == whole

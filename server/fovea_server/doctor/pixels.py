@@ -1,0 +1,107 @@
+"""Whether pictures are stretched on their way to the network."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from fovea_pipelines.contract import Contract
+from fovea_pipelines.errors import PipelineError
+from fovea_pipelines.package import contract_of
+from fovea_server.doctor import sources
+from fovea_server.doctor.finding import Finding
+from fovea_server.doctor.reading import Model, Repository, line_of
+
+_KEEPS_RATIO = frozenset(("mode", "roi_start", "roi_end"))
+_PAIRS = ("resize", "Resize")
+
+
+def examine(repository: Repository) -> Iterator[Finding]:
+    for model in repository.models.values():
+        yield from _by_contract(model)
+        yield from _by_source(model)
+        yield from _by_pipeline(model)
+
+
+def _by_contract(model: Model) -> Iterator[Finding]:
+    file = model.folder / "contract.toml"
+    if not file.is_file():
+        return
+    try:
+        contract = contract_of(model.folder)
+    except PipelineError as error:
+        yield Finding(
+            "error",
+            "bad-contract",
+            model.name,
+            _place(model, file),
+            "the contract cannot be read",
+            f"{error}.",
+            ("correct it (docs/contract.md)",),
+        )
+        return
+    if contract.resize == "exact":
+        line = line_of(file.read_text(encoding="utf-8"), r"(?m)^\s*resize\s*=")
+        yield _stretched(model, _place(model, file), line, _size(contract), _CONTRACT_REMEDY)
+
+
+def _by_source(model: Model) -> Iterator[Finding]:
+    for source, tree in sources.parsed(model):
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            if size := _stretch(call):
+                yield _stretched(model, _place(model, source), call.lineno, size, _SOURCE_REMEDY)
+
+
+def _by_pipeline(model: Model) -> Iterator[Finding]:
+    """A serialised DALI pipeline is a protobuf message: the arguments of its operators stand in it by name."""
+    for pipeline in (each for version in model.versions for each in version.glob("*.dali")):
+        content = pipeline.read_bytes()
+        if b"resize_x" in content and b"resize_y" in content and b"not_smaller" not in content:
+            yield _stretched(model, _place(model, pipeline), None, "a fixed width and height", _SOURCE_REMEDY)
+
+
+def _stretch(call: ast.Call) -> str | None:
+    """The size in words of a resize to a fixed width and height; None of any other call."""
+    if sources.dotted(call.func).rpartition(".")[2] not in _PAIRS:
+        return None
+    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    if _KEEPS_RATIO & set(named):
+        return None
+    if {"resize_x", "resize_y"} <= set(named):
+        return f"{ast.unparse(named['resize_x'])} x {ast.unparse(named['resize_y'])}"
+    for value in (named.get("size"), *call.args[:2]):
+        if isinstance(value, ast.Tuple | ast.List) and _is_two_sides(value.elts):
+            return " x ".join(ast.unparse(side) for side in value.elts)
+    return None
+
+
+def _is_two_sides(sides: list[ast.expr]) -> bool:
+    return len(sides) == 2 and all(isinstance(side, ast.Constant) and side.value for side in sides)
+
+
+def _size(contract: Contract) -> str:
+    assert isinstance(contract.resize_to, tuple)
+    return f"{contract.resize_to[0]} x {contract.resize_to[1]}"
+
+
+def _place(model: Model, file: Path) -> str:
+    return str(file.relative_to(model.folder.parent))
+
+
+_CONTRACT_REMEDY = ('resize = "short_side"', "resize_to = 256", 'crop = "centre"')
+_SOURCE_REMEDY = ('fn.resize(images, size=256, mode="not_smaller")', "fn.crop(images, crop=(224, 224))")
+
+
+def _stretched(model: Model, file: str, line: int | None, size: str, remedy: tuple[str, ...]) -> Finding:
+    return Finding(
+        "warning",
+        "stretched",
+        model.name,
+        file,
+        f"pictures are resized to {size}, whatever their shape",
+        "A 4:3 photograph is squeezed to 0.75 of its width; most networks learned from pictures whose shorter side was "
+        "resized and whose middle was cut out.",
+        (*remedy, "# unless the training stretched them too; `fovea skew` measures it"),
+        line,
+    )

@@ -1,0 +1,31 @@
+"""What the Python files of a model say, without running them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from fovea_server.doctor.reading import Model
+
+
+def trees(model: Model) -> Iterator[ast.Module]:
+    yield from (tree for _, tree in parsed(model))
+
+
+def parsed(model: Model) -> Iterator[tuple[Path, ast.Module]]:
+    """Each file that is Python; what is not is Triton's to complain of."""
+    for source in model.sources:
+        try:
+            yield source, ast.parse(source.read_bytes())
+        except (SyntaxError, ValueError, OSError):
+            continue
+
+
+def dotted(node: ast.expr) -> str:
+    """`torch.utils.dlpack` of such an expression; "" of any other."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (before := dotted(node.value)):
+        return f"{before}.{node.attr}"
+    return ""

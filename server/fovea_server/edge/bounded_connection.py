@@ -1,0 +1,221 @@
+"""One REST connection: uvicorn's, with an end to waiting for callers who send slowly, oddly, or nothing at all.
+
+Slow senders are the attack known as Slowloris (CVE-2007-6750); uvicorn itself waits for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fovea_server.edge import request_id
+from fovea_server.edge.doorkeeper import Doorkeeper
+from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
+
+SWEEP_SECONDS = 0.5
+_LINGER = 1.0  # seconds that a caller who is turned away has to read why
+_LINGERING = 256  # such callers at once; more are cut off without a word
+_MANY_PIECES = 10_000
+_LEAST_PIECE = 64  # bytes, on average, of the chunks of a body that comes in many
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """Of each process. `idle_seconds` is how long a connection is kept for a next request."""
+
+    max_connections: int = 4096
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    idle_seconds: int = 75
+    header_bytes: int = 32 * 1024
+    headers: int = 100
+
+
+class Room:
+    """How many connections there may be; which of them wait for a request, those that wait longest first."""
+
+    def __init__(self, limits: ConnectionLimits, refused: Callable[[str], None]) -> None:
+        self.limits = limits
+        self.refused = refused  # told the reason of each refusal
+        self.open: set[BoundedConnection] = set()
+        self.waiting: dict[BoundedConnection, None] = {}
+
+    def make(self) -> bool:
+        """Room for the one that came last, where need be at the cost of the one that has waited longest."""
+        if len(self.open) <= self.limits.max_connections:
+            return True
+        for longest in self.waiting:
+            longest.leave()
+            return True
+        return False
+
+    def sweep(self, now: float) -> None:
+        """Cut those whose time for sending is over before the next sweep; `now` is on the event loop's clock."""
+        for connection in [each for each in self.open if each.until < now + SWEEP_SECONDS]:
+            connection.cut(now)
+
+
+class _Phase(enum.Enum):
+    IDLE = enum.auto()
+    HEADERS = enum.auto()
+    BODY = enum.auto()
+    RECEIVED = enum.auto()
+
+
+class BoundedConnection(Doorkeeper):
+    """Knows by when the caller must have sent what it is sending. The clock is looked at by `Room.sweep` alone."""
+
+    until = math.inf
+
+    def __init__(self, room: Room, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._room = room
+        self._limits = room.limits
+        self._phase = _Phase.HEADERS
+        self._unfinished = 0  # bytes of headers whose end is not there
+        self._pieces = 0
+        self._body_bytes = 0
+        self._refusal: FoveaError | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        room = self._room
+        room.open.add(self)
+        if not room.make():
+            self._refuse(TooManyConnections("all connections there may be are at work", retry_after=1.0))
+            return
+        room.waiting[self] = None
+        self.until = self.loop.time() + self._limits.header_seconds
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._room.open.discard(self)
+        self._room.waiting.pop(self, None)
+        super().connection_lost(error)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return
+        super().data_received(data)
+        if self._phase is _Phase.HEADERS:
+            self._unfinished += len(data)
+            if self._unfinished > self._limits.header_bytes and self._refusal is None:
+                self._refuse(self._too_large(self._unfinished))
+
+    def on_message_begin(self) -> None:
+        if self._phase is not _Phase.HEADERS:
+            self._phase = _Phase.HEADERS
+            self.until = self.loop.time() + self._limits.header_seconds
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._room.waiting.pop(self, None)
+        if len(self.headers) > self._limits.headers:
+            self._stop(HeadersTooLarge(f"there are {len(self.headers):,} headers; at most {self._limits.headers:,}"))
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self._limits.header_bytes:
+            self._stop(self._too_large(size))
+        self._phase = _Phase.BODY
+        self._unfinished = self._pieces = self._body_bytes = 0
+        self.until = self.loop.time() + self._limits.body_seconds
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces += 1
+        self._body_bytes += len(body)
+        if self._pieces > _MANY_PIECES and self._body_bytes < _LEAST_PIECE * self._pieces:
+            mean = self._body_bytes / self._pieces
+            self._stop(MalformedRequest(f"the body came in {self._pieces:,} chunks of {mean:.0f} bytes on average"))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._phase = _Phase.RECEIVED
+        self.until = math.inf
+        self._rest()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._rest()
+
+    def pause_writing(self) -> None:
+        """The caller does not read the answer as fast as it is sent; who does not read on is cut, too."""
+        super().pause_writing()
+        self.until = min(self.until, self.loop.time() + self._limits.body_seconds)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._phase in (_Phase.RECEIVED, _Phase.IDLE):
+            self.until = math.inf
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn does where the parser gives up: of itself, or because we stopped it."""
+        self._refuse(self._refusal or MalformedRequest("this is not HTTP/1.1 as RFC 9112 has it"))
+
+    def leave(self) -> None:
+        """Make room for another; nothing is being asked here."""
+        self._room.waiting.pop(self, None)
+        self.transport.close()
+
+    def cut(self, now: float) -> None:
+        """The time is over; unless it is we who do not read."""
+        if self.flow.read_paused or (self._phase is _Phase.HEADERS and not self._is_answered()):
+            self.until = now + self._limits.body_seconds
+        elif self.flow.write_paused:
+            self.transport.abort()
+        elif self._phase is _Phase.HEADERS:
+            seconds = self._limits.header_seconds
+            self._refuse(ReceiveTimeout(f"the headers were not complete after {seconds:g} s"))
+        else:
+            seconds = self._limits.body_seconds
+            self._refuse(ReceiveTimeout(f"{self._body_bytes:,} bytes of the body came in {seconds:g} s, not all of it"))
+
+    def _rest(self) -> None:
+        """Nothing is being received nor answered: the connection waits for a next request."""
+        if self._phase is _Phase.RECEIVED and self._is_answered():
+            self._phase = _Phase.IDLE
+            self._room.waiting[self] = None
+
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _too_large(self, size: int) -> FoveaError:
+        return HeadersTooLarge(f"the headers have {size:,} bytes or more; at most {self._limits.header_bytes:,}")
+
+    def _stop(self, error: FoveaError) -> None:
+        """Out of the parser, which then calls send_400_response."""
+        self._refusal = error
+        raise error
+
+    def _refuse(self, error: FoveaError) -> None:
+        """Say why, where that would not be heard as part of another answer, and end the connection."""
+        self._refusal = error
+        self.until = math.inf
+        self._room.waiting.pop(self, None)
+        self._room.refused(error.reason)
+        if not self._may_speak():
+            self.transport.abort()
+            return
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # whatever is still said of it has nobody to hear it
+            self.cycle.message_event.set()
+        self.transport.write(self.as_bytes(error, request_id.accept(None), is_last=True))
+        self._end_after_reading()
+
+    def _may_speak(self) -> bool:
+        if self.pipeline or len(self._room.open) > self._limits.max_connections + _LINGERING:
+            return False
+        if self._phase in (_Phase.HEADERS, _Phase.IDLE):
+            return self._is_answered()
+        return self.cycle is not None and not self.cycle.response_started
+
+    def _end_after_reading(self) -> None:
+        """Closing at once, with bytes unread, would reset the connection and take the answer with it."""
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER, self.transport.abort)

@@ -1,0 +1,46 @@
+"""What a caller's key must be good for: one table for both faces. What is in no table needs a good key of any scope."""
+
+from __future__ import annotations
+
+from grpc_health.v1 import health
+from grpc_reflection.v1alpha import reflection
+
+from fovea_client.wire import vision_pb2
+from fovea_server.access.keys import Scope
+
+_VISION = vision_pb2.DESCRIPTOR.services_by_name["Vision"].full_name
+
+# Balancers ask these, and they say nothing but yes or no.
+OPEN_PATHS = frozenset(("/healthz", "/readyz"))
+OPEN_SERVICES = frozenset((health.SERVICE_NAME,))
+
+PATHS = {
+    "/v1/classify": Scope.INFER,
+    "/v1/analyze": Scope.INFER,
+    "/v1/feedback": Scope.INFER,
+    "/v1/features/{sha256}": Scope.READ_LOG,
+    "/v1/models": Scope.INFER,
+    "/docs": Scope.INFER,
+    "/docs/oauth2-redirect": Scope.INFER,
+    "/redoc": Scope.INFER,
+    "/openapi.json": Scope.INFER,
+    "/static-offline-docs": Scope.INFER,
+    "/metrics": Scope.ADMIN,
+}
+SERVICES = {
+    _VISION: Scope.INFER,
+    reflection.SERVICE_NAME: Scope.INFER,
+}
+
+_BELOW = {"/static-offline-docs/": "/static-offline-docs", "/v1/features/": "/v1/features/{sha256}"}
+
+
+def of_path(path: str) -> Scope | None:
+    for beginning, known in _BELOW.items():
+        if path.startswith(beginning):
+            return PATHS[known]
+    return PATHS.get(path)
+
+
+def of_service(name: str) -> Scope | None:
+    return SERVICES.get(name)

@@ -1,0 +1,91 @@
+"""The series of several processes as those of one: counters and histograms summed, each gauge as it is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A series with all its samples, by sample name and labels."""
+
+    name: str
+    kind: str
+    documentation: str
+    samples: Mapping[tuple[str, _Labels], float]
+
+    def to_json(self) -> list[Any]:
+        samples = [[name, dict(labels), value] for (name, labels), value in self.samples.items()]
+        return [self.name, self.kind, self.documentation, samples]
+
+    @classmethod
+    def from_json(cls, said: Sequence[Any]) -> Family:
+        name, kind, documentation, samples = said
+        return cls(name, kind, documentation, {(each, tuple(labels.items())): value for each, labels, value in samples})
+
+
+def collected(registry: CollectorRegistry) -> list[Family]:
+    """What one process counted until now."""
+    return [
+        Family(
+            metric.name,
+            metric.type,
+            metric.documentation,
+            {(sample.name, tuple(sample.labels.items())): sample.value for sample in metric.samples},
+        )
+        for metric in registry.collect()
+    ]
+
+
+def counted(families: Iterable[Family]) -> list[Family]:
+    """Those that outlive the process which counted: not the gauges, which say what is now."""
+    return [family for family in families if family.kind != "gauge"]
+
+
+def merged(processes: Iterable[Iterable[Family]], of_the_server: Collection[str]) -> list[Family]:
+    """One family of each name. Gauges named in `of_the_server` say the same thing in each process, and the least of
+    them counts; of the moments when something was first counted, the first; all others are summed."""
+    families: dict[str, Family] = {}
+    for family in (family for process in processes for family in process):
+        before = families.get(family.name)
+        families[family.name] = _both(before, family, family.name in of_the_server) if before else family
+    return list(families.values())
+
+
+def text(families: Iterable[Family]) -> bytes:
+    """In Prometheus' text format."""
+    return generate_latest(_Fixed(families))
+
+
+def _both(one: Family, other: Family, least: bool) -> Family:
+    samples = dict(one.samples)
+    for key, value in other.samples.items():
+        if key not in samples:
+            samples[key] = value
+        elif least or key[0].endswith("_created"):
+            samples[key] = min(samples[key], value)
+        else:
+            samples[key] += value
+    return Family(one.name, one.kind, one.documentation, samples)
+
+
+class _Fixed:
+    """What prometheus_client takes for a registry."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._families:
+            metric = Metric(family.name, family.documentation, family.kind)
+            for (name, labels), value in family.samples.items():
+                metric.add_sample(name, dict(labels), value)
+            yield metric

@@ -1,0 +1,130 @@
+"""What one gateway process is made of: from the two faces to the door of Triton."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from fovea_server.access import policy
+from fovea_server.access.guard import Guard
+from fovea_server.domain import Priority
+from fovea_server.edge import open_files, rest_app
+from fovea_server.edge.doorkeeper import Headers
+from fovea_server.edge.grpc_access import GuardedCalls
+from fovea_server.edge.grpc_servicer import Vision
+from fovea_server.edge.listen import EdgeSettings, GrpcFace, RestFace
+from fovea_server.edge.problems import Problems
+from fovea_server.edge.rest_access import GuardedApp
+from fovea_server.edge.tls import Certificates
+from fovea_server.errors import FoveaError
+from fovea_server.feature_log.log import FeatureLog
+from fovea_server.feature_log.places import Places
+from fovea_server.metrics import Metrics
+from fovea_server.request.admission import Admission
+from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.conversion import Conversion
+from fovea_server.request.gate import Gate
+from fovea_server.request.quarantine import FOLDER, Quarantine
+from fovea_server.request.readiness import Readiness
+from fovea_server.request.service import InferenceEngine, Service
+from fovea_server.request.suspects import Suspects
+from fovea_server.settings import Settings
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Where callers come in: who asks them for keys, the certificates shown to them, and the limits that hold here."""
+
+    guard: Guard | None
+    certificates: Certificates | None
+    edge: EdgeSettings
+
+    @classmethod
+    def of(cls, settings: Settings) -> Entrance:
+        """Raises StartError where no key would open, or a certificate cannot be used."""
+        edge = settings.edge
+        limits = replace(edge.connections, max_connections=open_files.allow(edge.connections.max_connections))
+        return cls(
+            guard=policy.guard(settings.access, edge.host, settings.state),
+            certificates=Certificates(edge.tls) if edge.tls else None,
+            edge=replace(edge, connections=limits),
+        )
+
+
+class Gateway:
+    """Answers requests over REST and gRPC; the same in the process that owns Triton and in those that follow it.
+
+    `readiness` and `catalogue` are kept up to date by whoever builds it; `exposed` are all metrics of the server.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        entrance: Entrance,
+        readiness: Readiness,
+        catalogue: Catalogue,
+        engine: InferenceEngine,
+        metrics: Metrics,
+        exposed: Callable[[], Awaitable[bytes]],
+    ) -> None:
+        workers = settings.workers
+        gate = Gate(settings.gate)
+        self._conversion = Conversion(settings.conversion.of_one(workers), settings.gate.max_pixels)
+        self._admission = Admission(settings.admission.of_one(workers), on_refusal=metrics.turned_away)
+        metrics.watch_admission(self._admission)
+        quarantine = Quarantine(settings.state / FOLDER, settings.quarantine)
+        self._suspects = Suspects(engine, quarantine, readiness, others_ask=workers > 1)
+        log = self._log = _feature_log(settings, metrics, catalogue)
+        service = Service(readiness, gate, catalogue, self._conversion, self._admission, self._suspects, metrics, log)
+        rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed, log)
+        vision = Vision(service, catalogue, readiness, metrics, log)
+
+        def refusal(size: int, priority: Priority, headers: Headers) -> FoveaError | None:
+            """Of what may be sent at all, but finds the waiting room full."""
+            error = self._admission.refusal_unread(priority) if size <= gate.max_bytes else None
+            if error is not None:
+                metrics.refused(error.reason)
+            return error
+
+        guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
+        asked = GuardedApp(rest, guard, Problems(metrics)) if guard else rest
+        calls = [GuardedCalls(guard, metrics)] if guard else []
+        self._rest = RestFace(asked, edge, certificates, metrics.refused, refusal, shared=workers > 1)
+        self._grpc = GrpcFace(vision, readiness, edge, certificates, calls, shared=workers > 1)
+
+    @property
+    def in_flight(self) -> int:
+        """Images inside Triton that this process sent there."""
+        return self._admission.in_flight
+
+    def triton_died(self) -> None:
+        """It, or a process of its models: one of the images that are inside may be the cause."""
+        self._suspects.died()
+
+    async def open(self) -> None:
+        """Listen; returns once both faces take connections."""
+        if self._log:
+            self._log.start()
+        await self._rest.open()
+        await self._grpc.open()
+
+    async def close(self, grace: float) -> None:
+        """Take nothing more; give what is being answered `grace` seconds."""
+        await asyncio.gather(self._rest.close(grace), self._grpc.close(grace))
+
+    async def end(self) -> None:
+        """Close at once, and end every process of its own."""
+        await self._rest.close(0)
+        await self._grpc.close(0)
+        await self._conversion.close()
+        if self._log:
+            await self._log.stop()
+
+
+def _feature_log(settings: Settings, metrics: Metrics, catalogue: Catalogue) -> FeatureLog | None:
+    """Each process writes segments of its own; the keeper, one a server, makes them one log."""
+    chosen = settings.feature_log
+    if not chosen:
+        return None
+    return FeatureLog(Places.of(chosen.location, settings.state), chosen, metrics, lambda: catalogue)

@@ -1,0 +1,64 @@
+"""How much may be in Triton at once: found by watching how long it takes.
+
+TCP Vegas (Brakmo, O'Malley, Peterson: "TCP Vegas: New Techniques for Congestion Detection and Avoidance", SIGCOMM
+1994), with requests for packets, as in Netflix's concurrency-limits. What is in flight beyond pace x quickest time is
+a queue inside Triton: shorter than alpha it leaves the model waiting for work, longer than beta it only makes everybody
+wait. Vegas' alpha and beta are a few packets. Triton takes whole batches, so here they are one batch, which is being
+collected while another is worked on, and two.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from fovea_server.request.admission.meter import Window
+
+_STEP = 1.0  # units a window
+_FORGET = 600.0  # seconds after which the quickest time ever seen counts for little
+
+
+class Limit(Protocol):
+    """Units that may be in Triton."""
+
+    units: float
+
+    def observe(self, window: Window, contended: bool) -> None: ...
+
+
+class FixedLimit:
+    """As many as the settings say."""
+
+    def __init__(self, units: float) -> None:
+        self.units = units
+
+    def observe(self, window: Window, contended: bool) -> None:
+        return
+
+
+class VegasLimit:
+    """Between one batch and `most` units."""
+
+    def __init__(self, batch: float, most: float) -> None:
+        self._alpha, self._beta = batch, 2 * batch
+        self._least, self._most = min(batch, most), most
+        self._quickest = math.inf
+        self.units = min(1.5 * batch, most)
+
+    def observe(self, window: Window, contended: bool) -> None:
+        """A window is over; only where it was `contended`, somebody had to wait, was the limit put to the test."""
+        self._remember(window)
+        if not contended:
+            return
+        queue = window.in_flight - window.pace * self._quickest
+        if queue < self._alpha:
+            self.units = min(self.units + _STEP, self._most)
+        elif queue > self._beta:
+            self.units = max(self.units - _STEP, self._least)
+
+    def _remember(self, window: Window) -> None:
+        """The quickest of all windows, which slowly gives way to what is quickest now: machines change."""
+        if window.fastest < self._quickest:
+            self._quickest = window.fastest
+        else:
+            self._quickest += (window.fastest - self._quickest) * min(1.0, window.seconds / _FORGET)

@@ -1,0 +1,99 @@
+"""The waiting room: compressed images of two classes, within bounds of number, bytes and work.
+
+Interactive requests wait a short time or not at all; batch requests wait as long as their deadline allows. Of the work
+that is let in, batch gets one unit in ten while both wait, so it is slowed but never starved. A full room makes place
+by turning the newest batch request away; among equals, the newest of the caller who has most in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fovea_server.domain import Priority
+from fovea_server.request.admission.fair_queue import FairQueue
+from fovea_server.request.admission.settings import AdmissionSettings
+from fovea_server.request.admission.turn import Turn
+
+_SHARES = {Priority.INTERACTIVE: 0.9, Priority.BATCH: 0.1}
+_LOWEST_FIRST = sorted(Priority, reverse=True)
+
+
+class Room:
+    """`patience` is how much interactive work may wait, in units; whoever owns the room sets it."""
+
+    def __init__(self, settings: AdmissionSettings) -> None:
+        self._settings = settings
+        self._queues: dict[Priority, FairQueue[Turn]] = {priority: FairQueue() for priority in Priority}
+        self._served = dict.fromkeys(Priority, 0.0)  # units let in, divided by the class's share
+        self._count = 0
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def waiting(self, priority: Priority) -> int:
+        return len(self._queues[priority])
+
+    @property
+    def work(self) -> float:
+        return sum(queue.work for queue in self._queues.values())
+
+    def ahead_of(self, turn: Turn, overloaded: bool) -> float:
+        """Units that are likely to be let in before this one, were it to join now.
+
+        While there is an overload the other class takes its whole share; otherwise at most what of it is waiting.
+        """
+        own = self._queues[turn.priority].ahead_of(turn.caller)
+        others = sum(queue.work for priority, queue in self._queues.items() if priority is not turn.priority)
+        if overloaded and others:
+            return own / _SHARES[turn.priority]
+        return own + others * (_SHARES[Priority.INTERACTIVE] if turn.priority else _SHARES[Priority.BATCH])
+
+    def is_too_much(self, turn: Turn, patience: float) -> bool:
+        """Whether this one would wait for more work of its class than the units that interactive requests may."""
+        return turn.priority is Priority.INTERACTIVE and self._queues[turn.priority].ahead_of(turn.caller) > patience
+
+    def has_place(self, turn: Turn) -> bool:
+        return self._count < self._settings.max_waiting and self.bytes + turn.size <= self._settings.max_waiting_bytes
+
+    def victim_for(self, turn: Turn) -> Turn | None:
+        """Who is to leave so that this one may come in; None where that would be no fairer than to refuse it."""
+        for priority in _LOWEST_FIRST:
+            queue = self._queues[priority]
+            if priority < turn.priority or not queue:
+                continue
+            newest = queue.newest_of_most()
+            if priority > turn.priority or queue.work_of(newest.caller) > queue.work_of(turn.caller) + turn.cost:
+                return newest
+        return None
+
+    def beyond(self, patience: float) -> Iterator[Turn]:
+        """The interactive requests that are too many for the patience, newest of most first; remove each."""
+        queue = self._queues[Priority.INTERACTIVE]
+        while queue.work > patience:
+            yield queue.newest_of_most()
+
+    def push(self, turn: Turn) -> None:
+        queue = self._queues[turn.priority]
+        if not queue:
+            # A class that was away has no claim on what it could have had.
+            self._served[turn.priority] = max(self._served.values())
+        queue.push(turn)
+        self._changed(turn, 1)
+
+    def pop(self) -> Turn:
+        """The next; there must be one."""
+        priority = min((each for each in Priority if self._queues[each]), key=lambda each: self._served[each])
+        turn = self._queues[priority].pop()
+        self._served[priority] += turn.cost / _SHARES[priority]
+        self._changed(turn, -1)
+        return turn
+
+    def remove(self, turn: Turn) -> None:
+        self._queues[turn.priority].remove(turn)
+        self._changed(turn, -1)
+
+    def _changed(self, turn: Turn, count: int) -> None:
+        turn.is_waiting = count > 0
+        self._count += count
+        self.bytes += count * turn.size

@@ -1,0 +1,42 @@
+"""What an operator may set of admission; docs/overload.md says what each does to a request."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AdmissionSettings:
+    """The bounds of one process's admission. Work is counted in units: 1 is an image of the reference size (price.py).
+
+    max_in_flight      units inside Triton at most; below the queue sizes of the models, so that Triton never refuses
+    max_waiting        requests that may wait
+    max_waiting_bytes  compressed bytes that may wait
+    batch              images the model takes at once, Triton's `max_batch_size`; None is a limit that does not adapt
+    patience           work of interactive requests that may wait, in multiples of the limit: so many times the time in
+                       Triton is waited at most
+    short_patience     the same while there is an overload
+    quota_burst        seconds of a caller's quota that may be used at once
+    """
+
+    max_in_flight: int = 64
+    max_waiting: int = 1024
+    max_waiting_bytes: int = 256_000_000
+    batch: float | None = 8.0
+    patience: float = 16.0
+    short_patience: float = 0.5
+    quota_burst: float = 5.0
+
+    def of_one(self, processes: int) -> AdmissionSettings:
+        """The share of each of several gateway processes in front of one Triton, so that all together keep the bounds.
+
+        Quotas stay whole: a caller's connections are not spread evenly over processes.
+        """
+        return dataclasses.replace(
+            self,
+            max_in_flight=max(1, self.max_in_flight // processes),
+            max_waiting=self.max_waiting // processes,
+            max_waiting_bytes=self.max_waiting_bytes // processes,
+            batch=self.batch and self.batch / processes,
+        )

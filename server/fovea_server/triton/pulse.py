@@ -1,0 +1,75 @@
+"""Which calls are inside Triton, and since when nothing has been answered: how a hung process shows itself."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class Flight:
+    """A call that waits for its answer; `cut_off` is why it waits no more, in words."""
+
+    models: frozenset[str]
+    cancel: Callable[[], object]
+    begin: float = field(default_factory=time.monotonic)
+    cut_off: str | None = None
+
+
+class Pulse:
+    """Of the calls to one tritonserver; models go by the names that Triton knows them by."""
+
+    def __init__(self) -> None:
+        self._flights: set[Flight] = set()
+        self._last_answer = time.monotonic()
+        self._unanswered_since: dict[str, float] = {}
+        self.unhealthy: set[str] = set()  # models whose process Triton itself gave up
+
+    @contextlib.contextmanager
+    def flight(self, models: Collection[str], cancel: Callable[[], object]) -> Iterator[Flight]:
+        """While a call is under way that these models are needed for; `answered` is for the caller to say."""
+        flight = Flight(frozenset(models), cancel)
+        self._flights.add(flight)
+        for model in flight.models:
+            self._unanswered_since.setdefault(model, flight.begin)
+        try:
+            yield flight
+        finally:
+            self._flights.discard(flight)
+
+    def answered(self, flight: Flight) -> None:
+        """Triton said something, be it an error. A deadline that passed here is not an answer."""
+        self._last_answer = time.monotonic()
+        for model in flight.models:
+            self._unanswered_since.pop(model, None)
+
+    def silence(self) -> float:
+        """For how many seconds nothing at all was answered although a call waited the whole time; 0 where none waits.
+
+        It is the oldest call that counts: callers who give up after milliseconds prove nothing about Triton.
+        """
+        if not self._flights:
+            return 0.0
+        oldest = min(flight.begin for flight in self._flights)
+        return time.monotonic() - max(oldest, self._last_answer)
+
+    def waited_for(self) -> frozenset[str]:
+        """The models that calls under way need."""
+        return frozenset[str]().union(*(flight.models for flight in self._flights))
+
+    def stalled(self, seconds: float) -> frozenset[str]:
+        """The models that were asked this many seconds ago, and have answered nobody since."""
+        before = time.monotonic() - seconds
+        return frozenset(model for model, since in self._unanswered_since.items() if since <= before)
+
+    def cut_off(self, models: Collection[str] | None, reason: str) -> None:
+        """End the calls under way that need one of these models, or all: their answer will not come."""
+        for flight in list(self._flights):
+            if models is None or not flight.models.isdisjoint(models):
+                flight.cut_off = reason
+                flight.cancel()
+        self.unhealthy.clear()
+        for model in list(self._unanswered_since) if models is None else models:
+            self._unanswered_since.pop(model, None)

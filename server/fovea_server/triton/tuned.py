@@ -1,0 +1,214 @@
+"""Settings that `fovea tune` found for a model on one kind of machine: read, chosen, and the folder that serves them.
+
+They change only `configs/cpu.pbtxt`, and only in a folder of links that lives as long as the server: neither the
+checkout nor an operator's repository is written to.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from fovea_pipelines.package import ModelPackage
+from fovea_server.errors import StartError
+from fovea_server.logs import get_logger
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+AUTO, OFF = "auto", "off"
+FOLDER = "tuned"  # in the state folder
+_CONFIG = "cpu.pbtxt"
+_REMEDY = "make it with `fovea tune`, or serve without it: --tuned off"
+_log = get_logger("tuned")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What settings depend on: the CPU, as it describes itself, and how many cores may be used."""
+
+    cpu: str
+    cores: int
+
+    @classmethod
+    def here(cls) -> Machine:
+        return cls(_cpu_name(), len(os.sched_getaffinity(0)))
+
+    def __str__(self) -> str:
+        return f"{self.cores} cores of {self.cpu}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How Triton runs one model on the CPU.
+
+    threads     of each instance
+    batch       images at most in one execution
+    delay       microseconds that a batch may wait for more images
+    precision   of a network; None for preprocessing
+    """
+
+    instances: int
+    threads: int
+    batch: int
+    delay: int
+    precision: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what Triton could not be told."""
+        for name, least in (("instances", 1), ("threads", 0), ("batch", 1), ("delay", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number from {least}")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A file of settings. `stages` by the name of Triton's model; empty where nothing was better than the default."""
+
+    path: Path
+    model: str
+    digest: str
+    machine: Machine
+    goal: str
+    stages: Mapping[str, Stage]
+
+    @classmethod
+    def read(cls, path: Path) -> Tuned:
+        """Raises StartError where it cannot be read."""
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            stages = {name: Stage(**stage) for name, stage in table.get("stages", {}).items()}
+            machine = Machine(**table["machine"])
+            return cls(path, table["model"], table["digest"], machine, table["goal"], stages)
+        except OSError as error:
+            raise StartError(f"the tuned settings {path} cannot be read: {error.strerror}", _REMEDY) from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise StartError(f"{path} holds no tuned settings: {error}", _REMEDY) from error
+
+    def why_not(self, packages: Sequence[ModelPackage], here: Machine) -> str | None:
+        """Why they are not for these models on this machine; None where they are."""
+        served = {package.name: package.digest for package in packages}
+        if served.get(self.model) != self.digest:
+            return f"they are for another {self.model} (digest {self.digest[7:15]}…)"
+        if self.machine != here:
+            return f"they were measured on {self.machine}, and this is {here}"
+        return None
+
+
+def file_of(state: Path, package: ModelPackage) -> Path:
+    """Where a model's settings are kept; another digest is another model."""
+    return state / FOLDER / f"{package.name}-{package.digest[7:19]}.toml"
+
+
+def chosen(wish: str, state: Path, packages: Sequence[ModelPackage]) -> dict[str, Stage]:
+    """The settings to serve these models with, by the name of Triton's model.
+
+    "auto": those in the state folder that are for this machine; "off": none; else the file of that name, whatever
+    machine it was measured on. Raises StartError where that file is not there, or is of another model.
+    """
+    if wish == OFF:
+        return {}
+    here = Machine.here()
+    if wish != AUTO:
+        named = Tuned.read(Path(wish))
+        if reason := named.why_not(packages, named.machine):
+            raise StartError(f"the settings in {wish} cannot be used: {reason}", _REMEDY)
+        return _merged([named])
+    files = [path for package in packages if (path := file_of(state, package)).is_file()]
+    return _merged([tuned for path in files if (tuned := _usable(path, packages, here))])
+
+
+def _usable(path: Path, packages: Sequence[ModelPackage], here: Machine) -> Tuned | None:
+    """None, and a warning, where the file is not for this server: nobody asked for it by name."""
+    try:
+        tuned = Tuned.read(path)
+        reason = tuned.why_not(packages, here)
+    except StartError as error:
+        reason = str(error)
+    if reason:
+        _log.warning("tuned settings not used", file=str(path), reason=reason)
+    return None if reason else tuned
+
+
+def _merged(files: Sequence[Tuned]) -> dict[str, Stage]:
+    """Of models that share their preprocessing, the first decides."""
+    stages: dict[str, Stage] = {}
+    for tuned in files:
+        _log.info("tuned settings", model=tuned.model, goal=tuned.goal, file=str(tuned.path))
+        stages = {**tuned.stages, **stages}
+    return stages
+
+
+def link(repository: Path, stages: Mapping[str, Stage], target: Path) -> Path:
+    """Make `target` a model repository of links to another, but for the configurations of these stages; `target`.
+
+    Raises StartError where a stage has no model with a configuration for a CPU.
+    """
+    for name in stages:
+        if not (repository / name / "configs" / _CONFIG).is_file():
+            raise StartError(f"the tuned settings name {name}, which is no model in {repository}", _REMEDY)
+    for each in repository.iterdir():
+        if each.name in stages:
+            _link_all(each, target / each.name, but="configs")
+            _link_all(each / "configs", target / each.name / "configs", but=_CONFIG)
+            text = (each / "configs" / _CONFIG).read_text(encoding="utf-8")
+            (target / each.name / "configs" / _CONFIG).write_text(configured(text, stages[each.name]), encoding="utf-8")
+        else:
+            (target / each.name).symlink_to(each)
+    return target
+
+
+def configured(text: str, stage: Stage) -> str:
+    """Triton's configuration of a model, run as the stage says."""
+    config = text_format.Parse(text, ModelConfig())
+    config.max_batch_size = stage.batch
+    del config.instance_group[:]
+    config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=stage.instances)
+    config.dynamic_batching.max_queue_delay_microseconds = stage.delay
+    config.parameters["threads"].string_value = str(stage.threads)
+    if stage.precision is not None:
+        config.parameters["precision"].string_value = stage.precision
+    return str(text_format.MessageToString(config))
+
+
+def as_configured(text: str, cores: int, precision: str | None) -> Stage:
+    """The stage that a configuration describes on so many cores; `precision` is what its network computes in."""
+    config: Any = text_format.Parse(text, ModelConfig())
+    threads = config.parameters["threads"].string_value if "threads" in config.parameters else "0"
+    return Stage(
+        instances=sum(group.count for group in config.instance_group) or 1,
+        threads=int(threads) or cores,
+        batch=config.max_batch_size,
+        delay=config.dynamic_batching.max_queue_delay_microseconds,
+        precision=precision,
+    )
+
+
+def _link_all(folder: Path, target: Path, but: str) -> None:
+    target.mkdir()
+    for each in folder.iterdir():
+        if each.name != but:
+            (target / each.name).symlink_to(each)
+
+
+def _cpu_name() -> str:
+    """With family and model, by which CPUs differ that a virtual machine calls by one name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        lines = []
+    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in told:
+        return platform.machine()
+    return f"{told['model name']} (family {told.get('cpu family', '?')}, model {told.get('model', '?')})"

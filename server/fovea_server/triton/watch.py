@@ -1,0 +1,188 @@
+"""Notice what is wrong with a running Triton: it or a model's process died, hangs, answers wrongly, has no room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+
+from fovea_server.errors import DeadlineExceeded
+from fovea_server.logs import get_logger
+from fovea_server.triton import leftovers
+from fovea_server.triton.pidfds import Endings
+from fovea_server.triton.process import TritonProcess, exit_in_words
+from fovea_server.triton.pulse import Pulse
+
+_log = get_logger("watch")
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """Seconds, and bytes that must be free in /dev/shm.
+
+    look     between two looks; a death is seen at once where the kernel has pidfds
+    silence  without any answer, while a call waits and nothing computes, after which something hangs
+    sample   for which nothing must have computed
+    probe    between two questions with the golden image, `probes` of which must fail in a row
+    """
+
+    look: float = 0.5
+    silence: float = 1.5
+    sample: float = 0.5
+    probe: float = 5.0
+    probes: int = 2
+    shared_memory: int = 8 << 20
+
+
+class Engine(Protocol):
+    """Triton, as a client knows it."""
+
+    @property
+    def pulse(self) -> Pulse: ...
+    async def is_live(self, timeout: float) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong, in words. `lost` are the models whose processes are gone while Triton itself is well."""
+
+    reason: str
+    lost: frozenset[str] = frozenset()
+    no_room: bool = False
+
+
+class Watch:
+    """Over one run of tritonserver; `verify` asks the golden images."""
+
+    def __init__(
+        self, process: TritonProcess, engine: Engine, verify: Callable[[], Awaitable[None]], settings: WatchSettings
+    ) -> None:
+        self._process = process
+        self._engine = engine
+        self._verify = verify
+        self._settings = settings
+        self._changes = 0  # of models, under way
+        self._models = process.model_processes()  # how many processes at least run each
+
+    @contextlib.contextmanager
+    def changing_models(self, leaving: Collection[str] = ()) -> Iterator[None]:
+        """While models come and go, so do their processes: none of them is taken for lost before it is over, and those
+        of the models that are `leaving` not afterwards either.
+
+        A model that was loaded again has two for a while, its old one and its new one; afterwards one is enough.
+        """
+        self._changes += 1
+        try:
+            yield
+        finally:
+            self._changes -= 1
+            expected = {**dict.fromkeys(self._process.model_processes(), 1), **self._models}
+            self._models = Counter({model: count for model, count in expected.items() if model not in leaving})
+
+    async def until_trouble(self) -> Trouble:
+        endings = Endings()
+        ended = asyncio.create_task(self._process.wait())
+        probes = asyncio.create_task(self._until_mute())
+        try:
+            while True:
+                endings.ended.clear()
+                running = self._process.models_by_pid()
+                endings.follow(running)
+                if ended.done():
+                    return Trouble(f"tritonserver ended with {exit_in_words(ended.result())}")
+                if trouble := await self._look(self._missing(running), probes):
+                    return trouble
+                woken = asyncio.create_task(endings.ended.wait())
+                await asyncio.wait({ended, woken}, timeout=self._settings.look, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+        finally:
+            endings.close()
+            ended.cancel()
+            probes.cancel()
+
+    def lost(self) -> frozenset[str]:
+        """The models of which a process is gone."""
+        return self._missing(self._process.models_by_pid())
+
+    def revived(self) -> None:
+        """What runs now is what must go on running."""
+        self._models = self._process.model_processes()
+
+    def _missing(self, running: Mapping[int, str]) -> frozenset[str]:
+        return frozenset() if self._changes else frozenset(self._models - Counter(running.values()))
+
+    async def _look(self, lost: frozenset[str], probes: asyncio.Task[Trouble]) -> Trouble | None:
+        if lost:
+            return Trouble(f"a model's process ended ({', '.join(sorted(lost))})", lost)
+        if (free := leftovers.free_shared_memory()) < self._settings.shared_memory:
+            return Trouble(no_room_in_words(free, self._settings.shared_memory), no_room=True)
+        if probes.done():
+            return probes.result()
+        if unhealthy := frozenset() if self._changes else self._engine.pulse.unhealthy:
+            return self._hung(unhealthy, "Triton says that it is not healthy, or has no memory")
+        if not self._changes and self._engine.pulse.silence() > self._settings.silence:
+            return await self._judge_silence()
+        return None
+
+    async def _judge_silence(self) -> Trouble | None:
+        """Nothing was answered for a while: a hung process uses no CPU meanwhile, a busy one does."""
+        pulse = self._engine.pulse
+        live = asyncio.create_task(self._engine.is_live(timeout=self._settings.sample))
+        idle = await self._is_idle()
+        if not await live and idle:
+            return Trouble(f"tritonserver hangs: nothing was answered for {pulse.silence():.1f} s")
+        if not idle or pulse.silence() < self._settings.silence:
+            return None
+        return self._hung(pulse.waited_for(), f"nothing was answered for {pulse.silence():.1f} s")
+
+    async def _is_idle(self) -> bool:
+        pids = [self._process.pid, *self._process.models_by_pid()]
+        before = _cpu_seconds(pids)
+        await asyncio.sleep(self._settings.sample)
+        # A process that waits in vain still wakes up now and then.
+        return _cpu_seconds(pids) - before < 0.04 * self._settings.sample
+
+    def _hung(self, models: Collection[str], why: str) -> Trouble:
+        """What hangs is killed, so that it can be revived as what has died can."""
+        hung = frozenset(self._process.models_by_pid().values()) & frozenset(models)
+        if not hung:
+            return Trouble(f"tritonserver hangs: {why}")
+        self._process.end_model_processes(hung)
+        return Trouble(f"a model's process hung ({', '.join(sorted(hung))}): {why}", hung)
+
+    async def _until_mute(self) -> Trouble:
+        """Return once the golden image was answered wrongly, or not at all, several times in a row."""
+        failures = 0
+        while True:
+            await asyncio.sleep(self._settings.probe)
+            try:
+                await self._verify()
+                failures = 0
+            except Exception as error:  # anything: a watch that ends by itself watches nothing
+                stalled = self._engine.pulse.stalled(self._settings.probe)
+                if isinstance(error, DeadlineExceeded) and not stalled:
+                    continue  # busy: others were answered meanwhile
+                failures += 1
+                _log.warning("the golden image was not answered rightly", reason=str(error), times=failures)
+                if failures == self._settings.probes:
+                    why = f"the golden image was not answered rightly {failures} times: {error}"
+                    return self._hung(stalled, why) if isinstance(error, DeadlineExceeded) else Trouble(why)
+
+
+def no_room_in_words(free: int, needed: int) -> str:
+    return f"{leftovers.SHARED_MEMORY} has {free:,} bytes free; the models' processes need {needed:,}"
+
+
+def _cpu_seconds(pids: Collection[int]) -> float:
+    """CPU time that these processes have used so far; one that is gone has used none."""
+    total = 0.0
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = psutil.Process(pid).cpu_times()
+            total += times.user + times.system
+    return total

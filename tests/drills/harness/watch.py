@@ -1,0 +1,106 @@
+"""What a server holds while a drill runs: memory, file descriptors, shared memory, processes."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+_PERIOD = 0.5
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Of the server's whole process tree at one moment. Memory is the proportional set size: shared pages count once.
+
+    `gateway_mb` is of all that is not Triton.
+    """
+
+    at: float
+    memory_mb: float
+    gateway_mb: float
+    descriptors: int
+    shared_memory_mb: float
+    processes: int
+
+
+class Watch:
+    """Looks twice a second while the `with` block runs; `seen` are the looks."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look_again, daemon=True)
+        self.seen: list[Holding] = []
+
+    def __enter__(self) -> Watch:
+        self.seen.append(look(self._pid))
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if kind is None:
+            self.seen.append(look(self._pid))
+
+    @property
+    def peak_growth_mb(self) -> float:
+        """The highest memory above the first look."""
+        return max(holding.memory_mb for holding in self.seen) - self.seen[0].memory_mb
+
+    def between(self, begin: float, end: float) -> list[Holding]:
+        return [holding for holding in self.seen if begin <= holding.at < end]
+
+    def _look_again(self) -> None:
+        while not self._stop.wait(_PERIOD):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.seen.append(look(self._pid))
+
+
+def look(pid: int) -> Holding:
+    root = psutil.Process(pid)
+    gateways, engine = [root], []
+    for child in root.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            (engine if child.name() == "tritonserver" else gateways).extend([child, *child.children(recursive=True)])
+    gateway = _total(gateways, _memory)
+    return Holding(
+        at=time.monotonic(),
+        memory_mb=(gateway + _total(engine, _memory)) / 1e6,
+        gateway_mb=gateway / 1e6,
+        descriptors=_total([*gateways, *engine], psutil.Process.num_fds),
+        shared_memory_mb=_shared_memory(pid) / 1e6,
+        processes=len(gateways) + len(engine),
+    )
+
+
+def _total(processes: Sequence[psutil.Process], of: Callable[[psutil.Process], int]) -> int:
+    """The sum over those that are still there."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            total += of(process)
+    return total
+
+
+def _memory(process: psutil.Process) -> int:
+    return int(process.memory_full_info().pss)
+
+
+def _shared_memory(pid: int) -> int:
+    """Bytes of the regions that Triton made for this server: their names carry the gateway's pid."""
+    total = 0
+    for region in _SHARED_MEMORY.glob(f"fovea*{pid}_*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += region.stat().st_blocks * 512
+    return total

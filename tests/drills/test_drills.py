@@ -1,0 +1,31 @@
+"""Continuous integration runs the short form of every drill and holds the figures that no busy machine can excuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.drills.harness import catalogue, running
+from tests.drills.harness.bench import Bench
+from tests.drills.harness.drill import SHORT, Drill
+
+from fovea_pipelines.package import ModelPackage
+
+
+@pytest.fixture(scope="module")
+def shared(package: ModelPackage) -> Iterator[Bench]:
+    """One server, and one c, for the drills that do not hurt it."""
+    with Bench(SHORT) as bench:
+        yield bench
+
+
+@pytest.mark.e2e
+@pytest.mark.drill
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("drill", catalogue.drills(), ids=lambda drill: drill.name)
+def test_a_drills_short_form_keeps_what_no_busy_machine_can_excuse(drill: Drill, shared: Bench) -> None:
+    own = drill.hurts or drill.options
+    result = running.run(drill, SHORT, None if own else shared)
+    missed = [figure for figure in result.figures if not figure.passed and not figure.timed]
+    assert result.figures
+    assert not missed, f"{missed}; {result.notes}"

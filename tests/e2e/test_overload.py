@@ -1,0 +1,112 @@
+"""More than can be done at once, against a real server: each is answered or told why, and nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+
+import grpc
+import grpc.aio
+import httpx
+import numpy as np
+from tests.e2e.served import Served
+from tritonclient.grpc import service_pb2
+
+from fovea_client.wire import vision_pb2, vision_pb2_grpc
+from fovea_pipelines.triton_messages import DEADLINE, LATE
+
+_BATCH = (("x-priority", "batch"),)
+
+
+def _gauge(server: Served, series: str) -> float:
+    text = httpx.get(f"{server.url}/metrics", timeout=10).text
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+async def _quiet(server: Served, seconds: float) -> None:
+    """Until nobody waits and nothing is inside."""
+    end = time.monotonic() + seconds
+    series = ("fovea_in_flight", 'fovea_waiting{priority="batch"}', 'fovea_waiting{priority="interactive"}')
+    while any([await asyncio.to_thread(_gauge, server, each) for each in series]):
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+
+
+async def test_those_who_are_cancelled_while_they_wait_are_not_worked_on(own_server: Served, espresso: bytes) -> None:
+    request = vision_pb2.ClassifyRequest(image=espresso)
+    async with grpc.aio.insecure_channel(own_server.grpc) as channel:
+        vision = vision_pb2_grpc.VisionStub(channel)
+        before = _gauge(own_server, 'fovea_model_answers_total{model="efficientnet_lite0"}')
+        calls = [vision.Classify(request, timeout=60, metadata=_BATCH) for _ in range(1000)]
+        end = time.monotonic() + 30
+        while await asyncio.to_thread(_gauge, own_server, 'fovea_waiting{priority="batch"}') < 300:
+            assert time.monotonic() < end
+        cancelled = sum(call.cancel() for call in calls)
+        await _quiet(own_server, 15)
+        assert cancelled >= 300
+        executed = _gauge(own_server, 'fovea_model_answers_total{model="efficientnet_lite0"}') - before
+        assert executed < 1000 - cancelled + 100
+
+
+async def test_with_more_than_it_can_do_each_is_answered_or_told_why_before_its_deadline(
+    own_server: Served, espresso: bytes
+) -> None:
+    late = list[float]()
+
+    async def ask(client: httpx.AsyncClient, timeout: float) -> str:
+        began = time.monotonic()
+        response = await client.post(
+            "/v1/classify", content=espresso, headers={"X-Request-Timeout": f"{timeout:g}"}, timeout=30
+        )
+        late.append(time.monotonic() - began - timeout)
+        return "OK" if response.status_code == 200 else str(response.json()["reason"])
+
+    async with httpx.AsyncClient(base_url=own_server.url) as client:
+        await asyncio.gather(*(client.get("/healthz") for _ in range(60)))  # connect
+        outcomes = Counter[str]()
+        for _ in range(6):
+            outcomes.update(await asyncio.gather(*(ask(client, 0.02 + 0.01 * n) for n in range(60))))
+    assert set(outcomes) <= {"OK", "DEADLINE_EXCEEDED", "DEADLINE_UNREACHABLE", "BUSY"}, outcomes
+    assert outcomes["OK"] > 0
+    assert outcomes["DEADLINE_UNREACHABLE"] > 0
+    # Our own client shares the cores with the server; drills measure it properly.
+    assert max(late) < 2.0
+    await _quiet(own_server, 10)
+
+
+async def test_the_model_answers_what_is_past_its_deadline_with_an_error_and_its_batch_mates_rightly(
+    server: Served, espresso: bytes
+) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.triton_port}") as channel:
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=service_pb2.ModelInferRequest.SerializeToString,
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
+        calls = [infer(_to_triton(espresso, seconds), timeout=30) for seconds in (60, 60, -1, 60, None, 60, -1, 60)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    late = [LATE in str(outcome) for outcome in outcomes]
+    assert late == [False, False, True, False, False, False, True, False]
+    answers = [outcome for outcome in outcomes if isinstance(outcome, service_pb2.ModelInferResponse)]
+    assert len(answers) == 6
+    assert {_best_class(answer) for answer in answers} == {967}
+
+
+def _best_class(answer: service_pb2.ModelInferResponse) -> int:
+    place = [output.name for output in answer.outputs].index("SCORES")
+    return int(np.frombuffer(answer.raw_output_contents[place], np.float32).argmax())
+
+
+def _to_triton(image: bytes, seconds: float | None) -> service_pb2.ModelInferRequest:
+    """A request as the gateway sends it; `seconds` until its deadline, None for one without."""
+    request = service_pb2.ModelInferRequest(
+        model_name="classify_efficientnet_lite0",
+        inputs=[service_pb2.ModelInferRequest.InferInputTensor(name="IMAGE", datatype="UINT8", shape=[1, len(image)])],
+        raw_input_contents=[image],
+    )
+    if seconds is not None:
+        request.parameters[DEADLINE].int64_param = int((time.monotonic() + seconds) * 1e9)
+    return request

@@ -1,0 +1,163 @@
+"""Every route and method of both faces, for every kind of caller: exactly who may, and what the others are told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import httpx
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from starlette.routing import BaseRoute
+from tests.edge.faces import Faces, faces
+from tests.edge.who_may import METHODS, ROUTES, WHO, Keys, make_keys
+from tests.edge.who_may import expected as expected_of
+
+from fovea_client.wire import vision_pb2, vision_pb2_grpc
+from fovea_server.access import keys
+from fovea_server.access.guard import Guard
+from fovea_server.access.key_file import KeyFile
+from fovea_server.edge import scopes
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Guard, Keys]:
+    """A guard, and the texts of the keys of each kind."""
+    texts = make_keys(tmp_path)
+    return Guard(KeyFile(tmp_path)), texts
+
+
+async def test_every_rest_route_lets_in_exactly_who_may(made: tuple[Guard, Keys]) -> None:
+    guard, texts = made
+    async with faces(guard) as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        for method, path in ROUTES:
+            for who in WHO:
+                for header in ({"Authorization": f"Bearer {texts.get(who)}"}, {"X-API-Key": texts.get(who, "")}):
+                    answer = await client.request(method, path, headers={} if who == "nobody" else header)
+                    expected = expected_of(who, scopes.of_path(path))
+                    refused = answer.status_code if answer.status_code in (401, 403) else 200
+                    assert refused == expected, (method, path, who)
+                    if refused != 200:
+                        _assert_refusal(answer, texts)
+
+
+def _assert_refusal(answer: httpx.Response, texts: Keys) -> None:
+    reason = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}[answer.status_code]
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["reason"] == reason
+    assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="fovea"')
+    assert not any(text in answer.text for text in texts.values())
+
+
+@pytest.mark.parametrize("path", sorted(scopes.OPEN_PATHS))
+async def test_balancers_need_no_key(made: tuple[Guard, Keys], path: str) -> None:
+    guard, _ = made
+    async with faces(guard) as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        assert (await client.get(path)).status_code == 200
+
+
+async def test_no_route_of_the_application_is_missing_from_the_table() -> None:
+    def path_of(route: BaseRoute) -> str:
+        return str(route.path)  # type: ignore[attr-defined]
+
+    async with faces() as served:
+        assert {path_of(route) for route in served.app.routes} == set(scopes.PATHS) | scopes.OPEN_PATHS
+        assert {path for _, path in ROUTES} >= set(scopes.PATHS) - {"/static-offline-docs"}
+
+
+async def _code(call: Awaitable[Any]) -> tuple[grpc.StatusCode, Any]:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code(), error
+    return grpc.StatusCode.OK, None
+
+
+async def test_every_grpc_method_lets_in_exactly_who_may(made: tuple[Guard, Keys]) -> None:
+    guard, texts = made
+    codes = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}
+    async with faces(guard) as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        for method, call in METHODS.items():
+            for who in WHO:
+                text = texts.get(who, "")
+                for sent in ((("authorization", f"Bearer {text}"),), (("x-api-key", text),)):
+                    code, error = await _code(call(channel, () if who == "nobody" else sent))
+                    expected = expected_of(who, keys.Scope.INFER)
+                    assert (code if code in codes.values() else 200) == codes.get(expected, 200), (method, who, code)
+                    if expected != 200:
+                        _assert_status(error, code)
+
+
+def _assert_status(error: Any, code: grpc.StatusCode) -> None:
+    status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details)
+    assert (info.domain, info.reason) == ("fovea", code.name)
+
+
+async def test_health_needs_no_key_and_unknown_services_do(made: tuple[Guard, Keys]) -> None:
+    guard, texts = made
+    async with faces(guard) as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        assert (await stub.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
+        unknown = channel.unary_unary("/no.such.Service/Method")
+        assert (await _code(unknown(b"")))[0] is grpc.StatusCode.UNAUTHENTICATED
+        known = unknown(b"", metadata=(("x-api-key", texts["read-log"]),))
+        assert (await _code(known))[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_every_service_that_is_offered_is_in_the_table(made: tuple[Guard, Keys]) -> None:
+    guard, texts = made
+    sent = (("x-api-key", texts["infer"]),)
+    async with faces(guard) as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        said = await METHODS["ServerReflectionInfo"](channel, sent)
+    offered = {each.name for each in said.list_services_response.service}
+    assert offered == set(scopes.SERVICES) | scopes.OPEN_SERVICES
+    assert offered == {"fovea.v1.Vision", health.SERVICE_NAME, reflection.SERVICE_NAME}
+
+
+async def test_the_service_is_told_who_asks_on_both_faces(made: tuple[Guard, Keys], espresso: bytes) -> None:
+    guard, texts = made
+    identity, _ = keys.parts(texts["infer"]) or ("", "")
+    sent = (("x-api-key", texts["infer"]),)
+
+    def asked(served: Faces) -> tuple[str, float | None]:
+        caller, served.service.caller = served.service.caller, type(served.service).caller
+        return caller.name, caller.requests_per_second
+
+    async with faces(guard) as served:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+            answer = await client.post("/v1/classify", content=espresso, headers=dict(sent))
+            assert answer.status_code == 200
+            assert asked(served) == (identity, 1000)
+        async with grpc.aio.insecure_channel(served.grpc) as channel:
+            stub = vision_pb2_grpc.VisionStub(channel)
+            await stub.Classify(vision_pb2.ClassifyRequest(image=espresso), metadata=sent)
+            assert asked(served) == (identity, 1000)
+            stream = stub.ClassifyStream(iter([vision_pb2.ClassifyRequest(image=espresso)]), metadata=sent)
+            assert (await stream.read()).WhichOneof("outcome") == "answer"
+            assert asked(served) == (identity, 1000)
+
+
+async def test_without_a_guard_nobody_in_particular_asks(espresso: bytes) -> None:
+    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        answer = await client.post("/v1/classify", content=espresso, headers={"X-API-Key": "anything"})
+        assert answer.status_code == 200
+        assert served.service.caller.name == ""
+
+
+async def test_no_other_site_may_read_what_a_browser_asks_here() -> None:
+    origin = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        for answer in (
+            await client.options("/v1/classify", headers=origin),
+            await client.post("/v1/classify", headers=origin, content=b"x"),
+            await client.get("/v1/models", headers=origin),
+        ):
+            assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+        assert (await client.options("/v1/classify", headers=origin)).status_code == 405

@@ -1,0 +1,239 @@
+"""What a connection may cost: slow, odd and idle callers over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+import tracemalloc
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from tests.edge.faces import Faces, faces
+
+from fovea_server.edge.bounded_connection import ConnectionLimits
+
+# A sweep comes once a second, and the machine may be busy.
+QUICK = ConnectionLimits(max_connections=8, header_seconds=0.5, body_seconds=0.5)
+SLACK = 6.0
+
+
+@pytest.fixture
+async def quick() -> AsyncIterator[Faces]:
+    async with faces(limits=QUICK) as served:
+        yield served
+
+
+@pytest.fixture
+async def usual() -> AsyncIterator[Faces]:
+    async with faces() as served:
+        yield served
+
+
+Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@contextlib.asynccontextmanager
+async def _connected(served: Faces) -> AsyncIterator[Wire]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.rest_port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _answer(reader: asyncio.StreamReader, seconds: float = SLACK) -> tuple[int, dict[str, object]]:
+    """The one answer of a connection that then ends."""
+    head, _, body = (await asyncio.wait_for(reader.read(), seconds)).partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head, head
+    assert b"connection: close" in head
+    return int(head.split()[1]), json.loads(body)
+
+
+async def _drip(wire: Wire, text: bytes) -> None:
+    with contextlib.suppress(OSError):
+        for byte in text:
+            wire[1].write(bytes((byte,)))
+            await wire[1].drain()
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "kept alive"])
+async def test_headers_that_drip_are_cut_with_a_reason(quick: Faces, before: bytes) -> None:
+    async with _connected(quick) as wire:
+        reader, writer = wire
+        if before:
+            writer.write(before)
+            await reader.readuntil(b'alive"}')
+        dripping = asyncio.create_task(_drip(wire, b"GET /healthz HTTP/1.1\r\n" + b"X-A: b\r\n" * 100))
+        status, problem = await _answer(reader)
+        dripping.cancel()
+    assert (status, problem["reason"]) == (408, "RECEIVE_TIMEOUT")
+    assert quick.refusals("RECEIVE_TIMEOUT") == 1
+
+
+async def test_a_body_that_drips_is_cut_with_a_reason(quick: Faces) -> None:
+    async with _connected(quick) as wire:
+        reader, writer = wire
+        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nX-Request-Timeout: 60\r\n\r\n")
+        dripping = asyncio.create_task(_drip(wire, b"x" * 1000))
+        status, problem = await _answer(reader)
+        dripping.cancel()
+    assert (status, problem["reason"]) == (408, "RECEIVE_TIMEOUT")
+    assert "of the body came in 0.5 s" in str(problem["detail"])
+
+
+async def test_a_refused_body_is_not_read_for_ever(quick: Faces) -> None:
+    async with _connected(quick) as (reader, writer):
+        writer.write(b"POST /no-such-path HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")
+        said = await asyncio.wait_for(reader.read(), SLACK)
+    assert said.startswith(b"HTTP/1.1 404")
+    assert said.count(b"HTTP/1.1") == 1
+
+
+async def test_a_connection_that_says_nothing_is_closed(quick: Faces) -> None:
+    async with _connected(quick) as (reader, _):
+        status, _ = await _answer(reader)
+    assert status == 408
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        (b"X-A: " + b"a" * 40_000, "at most 32,768"),
+        (b"X-A: " + b"a" * 400_000, "at most 32,768"),
+        (b"\r\n".join(b"X-%d: b" % number for number in range(101)), "at most 100"),
+    ],
+    ids=["long", "endless", "many"],
+)
+async def test_headers_have_a_limit(usual: Faces, headers: bytes, said: str) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n\r\n")
+        status, problem = await _answer(reader)
+    assert (status, problem["reason"]) == (431, "HEADERS_TOO_LARGE")
+    assert said in str(problem["detail"])
+
+
+async def test_a_body_beside_short_headers_may_be_as_long_as_it_likes(usual: Faces) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{usual.rest_port}") as client:
+        for _ in range(3):
+            answer = await client.post("/v1/classify", content=b"%!" + b"x" * 1_000_000)
+            assert answer.json()["reason"] == "NOT_AN_IMAGE"
+
+
+async def test_what_is_not_http_gets_a_typed_answer(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"\x16\x03\x01 hello\r\n\r\n")
+        status, problem = await _answer(reader)
+    assert (status, problem["reason"]) == (400, "MALFORMED_REQUEST")
+
+
+async def test_a_million_tiny_chunks_are_refused_and_cost_no_memory(usual: Faces) -> None:
+    tiny = b"1\r\nx\r\n" * 1_000_000
+    async with _connected(usual) as (reader, writer):
+        tracemalloc.start()
+        try:
+            writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for start in range(0, len(tiny), 60_000):
+                writer.write(tiny[start : start + 60_000])
+                with contextlib.suppress(ConnectionError):
+                    await asyncio.wait_for(writer.drain(), SLACK)
+                if reader.at_eof() or writer.is_closing():
+                    break
+            answer = asyncio.create_task(_answer(reader))
+            status, problem = await answer
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert (status, problem["reason"]) == (400, "MALFORMED_REQUEST")
+    assert "chunks of 1 bytes on average" in str(problem["detail"])
+    assert peak < 8 << 20  # this end of the wire included
+
+
+async def test_many_small_chunks_that_are_an_image_are_put_together(usual: Faces, espresso: bytes) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(espresso), 20):
+            yield espresso[start : start + 20]
+            await asyncio.sleep(0)
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{usual.rest_port}", timeout=30) as client:
+        answer = await client.post("/v1/classify", content=pieces())
+    assert answer.status_code == 200
+    assert answer.json()["image"]["bytes"] == len(espresso)
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_all_there(usual: Faces) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(65):
+            yield bytes(1 << 20)
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{usual.rest_port}", timeout=30) as client:
+        for content in (endless(), bytes(65 << 20)):
+            answer = await client.post("/v1/classify", content=content)
+            assert (answer.status_code, answer.json()["reason"]) == (413, "TOO_MANY_BYTES")
+
+
+async def test_idle_connections_make_room_for_one_that_asks(quick: Faces) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(_connected(quick)) for _ in range(3 * QUICK.max_connections)]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{quick.rest_port}") as client:
+            assert (await client.get("/healthz")).status_code == 200
+        first, _ = idle[0]
+        assert await asyncio.wait_for(first.read(), SLACK) == b""
+
+
+async def test_where_every_connection_is_at_work_a_new_one_is_told_to_wait() -> None:
+    limits = ConnectionLimits(max_connections=4, body_seconds=20)
+    async with faces(limits=limits) as served, contextlib.AsyncExitStack() as stack:
+        for _ in range(limits.max_connections):
+            _, writer = await stack.enter_async_context(_connected(served))
+            writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        await asyncio.sleep(0.2)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+            refused = await client.get("/healthz")
+            assert (refused.status_code, refused.json()["reason"]) == (503, "TOO_MANY_CONNECTIONS")
+            assert refused.headers["Retry-After"] == "1"
+            assert served.refusals("TOO_MANY_CONNECTIONS") == 1
+            await stack.aclose()
+            await asyncio.sleep(0.2)
+            assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_slow_callers_do_not_slow_the_others(usual: Faces) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(_connected(usual)) for _ in range(200)]
+        dripping = [asyncio.create_task(_drip(wire, b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 20)) for wire in slow]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{usual.rest_port}", timeout=10) as client:
+            began = time.monotonic()
+            for _ in range(50):
+                assert (await client.get("/healthz")).status_code == 200
+            assert time.monotonic() - began < 10
+        for task in dripping:
+            task.cancel()
+
+
+async def test_who_never_reads_the_answers_is_cut(quick: Faces) -> None:
+    async with _connected(quick) as (reader, writer):
+        reader._limit = 1024  # type: ignore[attr-defined]  # read no further than that ahead
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer.write(b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        await asyncio.sleep(4)
+        answers = 0
+        with contextlib.suppress(ConnectionError):
+            while said := await asyncio.wait_for(reader.read(1 << 20), SLACK):
+                answers += said.count(b"HTTP/1.1 200")
+    assert answers < 100
+
+
+async def test_pipelined_requests_are_answered_in_turn(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        said = b""
+        while said.count(b"alive") < 20:
+            said += await asyncio.wait_for(reader.read(65536), SLACK)
+    assert said.count(b"HTTP/1.1 200") == 20

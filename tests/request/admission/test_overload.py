@@ -1,0 +1,253 @@
+"""Under overload the lowest class goes first, nobody is starved, and each who is turned away is told why."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from fovea_server.domain import Caller, Deadline, Priority
+from fovea_server.errors import Busy, DeadlineExceeded, DeadlineUnreachable, FoveaError, QuotaExceeded, Shed
+from fovea_server.request.admission import Admission, AdmissionSettings
+
+_SERVICE = 0.01  # seconds that each request is inside
+
+
+class _Load:
+    """Requests to one admission, and what became of each."""
+
+    def __init__(self, settings: AdmissionSettings) -> None:
+        self.refusals = Counter[tuple[str, Priority]]()
+        self.admission = Admission(settings, on_refusal=lambda *refusal: self.refusals.update([refusal]))
+        self.answered: list[str] = []
+        self.errors: list[FoveaError] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def ask(
+        self,
+        count: int,
+        name: str = "",
+        priority: Priority = Priority.INTERACTIVE,
+        *,
+        seconds: float = 30.0,
+        cost: float = 1.0,
+        service: float = _SERVICE,
+    ) -> None:
+        for _ in range(count):
+            request = self._request(name, priority, Deadline.after(seconds), cost, service)
+            self._tasks.append(asyncio.create_task(request))
+
+    async def ended(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _request(self, name: str, priority: Priority, deadline: Deadline, cost: float, service: float) -> None:
+        try:
+            async with self.admission.slot(100, deadline, cost, priority, name):
+                await asyncio.sleep(service)
+                self.answered.append(name)
+        except FoveaError as error:
+            self.errors.append(error)
+
+
+async def _settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def _busy_for(load: _Load, seconds: float) -> None:
+    """Enough done, four at a time, that the forecast knows how fast it goes."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        load.ask(4)
+        await load.ended()
+    load.answered.clear()
+
+
+async def test_work_is_counted_not_requests() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=8, batch=None))
+    load.ask(8, "large", cost=5.0)
+    await _settle()
+    assert (load.admission.in_flight, load.admission.waiting) == (2, 6)
+    await load.ended()
+
+
+async def test_an_image_that_costs_more_than_the_whole_limit_is_let_in_when_there_is_room() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=2, batch=None))
+    load.ask(1, cost=100.0)
+    load.ask(2)
+    await _settle()
+    assert load.admission.in_flight == 1
+    await load.ended()
+    assert (len(load.answered), load.admission.in_flight) == (3, 0)
+
+
+async def test_interactive_goes_before_batch_and_batch_is_not_starved() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, batch=None, patience=1000))
+    load.ask(1, service=0.05)
+    await _settle()
+    load.ask(60, "batch", Priority.BATCH, service=0)
+    load.ask(60, "interactive", service=0)
+    await load.ended()
+    first = Counter(load.answered[1:51])
+    assert 40 <= first["interactive"] <= 46
+    assert 4 <= first["batch"] <= 10
+
+
+async def test_callers_of_one_class_take_turns() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, batch=None, patience=1000))
+    load.ask(1, service=0.05)
+    await _settle()
+    load.ask(100, "flood", service=0)
+    load.ask(5, "alice", service=0)
+    await load.ended()
+    assert Counter(load.answered[:13])["alice"] == 5
+
+
+async def test_a_full_room_sends_the_newest_batch_request_away_for_an_interactive_one() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, max_waiting=4, batch=None))
+    load.ask(1)
+    load.ask(4, "batch", Priority.BATCH)
+    await _settle()
+    load.ask(2, "interactive")
+    await load.ended()
+    assert Counter(load.answered) == {"": 1, "batch": 2, "interactive": 2}
+    assert [type(error) for error in load.errors] == [Shed, Shed]
+    assert load.refusals == {("SHED", Priority.BATCH): 2}
+
+
+async def test_batch_never_takes_the_place_of_interactive() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, max_waiting=4, batch=None))
+    load.ask(5, "interactive")
+    await _settle()
+    load.ask(3, "batch", Priority.BATCH)
+    await load.ended()
+    assert Counter(load.answered) == {"interactive": 5}
+    assert load.refusals == {("BUSY", Priority.BATCH): 3}
+
+
+async def test_a_caller_who_fills_the_room_loses_places_to_those_who_have_fewer() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, max_waiting=10, batch=None))
+    load.ask(11, "flood")
+    await _settle()
+    load.ask(3, "alice")
+    await load.ended()
+    assert Counter(load.answered) == {"flood": 8, "alice": 3}
+
+
+async def test_a_burst_is_worked_off_and_what_overflows_is_an_overload_that_shortens_the_queue() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=10, batch=None, patience=4, short_patience=0.5))
+    load.ask(10 + 41)
+    await _settle()
+    assert (load.admission.waiting, load.admission.is_overloaded) == (41, False)
+    load.ask(1)
+    await _settle()
+    assert (load.admission.waiting, load.admission.is_overloaded) == (5, True)
+    assert load.refusals == {("BUSY", Priority.INTERACTIVE): 37}
+    load.ask(10)
+    await _settle()
+    assert load.admission.waiting <= 6
+    await load.ended()
+    assert all(error.retry_after for error in load.errors)
+
+
+async def test_the_time_to_wait_grows_with_what_was_turned_away() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=4, max_waiting=4, batch=None))
+    await _busy_for(load, 0.3)
+    load.ask(208)
+    await load.ended()
+    first, *_, last = (error.retry_after or 0 for error in load.errors)
+    assert first < last
+    # 4 at once and 10 ms each is at most 400 a second; 200 were turned away.
+    assert last > 0.3
+
+
+async def test_what_cannot_be_answered_in_time_is_refused_at_once_with_the_estimate() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, batch=None, patience=1000))
+    await _busy_for(load, 0.2)
+    load.ask(100)
+    await _settle()
+    began = time.monotonic()
+    with pytest.raises(DeadlineUnreachable, match="the deadline is in") as raised:
+        async with load.admission.slot(1, Deadline.after(0.2)):
+            raise AssertionError
+    assert time.monotonic() - began < 0.1
+    assert 0.3 < (raised.value.retry_after or 0) < 30
+    await load.ended()
+
+
+async def test_too_short_a_deadline_is_refused_while_others_are_inside_but_an_idle_server_tries() -> None:
+    load = _Load(AdmissionSettings())
+    await _busy_for(load, 0.2)
+    async with load.admission.slot(1, Deadline.after(0.001)):
+        with pytest.raises(DeadlineUnreachable):
+            await load.admission.slot(1, Deadline.after(0.001)).__aenter__()
+
+
+async def test_who_waits_leaves_when_its_deadline_cannot_be_met_any_more() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, batch=None, patience=1000))
+    load.ask(1, service=0.5)
+    await _settle()
+    began = time.monotonic()
+    load.ask(50, seconds=0.05)
+    await asyncio.gather(*(task for task in load._tasks[1:]))
+    assert time.monotonic() - began < 0.4
+    assert {type(error) for error in load.errors} == {DeadlineExceeded}
+    assert (load.admission.waiting, load.admission.in_flight) == (0, 1)
+    await load.ended()
+
+
+async def test_a_thousand_cancelled_while_waiting_leave_nothing_behind_and_are_not_let_in() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=2, batch=None, patience=10_000))
+    load.ask(2, "inside", service=1.0)
+    await _settle()
+    load.ask(1000, "gone", Priority.BATCH)
+    await _settle()
+    assert load.admission.waiting == 1000
+    for task in load._tasks[2:]:
+        task.cancel()
+    await asyncio.gather(*load._tasks, return_exceptions=True)
+    assert Counter(load.answered) == {"inside": 2}
+    assert (load.admission.waiting, load.admission.in_flight) == (0, 0)
+
+
+async def test_a_quota_is_refused_with_its_reason_and_counted() -> None:
+    load = _Load(AdmissionSettings(quota_burst=1.0))
+    caller = Caller("alice", requests_per_second=1.0)
+    load.admission.charge(caller, 1.0, Priority.BATCH)
+    with pytest.raises(QuotaExceeded) as raised:
+        load.admission.charge(caller, 1.0, Priority.BATCH)
+    assert 0.5 < (raised.value.retry_after or 0) <= 1.0
+    assert load.refusals == {("QUOTA_EXCEEDED", Priority.BATCH): 1}
+
+
+@pytest.mark.parametrize("whence", ["room", "inside"])
+async def test_a_failure_of_one_never_keeps_the_next_from_its_turn(whence: str) -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, batch=None))
+    failing: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "room": lambda: _cancelled_in_the_room(load),
+        "inside": lambda: _failing_inside(load),
+    }
+    await failing[whence]()
+    load.ask(3, "next")
+    await load.ended()
+    assert load.answered[-3:] == ["next"] * 3
+    assert (load.admission.waiting, load.admission.in_flight) == (0, 0)
+
+
+async def _cancelled_in_the_room(load: _Load) -> None:
+    load.ask(1)
+    load.ask(1, "gone")
+    await _settle()
+    # Cancelled and, before it runs again, let in: the turn goes on to the next.
+    load._tasks[1].cancel()
+    await load._tasks[0]
+
+
+async def _failing_inside(load: _Load) -> None:
+    with pytest.raises(Busy):
+        async with load.admission.slot(1, Deadline.after(1)):
+            raise Busy("the model's queue is full")

@@ -1,0 +1,170 @@
+"""Who was inside when Triton died: bystanders are never convicted, and what ends processes is, soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from fovea_server.domain import Deadline, Inference, Model
+from fovea_server.errors import DeadlineExceeded, NotReady, Quarantined
+from fovea_server.request.quarantine import Quarantine, digest_of
+from fovea_server.request.readiness import Readiness
+from fovea_server.request.suspects import Suspects
+from fovea_server.triton.client import WorkerDied
+
+GOOD = [f"good {number:2}".encode() for number in range(20)]
+KILLER = b"a killer"
+
+
+class Triton:
+    """Answers after a moment; dies, with all that is inside, of what begins like a killer, or when it is told to."""
+
+    def __init__(self) -> None:
+        self.inside: list[bytes] = []
+        self.most_beside_a_killer = 0
+        self.death = asyncio.Event()
+        self.deaths = 0
+
+    async def infer(
+        self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
+    ) -> list[Inference]:
+        self.inside.append(image)
+        death = self.death
+        try:
+            if image.startswith(KILLER):
+                self.most_beside_a_killer = len(set(self.inside)) - 1
+                await asyncio.sleep(0.01)
+                self.die()
+            await asyncio.wait_for(death.wait(), min(0.02, deadline.remaining()))
+        except asyncio.TimeoutError:
+            if deadline.remaining() <= 0:
+                raise DeadlineExceeded("too late") from None
+            return []
+        finally:
+            self.inside.remove(image)
+        raise WorkerDied("gone", retry_after=1)
+
+    def die(self) -> None:
+        self.deaths += 1
+        self.death.set()
+        self.death = asyncio.Event()
+
+
+class Bench:
+    """Suspects around a Triton, and what is left of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.triton, self.readiness, self.quarantine = Triton(), Readiness(), Quarantine(folder)
+        self.suspects = Suspects(self.triton, self.quarantine, self.readiness)
+        self.readiness.ready(1)
+
+    async def ask(self, *images: bytes, seconds: float = 5) -> list[object]:
+        """What each gets when all are sent at once; afterwards Triton is ready again."""
+        asked = [self.suspects.infer((), image, "id", Deadline.after(seconds)) for image in images]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        await self.restarted()
+        return [type(outcome) for outcome in outcomes]
+
+    async def restarted(self) -> None:
+        await asyncio.sleep(0.05)
+        self.readiness.not_ready("it died")
+        self.suspects.died()
+        await asyncio.sleep(0.05)  # the digests are made meanwhile
+        self.readiness.ready(1)
+
+    @property
+    def convicted(self) -> set[str]:
+        return {kept.digest for kept in self.quarantine.all()}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "quarantine")
+
+
+async def test_what_dies_alone_twice_is_convicted_and_refused(bench: Bench) -> None:
+    assert await bench.ask(KILLER) == [WorkerDied]
+    assert not bench.convicted
+    assert await bench.ask(KILLER) == [WorkerDied]
+    assert bench.convicted == {digest_of(KILLER)}
+    assert await bench.ask(KILLER, GOOD[0]) == [Quarantined, list]
+    assert bench.triton.deaths == 2
+
+
+async def test_of_a_few_each_is_run_alone_afterwards_and_the_killer_takes_nobody_with_it(bench: Bench) -> None:
+    company = [KILLER, *GOOD[:3]]
+    assert await bench.ask(*company) == [WorkerDied] * 4
+    outcomes = await bench.ask(*company)
+    assert outcomes[0] is WorkerDied
+    assert set(outcomes[1:]) <= {list, WorkerDied, NotReady}
+    assert bench.triton.most_beside_a_killer == 0
+    assert bench.convicted == {digest_of(KILLER)}
+    assert await bench.ask(*company) == [Quarantined, list, list, list]
+
+
+async def test_among_many_it_is_found_once_the_others_were_answered(bench: Bench) -> None:
+    assert await bench.ask(KILLER, *GOOD) == [WorkerDied] * 21
+    assert await bench.ask(*GOOD) == [list] * 20
+    assert await bench.ask(KILLER, *GOOD) == [WorkerDied, *[list] * 20]
+    assert bench.convicted == {digest_of(KILLER)}
+
+
+async def test_among_many_that_never_come_again_it_is_found_at_the_third_death(bench: Bench) -> None:
+    for number in range(2):
+        await bench.ask(KILLER, *(b"once %d %02d" % (number, each) for each in range(20)))
+        assert not bench.convicted
+    assert await bench.ask(KILLER, *GOOD) == [WorkerDied, *[list] * 20]
+    assert bench.convicted == {digest_of(KILLER)}
+
+
+async def test_a_photograph_that_is_beside_one_killer_after_the_other_is_never_convicted(bench: Bench) -> None:
+    photograph = GOOD[0]
+    for number in range(6):
+        await bench.ask(photograph, photograph, KILLER + b" no. %d" % number, *GOOD[1 : number + 1])
+    assert digest_of(photograph) not in bench.convicted
+    assert await bench.ask(photograph) == [list]
+
+
+async def test_one_photograph_sent_by_many_survives_many_deaths_from_outside(bench: Bench) -> None:
+    for _ in range(5):
+        asking = asyncio.create_task(bench.ask(*[GOOD[0]] * 16))
+        await asyncio.sleep(0.005)
+        if not bench.suspects._strikes:
+            bench.triton.die()
+        await asking
+        assert await bench.ask(GOOD[0]) == [list]
+    assert not bench.convicted
+
+
+async def test_a_killer_whose_caller_does_not_wait_is_convicted_all_the_same(bench: Bench) -> None:
+    for _ in range(2):
+        assert await bench.ask(KILLER, seconds=0.005) == [DeadlineExceeded]
+    assert bench.convicted == {digest_of(KILLER)}
+
+
+async def test_the_end_of_the_server_convicts_nobody(bench: Bench) -> None:
+    await bench.ask(KILLER)
+    bench.readiness.drain()
+    assert await bench.ask(KILLER) == [WorkerDied]
+    assert not bench.convicted
+
+
+async def test_who_has_no_time_is_not_kept_waiting_for_an_image_that_is_run_alone(bench: Bench) -> None:
+    await bench.ask(KILLER)
+    alone = asyncio.create_task(bench.suspects.infer((), KILLER, "id", Deadline.after(5)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.005)
+    with pytest.raises(DeadlineExceeded, match="another image was run alone"):
+        await bench.suspects.infer((), GOOD[0], "id", Deadline.after(0.001))
+    with pytest.raises(WorkerDied):
+        await alone
+
+
+async def test_where_other_gateways_ask_the_same_triton_nobody_is_convicted(bench: Bench) -> None:
+    bench.suspects = Suspects(bench.triton, bench.quarantine, bench.readiness, others_ask=True)
+    for _ in range(3):
+        assert await bench.ask(KILLER) == [WorkerDied]
+    assert await bench.ask(GOOD[0]) == [list]

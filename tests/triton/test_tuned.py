@@ -1,0 +1,107 @@
+"""Tuned settings: chosen for the right model and machine, and served without writing to the repository."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from fovea_pipelines.package import ModelPackage, contract_of
+from fovea_server.errors import StartError
+from fovea_server.triton import tuned
+from fovea_server.triton.tuned import Machine, Stage
+from fovea_server.tuning import evidence
+from fovea_server.tuning.search import Search
+from fovea_server.tuning.setting import Setting
+
+SETTING = Setting(Stage(2, 1, 16, 500), Stage(1, 2, 16, 0, "f32"))
+
+
+def _write(state: Path, package: ModelPackage, machine: Machine) -> Path:
+    path = tuned.file_of(state, package)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(evidence.settings_file(package, machine, "throughput", SETTING))
+    return path
+
+
+def test_the_settings_of_this_model_and_machine_are_chosen(tmp_path: Path, package: ModelPackage) -> None:
+    _write(tmp_path, package, Machine.here())
+    stages = {"preprocess_224": SETTING.preprocess, "efficientnet_lite0": SETTING.network}
+    assert tuned.chosen("auto", tmp_path, [package]) == stages
+    assert tuned.chosen("off", tmp_path, [package]) == {}
+
+
+def test_those_of_another_machine_are_only_taken_by_name(tmp_path: Path, package: ModelPackage) -> None:
+    path = _write(tmp_path, package, replace(Machine.here(), cores=1000))
+    assert tuned.chosen("auto", tmp_path, [package]) == {}
+    assert set(tuned.chosen(str(path), tmp_path, [package])) == {"preprocess_224", "efficientnet_lite0"}
+
+
+def test_those_of_another_digest_are_never_taken(tmp_path: Path, package: ModelPackage) -> None:
+    path = _write(tmp_path, package, Machine.here())
+    other = replace(package, digest="sha256:" + "0" * 64)
+    assert tuned.chosen("auto", tmp_path, [other]) == {}
+    with pytest.raises(StartError, match="another efficientnet_lite0"):
+        tuned.chosen(str(path), tmp_path, [other])
+
+
+@pytest.mark.parametrize("text", ["", "not toml", "model = 3", 'model = "a"\ndigest = "b"\ngoal = "c"\nmachine = 1'])
+def test_a_file_that_holds_no_settings_is_refused_by_name(tmp_path: Path, package: ModelPackage, text: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(StartError, match=r"mine\.toml holds no tuned settings"):
+        tuned.chosen(str(path), tmp_path, [package])
+    with pytest.raises(StartError, match="cannot be read"):
+        tuned.chosen(str(tmp_path / "none.toml"), tmp_path, [package])
+
+
+def test_a_file_that_nobody_named_and_that_is_spoilt_keeps_no_server_from_starting(
+    tmp_path: Path, package: ModelPackage
+) -> None:
+    path = _write(tmp_path, package, Machine.here())
+    path.write_text(path.read_text().replace("instances = 2", 'instances = "two"'))
+    assert tuned.chosen("auto", tmp_path, [package]) == {}
+    with pytest.raises(StartError, match="instances is 'two'; it must be a whole number from 1"):
+        tuned.chosen(str(path), tmp_path, [package])
+
+
+def test_a_repository_of_links_differs_in_the_tuned_configurations_alone(
+    tmp_path: Path, package: ModelPackage, repository: Path
+) -> None:
+    before = {path: path.read_bytes() for path in repository.rglob("*.pbtxt")}
+    linked = tuned.link(repository, {"preprocess_224": SETTING.preprocess}, tmp_path)
+    written = [path for path in linked.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert [path.relative_to(linked).as_posix() for path in written] == ["preprocess_224/configs/cpu.pbtxt"]
+    config = text_format.Parse(written[0].read_text(), ModelConfig())
+    assert (config.max_batch_size, config.instance_group[0].count) == (16, 2)
+    assert config.dynamic_batching.max_queue_delay_microseconds == 500
+    assert config.parameters["threads"].string_value == "1"
+    assert config.input[0].allow_ragged_batch
+    assert contract_of(linked / "preprocess_224") == package.contract
+    assert ModelPackage.read(linked / "efficientnet_lite0").digest == package.digest
+    assert before == {path: path.read_bytes() for path in repository.rglob("*.pbtxt")}
+
+
+def test_settings_of_a_model_that_is_not_there_are_refused(tmp_path: Path, repository: Path) -> None:
+    with pytest.raises(StartError, match="name nobody"):
+        tuned.link(repository, {"nobody": SETTING.preprocess}, tmp_path)
+
+
+def test_what_is_configured_is_read_back(repository: Path) -> None:
+    text = (repository / "efficientnet_lite0/configs/cpu.pbtxt").read_text()
+    assert tuned.as_configured(text, 2, "int8") == Stage(1, 2, 8, 0, "int8")
+    assert tuned.as_configured(tuned.configured(text, SETTING.network), 2, "f32") == SETTING.network
+
+
+def test_where_nothing_beat_the_default_the_file_says_so_and_changes_nothing(
+    tmp_path: Path, package: ModelPackage
+) -> None:
+    plan = {"goal": "throughput", "p99_ms": 100.0, "seconds": 5.0, "photographs": "the golden image"}
+    text = evidence.evidence_file(package, Machine.here(), plan, Search.begin(SETTING), [])
+    path = tuned.file_of(tmp_path, package)
+    path.parent.mkdir()
+    path.write_text(text)
+    assert tuned.chosen("auto", tmp_path, [package]) == {}

@@ -1,0 +1,110 @@
+"""Real followers without a Triton: they say what they are told, are started again, and never serve a taken port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from tests.conftest import free_ports
+
+from fovea_server.domain import Model, ModelIdentity
+from fovea_server.edge.listen import EdgeSettings
+from fovea_server.errors import StartError
+from fovea_server.metrics import Metrics
+from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.readiness import Readiness
+from fovea_server.settings import Settings
+from fovea_server.workers import follower
+from fovea_server.workers.followers import Followers
+
+
+def _model(name: str) -> Model:
+    return Model(ModelIdentity(name, "1", "digest"), "preprocess", name, f"classify_{name}", ("one",), 5, "", "", "")
+
+
+class Server:
+    """A first process that serves nothing itself, and one follower."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self.url = f"http://127.0.0.1:{ports[0]}"
+        self.readiness, self.catalogue = Readiness(), Catalogue([_model("first")])
+        edge = EdgeSettings("127.0.0.1", *ports)
+        settings = Settings(Path("models"), Path("state"), edge, workers=2, log_level="error")
+        self.followers = Followers(settings, self.readiness, self.catalogue, Metrics())
+
+    async def get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=self.url, timeout=20) as client:
+            return await client.get(path)
+
+    async def models(self) -> list[str]:
+        return [model["name"] for model in (await self.get("/v1/models")).json()["models"]]
+
+
+@asynccontextmanager
+async def _started(ports: list[int]) -> AsyncIterator[Server]:
+    server = Server(ports)
+    try:
+        await server.followers.start()
+        yield server
+    finally:
+        await server.followers.stop(at_once=False)
+
+
+async def test_a_follower_says_what_it_is_told() -> None:
+    async with _started(free_ports(2)) as server:
+        starting = await server.get("/readyz")
+        assert (starting.status_code, starting.json()["detail"]) == (503, "Triton is starting")
+        server.readiness.ready(1)
+        server.catalogue.add(_model("second"))
+        await server.catalogue.everywhere()
+        assert (await server.get("/readyz")).status_code == 200
+        assert await server.models() == ["first", "second"]
+        await asyncio.wait_for(server.catalogue.remove(ModelIdentity("second", "1", "digest")), 20)
+        assert await server.models() == ["first"]
+        assert "fovea_workers 2.0" in (await server.get("/metrics")).text
+        server.readiness.drain()
+        await server.followers.agree()
+        assert (await server.get("/readyz")).json()["reason"] == "DRAINING"
+    assert not _followers()
+
+
+def _followers() -> list[psutil.Process]:
+    """Of this process, which may have children of other tests, too."""
+    alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in alive if follower.__name__ in each.cmdline()]
+
+
+async def test_one_that_is_killed_comes_back_as_the_server_then_is() -> None:
+    async with _started(free_ports(2)) as server:
+        await server.get("/v1/classify?nonsense=1")
+        (first,) = _followers()
+        first.kill()
+        server.readiness.ready(1)
+        for _ in range(300):
+            if [each.pid for each in _followers()] not in ([], [first.pid]):
+                break
+            await asyncio.sleep(0.1)
+        for _ in range(300):
+            try:
+                assert (await server.get("/readyz")).status_code == 200
+                break
+            except httpx.ConnectError:
+                await asyncio.sleep(0.1)
+        assert "fovea_worker_restarts_total 1.0" in (await server.get("/metrics")).text
+
+
+async def test_a_server_does_not_start_whose_follower_cannot_have_the_port() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = Server([taken.getsockname()[1], *free_ports(1)])
+        with pytest.raises(StartError, match=r"gateway process 1 does not serve: OSError: .*[Aa]ddress already in use"):
+            await server.followers.start()
+        await server.followers.stop(at_once=False)
+    assert not _followers()
