@@ -16,7 +16,7 @@ from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.triton_folders import GPU_BATCH
 from fovea_server.access import policy
 from fovea_server.edge import control_app
-from fovea_server.edge.listen import ControlFace
+from fovea_server.edge.http_face import ControlFace
 from fovea_server.errors import StartError
 from fovea_server.feature_log import opening
 from fovea_server.feature_log.keeping import Keeping

@@ -12,8 +12,10 @@ from fovea_server.domain import Priority
 from fovea_server.edge import open_files, rest_app
 from fovea_server.edge.doorkeeper import Headers
 from fovea_server.edge.grpc_access import GuardedCalls
+from fovea_server.edge.grpc_face import GrpcFace
 from fovea_server.edge.grpc_servicer import Vision
-from fovea_server.edge.listen import EdgeSettings, GrpcFace, RestFace
+from fovea_server.edge.http_face import RestFace
+from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.problems import Problems
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates

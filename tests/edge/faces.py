@@ -16,8 +16,10 @@ from fovea_server.domain import ANYONE, Caller, Deadline, Inference, Model, Mode
 from fovea_server.edge import rest_app
 from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.grpc_access import GuardedCalls
+from fovea_server.edge.grpc_face import GrpcFace
 from fovea_server.edge.grpc_servicer import Vision
-from fovea_server.edge.listen import EdgeSettings, GrpcFace, RestFace
+from fovea_server.edge.http_face import RestFace
+from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.problems import Problems
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates

@@ -17,8 +17,10 @@ from tests.edge.faces import alone
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.domain import Deadline, Inference, Model, ModelIdentity, Priority
 from fovea_server.edge import rest_app
+from fovea_server.edge.grpc_face import GrpcFace
 from fovea_server.edge.grpc_servicer import Vision
-from fovea_server.edge.listen import EdgeSettings, GrpcFace, RestFace
+from fovea_server.edge.http_face import RestFace
+from fovea_server.edge.listen import EdgeSettings
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission, AdmissionSettings
 from fovea_server.request.catalogue import Catalogue
