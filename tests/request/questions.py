@@ -16,6 +16,7 @@ def a_model(name: str, version: str = "1") -> Model:
     return Model(
         identity=ModelIdentity(name, version, f"sha256:{name}"),
         preprocess="preprocess_224",
+        network=name,
         ensemble=f"classify_{name}",
         labels=("cat", "dog"),
         features=4,

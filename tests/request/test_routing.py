@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.request.questions import a_model, a_question
 
-from fovea_server.domain import Caller, Exposure
+from fovea_server.domain import Caller, Exposure, Model
 from fovea_server.errors import BadParameter, InferenceFailed, UnknownModel
 from fovea_server.feature_log.note import NoLog, Note
 from fovea_server.request.catalogue import Catalogue
-from fovea_server.request.routing import Arm, Plan, Routing, Split, digest_of, unit_of
+from fovea_server.request.routing import Arm, Plan, Route, Routing, Split, digest_of, unit_of
 from fovea_server.studies import sample_ratio
 
 _ARMS = (Arm("control", "alpha", 0.5), Arm("candidate", "beta", 0.3), Arm("third", "gamma", 0.2))
@@ -39,6 +42,11 @@ def _routing(plan: Plan, *models: str) -> tuple[Routing, Seen]:
     routing = Routing(Catalogue([a_model(name) for name in models or ("alpha", "beta", "gamma")]), seen)
     routing.plan = plan
     return routing, seen
+
+
+def _following(routing: Routing, **fields: Any) -> AbstractContextManager[list[Model]]:
+    note = NoLog().note(a_question(**fields))
+    return routing.follow(routing.route(note.question), note)
 
 
 def test_a_million_units_deviate_less_than_half_a_percent_from_the_weights_and_pass_the_sample_ratio_check() -> None:
@@ -95,7 +103,7 @@ def test_who_asks_for_one_model_or_for_the_default_meets_its_experiment() -> Non
     routing, seen = _routing(Plan({"alpha": _SPLIT}))
     for models in ((), ("alpha",)):
         note = NoLog().note(a_question(models=models, unit="user-1"))
-        with routing.borrow(note) as borrowed:
+        with routing.follow(routing.route(note.question), note) as borrowed:
             pass
         arm = _SPLIT.arm_of("user-1")
         assert [model.identity.name for model in borrowed] == [arm.target]
@@ -107,7 +115,7 @@ def test_who_asks_for_one_model_or_for_the_default_meets_its_experiment() -> Non
 def test_who_asks_for_another_model_or_for_several_is_in_no_experiment(models: tuple[str, ...]) -> None:
     routing, seen = _routing(Plan({"alpha": _SPLIT}))
     note = NoLog().note(a_question(models=models))
-    with routing.borrow(note) as borrowed:
+    with routing.follow(routing.route(note.question), note) as borrowed:
         assert tuple(model.identity.name for model in borrowed) == models
     assert note.exposure is None
     assert seen.of == []
@@ -117,27 +125,35 @@ def test_an_arm_that_is_not_served_any_more_is_answered_by_who_was_asked() -> No
     gone = Split("trial", "salt", "unit", (Arm("control", "alpha", 0.0), Arm("candidate", "gone", 1.0)))
     routing, _ = _routing(Plan({"alpha": gone}))
     note = NoLog().note(a_question())
-    with routing.borrow(note) as borrowed:
+    with routing.follow(routing.route(note.question), note) as borrowed:
         assert [model.identity.name for model in borrowed] == ["alpha"]
     assert note.exposure is None
 
 
 def test_since_an_experiment_ended_its_winner_answers_and_nobody_twice() -> None:
     routing, _ = _routing(Plan(pointers={"alpha": "beta", "gamma": "gone"}))
-    assert routing.route(a_question())[0] == ["beta"]
-    assert routing.route(a_question(models=("alpha", "gamma")))[0] == ["beta", "gamma"]
-    assert routing.route(a_question(models=("alpha", "beta")))[0] == ["alpha", "beta"]
+    assert routing.route(a_question()).models == ["beta"]
+    assert routing.route(a_question(models=("alpha", "gamma"))).models == ["beta", "gamma"]
+    assert routing.route(a_question(models=("alpha", "beta"))).models == ["alpha", "beta"]
 
 
 def test_an_error_of_the_server_counts_against_the_arm_and_one_of_the_caller_does_not() -> None:
     routing, seen = _routing(Plan({"alpha": _SPLIT}))
     for error in (InferenceFailed("no"), BadParameter("no"), ZeroDivisionError()):
-        with pytest.raises(type(error)), routing.borrow(NoLog().note(a_question())):
+        with pytest.raises(type(error)), _following(routing):
             raise error
     assert [outcome for outcome, _ in seen.of] == ["failed", "failed"]
 
 
 def test_a_model_that_nobody_knows_is_refused_as_ever() -> None:
     routing, _ = _routing(Plan({"alpha": _SPLIT}))
-    with pytest.raises(UnknownModel), routing.borrow(NoLog().note(a_question(models=("delta",)))):
+    with pytest.raises(UnknownModel), _following(routing, models=("delta",)):
         pass
+
+
+def test_in_an_overload_the_cheaper_model_answers_and_nobody_meets_an_experiment() -> None:
+    cheaper = dataclasses.replace(a_model("alpha"), degrade_to="beta")
+    routing = Routing(Catalogue([cheaper, a_model("beta")]), Seen())
+    routing.plan = Plan({"alpha": _SPLIT})
+    assert routing.route(a_question(), overloaded=True) == Route((), degraded=True)
+    assert routing.route(a_question(models=("alpha",)), overloaded=True).exposure is not None

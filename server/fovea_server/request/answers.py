@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fovea_server.domain import (
     Answer,
-    Exposure,
     ImageFacts,
     Inference,
     Model,
@@ -31,7 +30,6 @@ def answer(
     inferences: Sequence[Inference],
     engine: Span,
     now: float,
-    exposure: Exposure | None = None,
 ) -> Answer:
     """The answer to one question; `engine` is from asking for a slot to having Triton's answer, `now` the clock."""
     return Answer(
@@ -45,7 +43,6 @@ def answer(
             [inference.preprocess for inference in inferences if inference.preprocess],
             [inference.model for inference in inferences if inference.model],
         ),
-        exposure=exposure,
     )
 
 

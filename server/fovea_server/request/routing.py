@@ -75,6 +75,16 @@ class Plan:
     pointers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Route:
+    """Whom to ask, by the names the catalogue knows, none for the default; for which experiment; and whether it is a
+    cheaper model than the default, because of an overload."""
+
+    models: Sequence[str]
+    exposure: Exposure | None = None
+    degraded: bool = False
+
+
 class Exposures(Protocol):
     """Who counts what became of those who met an arm."""
 
@@ -85,47 +95,49 @@ class Exposures(Protocol):
 class Routing:
     """Holds one frozen plan, which is swapped as a whole. Pure: neither a lock nor a file on a request's way."""
 
-    def __init__(self, catalogue: Catalogue, exposures: Exposures) -> None:
+    def __init__(self, catalogue: Catalogue, exposures: Exposures | None = None) -> None:
         self.plan = Plan()
         self._catalogue = catalogue
         self._exposures = exposures
 
-    @contextlib.contextmanager
-    def borrow(self, note: Note) -> Iterator[list[Model]]:
-        """The models that answer the question, in use until the context ends; what becomes of it there is counted.
-
-        Sets the note's exposure. Raises UnknownModel.
-        """
-        models, note.exposure = self.route(note.question)
-        with self._catalogue.borrow(models) as borrowed:
-            if note.exposure is None:
-                yield borrowed
-                return
-            try:
-                yield borrowed
-            except Exception as error:
-                # What is wrong with the image, or with the caller's patience, is nobody's arm's fault.
-                if not isinstance(error, FoveaError) or error.http >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                    self._exposures.failed(note)
-                raise
-            self._exposures.answered(note)
-
-    def route(self, question: Question) -> tuple[Sequence[str], Exposure | None]:
-        """Whom to ask, and for which experiment. Who asks for several models, or for one version, is in none.
-
-        An arm whose model is not served (any more) is answered by the model that was asked for.
+    def route(self, question: Question, overloaded: bool = False) -> Route:
+        """Who asks for several models, or for one version, is in no experiment; nor who is answered by a cheaper model
+        in an overload. An arm whose model is not served (any more) is answered by the model that was asked for.
         """
         plan = self.plan
+        if overloaded and not question.models and self._catalogue.cheaper is not self._catalogue.default:
+            return Route((), degraded=True)
         if not plan.splits and not plan.pointers:
-            return question.models, None
+            return Route(question.models)
         asked = question.models or (self._catalogue.default.identity.name,)
         if len(asked) == 1 and (split := plan.splits.get(asked[0])):
             digest = digest_of(split.salt, unit_of(split.unit, question))
             arm = split.arm_at(digest)
             if self._catalogue.serves(arm.target):
-                return (arm.target,), Exposure(split.experiment, arm.name, digest.hex(), split.stage)
-            return question.models, None
-        return [self._pointed(plan, name, asked) for name in asked], None
+                return Route((arm.target,), Exposure(split.experiment, arm.name, digest.hex(), split.stage))
+            return Route(question.models)
+        return Route([self._pointed(plan, name, asked) for name in asked])
+
+    @contextlib.contextmanager
+    def follow(self, route: Route, note: Note) -> Iterator[list[Model]]:
+        """The models of the route, in use until the context ends; what became of an exposure by then is counted.
+
+        Raises UnknownModel.
+        """
+        note.exposure = route.exposure
+        with self._catalogue.borrow(route.models, route.degraded) as models:
+            try:
+                yield models
+            except Exception as error:
+                # What is wrong with the image, or with the caller's patience, is nobody's arm's fault.
+                if not isinstance(error, FoveaError) or error.http >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    self._count(note, failed=True)
+                raise
+            self._count(note, failed=False)
+
+    def _count(self, note: Note, failed: bool) -> None:
+        if note.exposure and self._exposures:
+            (self._exposures.failed if failed else self._exposures.answered)(note)
 
     def split_of(self, exposure: Exposure) -> Split | None:
         """The experiment of an exposure, if it still runs."""

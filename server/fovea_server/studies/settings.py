@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,3 +12,7 @@ class ExperimentSettings:
 
     store: str = ""
     shadow_busy: float = 0.05
+
+    def of_one(self, processes: int) -> ExperimentSettings:
+        """What one of so many gateway processes may do."""
+        return replace(self, shadow_busy=self.shadow_busy / processes)
