@@ -65,6 +65,7 @@ class Faces:
     metrics: Metrics
     app: FastAPI
     experiments: Experiments
+    state: Path
 
     def refusals(self, reason: str) -> float:
         return self.metrics.registry.get_sample_value("fovea_requests_total", {"outcome": reason}) or 0.0
@@ -122,7 +123,7 @@ async def faces(
     readiness.ready(1)
     await asyncio.sleep(0)
     try:
-        yield Faces(rest_port, f"127.0.0.1:{grpc_port}", service, metrics, app, experiments)
+        yield Faces(rest_port, f"127.0.0.1:{grpc_port}", service, metrics, app, experiments, state)
     finally:
         await rest.close(0)
         await grpc.close(0)

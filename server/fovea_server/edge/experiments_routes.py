@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,25 +25,33 @@ class EventDocument(BaseModel):
     value: float = Field(1.0, allow_inf_nan=False)
 
 
-def create(readouts: Readouts, events: Events, problem: dict[str, Any]) -> APIRouter:
-    """Plain functions: they read a database, and FastAPI gives them threads of their own."""
-    router = APIRouter(responses=dict.fromkeys((404, 422, 503), problem))
+def add(app: FastAPI, readouts: Readouts, events: Events, problem: dict[str, Any]) -> None:
+    """Plain functions: they read a database, and FastAPI gives them threads of their own.
 
-    @router.get("/v1/experiments", summary="The experiments there are")
+    `problem` describes a problem document to OpenAPI.
+    """
+    problems: dict[int | str, dict[str, Any]] = dict.fromkeys((404, 422, 503), problem)
+
+    @app.get("/v1/experiments", summary="The experiments there are", responses=problems)
     def experiments() -> dict[str, Any]:
         return {"experiments": [documents.of_kept(kept) for kept in readouts.all()]}
 
-    @router.get("/v1/experiments/{name}", summary="What an experiment says by now, with a verdict")
+    @app.get("/v1/experiments/{name}", summary="What an experiment says by now, with a verdict", responses=problems)
     def experiment(name: str) -> dict[str, Any]:
         return documents.of_readout(readouts.of(name))
 
-    @router.get("/v1/experiments/{name}/report", summary="The same as a page, with the interval over time")
+    @app.get(
+        "/v1/experiments/{name}/report", summary="The same as a page, with the interval over time", responses=problems
+    )
     def report(name: str) -> HTMLResponse:
         return HTMLResponse(page.render(readouts.of(name), readouts))
 
-    @router.post("/v1/events", summary="Report what became of a unit, for experiments on event:NAME", status_code=202)
+    @app.post(
+        "/v1/events",
+        summary="Report what became of a unit, for experiments on event:NAME",
+        responses=problems,
+        status_code=202,
+    )
     async def event(said: EventDocument) -> Response:
         events.report(said.name, said.unit, said.value)
         return Response(status_code=202)
-
-    return router

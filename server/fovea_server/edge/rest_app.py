@@ -211,7 +211,7 @@ def create(
 
     feedback_routes.add(app, log, _PROBLEM, current.get)
     if experiments:
-        app.include_router(experiments_routes.create(experiments.readouts, experiments.events, _PROBLEM))
+        experiments_routes.add(app, experiments.readouts, experiments.events, _PROBLEM)
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:

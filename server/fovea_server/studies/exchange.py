@@ -42,6 +42,7 @@ class Exchange:
         tally: Tally,
         metrics: Metrics,
         caretaker: Caretaker | None,
+        give_every: float = _GIVE,
     ) -> None:
         self._store = store
         self._observations = observations
@@ -49,6 +50,7 @@ class Exchange:
         self._tally = tally
         self._metrics = metrics
         self._caretaker = caretaker
+        self._give_every = give_every
         self._process = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._generation = -1
         self._kept: Sequence[Kept] = ()
@@ -84,7 +86,7 @@ class Exchange:
                 self._take()
                 if time.monotonic() >= self._next_gift:
                     self._give()
-                    self._next_gift = time.monotonic() + _GIVE
+                    self._next_gift = time.monotonic() + self._give_every
             self._say(None)
         except FoveaError as error:
             self._say(str(error))
