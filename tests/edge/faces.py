@@ -80,6 +80,11 @@ def alone(metrics: Metrics) -> Callable[[], Awaitable[bytes]]:
     return exposed
 
 
+def _model(name: str) -> Model:
+    identity = ModelIdentity(name, "1", "sha256:")
+    return Model(identity, "preprocess_224", name, f"classify_{name}", ("a", "b"), 3, "", "")
+
+
 @contextlib.asynccontextmanager
 async def faces(
     guard: Guard | None = None,
@@ -90,7 +95,9 @@ async def faces(
     readiness, metrics, gate = Readiness(), Metrics(), Gate(GateSettings())
     catalogue = Catalogue(
         [
-            Model(ModelIdentity(name, "1", "sha256:"), "preprocess_224", name, f"classify_{name}", ("a", "b"), 3, "", "")
+            Model(
+                ModelIdentity(name, "1", "sha256:"), "preprocess_224", name, f"classify_{name}", ("a", "b"), 3, "", ""
+            )
             for name in ("m", "other")
         ]
     )

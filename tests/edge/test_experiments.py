@@ -123,9 +123,23 @@ async def test_events_count_for_the_arm_that_their_unit_meets(served: Faces, cli
     }
 
 
-@pytest.mark.parametrize("event", [{}, {"name": "Bad Name", "unit": "u"}, {"name": "a", "unit": ""}, {"name": "a"}])
-async def test_an_event_that_cannot_be_is_refused(client: httpx.AsyncClient, event: dict[str, str]) -> None:
-    assert (await client.post("/v1/events", json=event)).status_code == 422
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ("{}", "name: "),
+        ('{"name": "Bad Name", "unit": "u"}', "name: "),
+        ('{"name": "a", "unit": ""}', "unit: "),
+        ('{"name": "a", "unit": "u", "value": NaN}', "value: "),
+        ('{"name": "a", "unit": "u", "worth": 1}', "worth: "),
+        ("no json", "the body: "),
+    ],
+)
+async def test_an_event_that_cannot_be_is_refused_with_the_field(
+    client: httpx.AsyncClient, body: str, field: str
+) -> None:
+    answer = await client.post("/v1/events", content=body)
+    assert (answer.status_code, answer.json()["reason"]) == (422, "BAD_PARAMETER")
+    assert answer.json()["detail"].startswith(field)
 
 
 async def test_an_experiment_that_nobody_knows_is_a_problem_document(client: httpx.AsyncClient) -> None:

@@ -68,9 +68,7 @@ def _answer() -> object:
     from types import SimpleNamespace
 
     prediction = SimpleNamespace(score=0.9)
-    return SimpleNamespace(
-        results=[SimpleNamespace(predictions=[prediction])], timings_ms=SimpleNamespace(total=10.0)
-    )
+    return SimpleNamespace(results=[SimpleNamespace(predictions=[prediction])], timings_ms=SimpleNamespace(total=10.0))
 
 
 @pytest.fixture

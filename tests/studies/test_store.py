@@ -165,3 +165,24 @@ def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "experiments.db").write_bytes(b"no database" * 1000)
     with pytest.raises(ExperimentsUnavailable, match="file is not a database"):
         Store(Database(f"sqlite:///{tmp_path}/experiments.db")).all()
+
+
+def test_many_who_come_to_a_new_store_at_once_all_find_it_made(tmp_path: Path) -> None:
+    stores = [Store(Database(url_of("", tmp_path))) for _ in range(8)]
+    failures = []
+
+    def create(index: int) -> None:
+        try:
+            stores[index].create(split(name=f"trial{index}"), ME)
+        except ExperimentsUnavailable as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=create, args=(index,)) for index in range(len(stores))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(stores[0].all()) == len(stores)
+    for store in stores:
+        store.database.close()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fovea_server.edge import options, uploads
+from fovea_server.edge.image_route import ImageRoute
+from fovea_server.errors import BadParameter
 from fovea_server.studies import documents, page
 from fovea_server.studies.events import Events
 from fovea_server.studies.readouts import Readouts
+
+_MOST_BYTES = 4096  # of an event
 
 
 class EventDocument(BaseModel):
@@ -30,7 +36,7 @@ def add(app: FastAPI, readouts: Readouts, events: Events, problem: dict[str, Any
 
     `problem` describes a problem document to OpenAPI.
     """
-    problems: dict[int | str, dict[str, Any]] = dict.fromkeys((404, 422, 503), problem)
+    problems: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 413, 422, 503), problem)
 
     @app.get("/v1/experiments", summary="The experiments there are", responses=problems)
     def experiments() -> dict[str, Any]:
@@ -46,12 +52,31 @@ def add(app: FastAPI, readouts: Readouts, events: Events, problem: dict[str, Any
     def report(name: str) -> HTMLResponse:
         return HTMLResponse(page.render(readouts.of(name), readouts))
 
-    @app.post(
-        "/v1/events",
-        summary="Report what became of a unit, for experiments on event:NAME",
-        responses=problems,
-        status_code=202,
-    )
-    async def event(said: EventDocument) -> Response:
+    async def event(request: Request) -> Response:
+        options.check_known(request.query_params, frozenset())
+        deadline = options.deadline(request.headers.get("X-Request-Timeout"), time.monotonic())
+        said = _event(await uploads.read_body(request, _MOST_BYTES, deadline))
         events.report(said.name, said.unit, said.value)
         return Response(status_code=202)
+
+    app.router.add_api_route(
+        "/v1/events",
+        event,
+        methods=["POST"],
+        summary="Report what became of a unit, for experiments on event:NAME",
+        status_code=202,
+        responses=problems,
+        openapi_extra={"requestBody": {"content": {"application/json": {"schema": EventDocument.model_json_schema()}}}},
+        route_class_override=ImageRoute,
+        response_class=Response,
+    )
+
+
+def _event(body: bytes) -> EventDocument:
+    """Raises BadParameter with the first field that is wrong."""
+    try:
+        return EventDocument.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the body"
+        raise BadParameter(f"{field}: {first['msg']}") from error

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from fovea_server.errors import ExperimentsUnavailable, StartError
 from fovea_server.studies import tables
 
 _PATIENCE = 1.0  # seconds to wait for a lock, or for PostgreSQL
+_MOMENT = 0.1  # seconds between two tries
 FILE = "experiments.db"
 
 
@@ -81,7 +84,8 @@ class Database:
             self._file.parent.mkdir(parents=True, exist_ok=True)
         try:
             tables.metadata.create_all(self._engine)
-        except ProgrammingError:  # another process made them at the same moment
+        except (ProgrammingError, OperationalError):  # another process makes them at the same moment
+            time.sleep(_MOMENT)
             tables.metadata.create_all(self._engine)
         self._is_made = True
 
@@ -98,7 +102,15 @@ def _faults_told() -> Iterator[None]:
 def _sqlite_connected(connection: Any, _: Any) -> None:
     """Readers and one writer do not wait for each other, and what is committed survives the end of the process."""
     connection.isolation_level = None  # the driver's own transactions begin too late
-    connection.execute("PRAGMA journal_mode = WAL")
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:  # only for this SQLite waits for no lock
+            if time.monotonic() > until:
+                raise
+            time.sleep(_MOMENT)
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
