@@ -58,7 +58,7 @@ clean:  ## remove environments and built artefacts
 	rm -rf $(VENV) $(VENV)-torch .cache model_repository/*/1/model*.onnx model_repository/*/1/model.plan*
 
 $(VENV)/.cpu: pyproject.toml
-	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu && touch $@
+	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu,log && touch $@
 
 $(VENV)/.dev: pyproject.toml
 	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu,dev && touch $@ $(VENV)/.cpu

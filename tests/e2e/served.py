@@ -87,8 +87,12 @@ def served(
     seconds: float = START_SECONDS,
     state: Path | None = None,
     ca_file: Path | None = None,
+    before: tuple[str, ...] = (),
 ) -> Iterator[Served]:
-    """A server that is ready; whatever happens it is stopped, with everything below it."""
+    """A server that is ready; whatever happens it is stopped, with everything below it.
+
+    `before` are the words of a command that becomes the server.
+    """
     rest, grpc, triton, triton_http, metrics = free_ports
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder, "log")
@@ -96,6 +100,7 @@ def served(
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [
+                    *before,
                     FOVEA,
                     "serve",
                     *(f"--rest-port={rest}", f"--grpc-port={grpc}", f"--triton-grpc-port={triton}"),

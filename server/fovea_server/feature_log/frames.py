@@ -20,7 +20,7 @@ import orjson
 _HEADER = struct.Struct("<4sBIII")  # magic, kind, row bytes, blob bytes, CRC-32
 _MAGIC = b"FvL1"
 _MOST = 16 << 20  # bytes of a row or blob; a length above it is damage
-_KINDS = ("records", "feedback")
+KINDS = ("records", "feedback")
 
 Row = dict[str, Any]
 
@@ -36,13 +36,13 @@ class Read:
 def frame(kind: str, row: Row, embedding: bytes = b"") -> bytes:
     text = orjson.dumps(row)
     check = zlib.crc32(embedding, zlib.crc32(text))
-    return b"".join((_HEADER.pack(_MAGIC, _KINDS.index(kind), len(text), len(embedding), check), text, embedding))
+    return b"".join((_HEADER.pack(_MAGIC, KINDS.index(kind), len(text), len(embedding), check), text, embedding))
 
 
 def read(path: Path) -> Read:
     """All whole frames up to the first that is not; FileNotFoundError where there is no file."""
     content = path.read_bytes()
-    found = Read({kind: [] for kind in _KINDS})
+    found = Read({kind: [] for kind in KINDS})
     end = 0
     for kind, row, following in _frames(content):
         found.rows[kind].append(row)
@@ -56,7 +56,7 @@ def _frames(content: bytes) -> Iterator[tuple[str, Row, int]]:
     at = 0
     while at + _HEADER.size <= len(content):
         magic, kind, text_size, blob_size, check = _HEADER.unpack_from(content, at)
-        if magic != _MAGIC or kind >= len(_KINDS) or max(text_size, blob_size) > _MOST:
+        if magic != _MAGIC or kind >= len(KINDS) or max(text_size, blob_size) > _MOST:
             return
         middle = at + _HEADER.size + text_size
         text, blob = content[at + _HEADER.size : middle], content[middle : middle + blob_size]
@@ -66,4 +66,4 @@ def _frames(content: bytes) -> Iterator[tuple[str, Row, int]]:
         row = orjson.loads(text)
         if blob:
             row["embedding"] = np.frombuffer(blob, "<f2").astype(np.float32)
-        yield _KINDS[kind], row, at
+        yield KINDS[kind], row, at

@@ -1,0 +1,192 @@
+"""A server of two gateway processes that keeps a log: what was answered, what was true, and both read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import Photograph, free_ports
+from tests.e2e.served import FOVEA, Served, served
+
+from fovea_client.wire import vision_pb2, vision_pb2_grpc
+from fovea_pipelines.package import ModelPackage
+from fovea_server.feature_log import captures, segments
+from fovea_server.feature_log.places import Places
+from fovea_server.feature_log.reading import Reader
+
+Where = tuple[Served, Places]
+
+
+@pytest.fixture(scope="module")
+def kept(package: ModelPackage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Where]:
+    folder = tmp_path_factory.mktemp("log")
+    options = (f"--feature-log={folder}", "--workers=2", "--log-embeddings=1", "--capture=1", "--capture-days=1")
+    with served(free_ports(5), *options) as server:
+        yield server, Places.of(str(folder), server.state)
+
+
+def _asked(server: Served, image: bytes, identity: str, **headers: str) -> httpx.Response:
+    return httpx.post(f"{server.url}/v1/classify", content=image, headers={"X-Request-ID": identity, **headers})
+
+
+def _until(seconds: float, is_so: Callable[[], Any]) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := is_so()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert found
+    return found
+
+
+def _joined(where: Places, beginning: str) -> list[dict[str, Any]]:
+    sql = f"SELECT * FROM joined WHERE starts_with(id, '{beginning}') ORDER BY id"  # noqa: S608
+    return Reader(where).query(sql).to_pylist(maps_as_pydicts="lossy")
+
+
+def test_photographs_with_their_labels_become_an_export_for_training(
+    kept: Where, photographs: list[Photograph], tmp_path: Path
+) -> None:
+    server, where = kept
+    some = photographs[:24]
+    said = [_asked(server, photo.content, f"photo{number:02}").json() for number, photo in enumerate(some)]
+    lines = [json.dumps({"id": f"photo{number:02}", "label": photo.class_index}) for number, photo in enumerate(some)]
+    answer = httpx.post(
+        f"{server.url}/v1/feedback", content="\n".join(lines), headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert answer.status_code == 200
+    assert (answer.json()["accepted"], answer.json()["refused"]) == (24, [])
+    _until(10, lambda: len(_joined(where, "photo")) == 24)
+    output = tmp_path / "features.parquet"
+    _fovea("features", "export", "--labelled", "-o", output, "--feature-log", where.lake)
+    rows = pq.read_table(output).to_pylist()
+    assert [row["id"] for row in rows] == [f"photo{number:02}" for number in range(24)]
+    for row, photo, answered in zip(rows, some, said, strict=True):
+        best = answered["predictions"][0]
+        assert row["image_sha256"] == hashlib.sha256(photo.content).hexdigest()
+        assert (row["top_labels"][0], row["top_indices"][0]) == (best["label"], best["index"])
+        assert row["correct"] == (row["label"] == best["label"])
+        assert row["digest"] == answered["model"]["digest"]
+        assert row["total_ms"] >= answered["timings_ms"]["total"]
+        assert len(row["embedding"]) == 1280
+    assert sum(row["correct"] for row in rows) >= 12
+
+
+def test_the_look_up_by_digest_is_the_same_data_as_the_join(kept: Where, espresso: bytes) -> None:
+    server, where = kept
+    _asked(server, espresso, "look1", **{"X-Slice": "device=phone; region=eu"})
+    _asked(server, espresso, "look2")
+    assert httpx.post(f"{server.url}/v1/feedback", json={"id": "look1", "label": "espresso"}).status_code == 202
+    _until(10, lambda: len(_joined(where, "look")) == 2)
+    found = httpx.get(f"{server.url}/v1/features/{hashlib.sha256(espresso).hexdigest()}").json()["records"]
+    by_id = {row["id"]: row for row in found}
+    first, second = _joined(where, "look")
+    for row in (first, second):
+        online = by_id[row["id"]]
+        assert {**online, "time": None, "labelled": None} == {**row, "time": None, "labelled": None}
+    assert (first["label"], first["correct"]) == ("espresso", True)
+    assert first["slices"] == {"device": "phone", "region": "eu"}
+    assert (second["label"], second["slices"]) == (None, None)
+    missing = httpx.get(f"{server.url}/v1/features/{'0' * 64}")
+    assert (missing.status_code, missing.json()["reason"]) == (404, "NO_SUCH_IMAGE")
+    assert httpx.get(f"{server.url}/v1/features/xyz").json()["reason"] == "BAD_PARAMETER"
+
+
+def test_grpc_says_slices_and_gives_feedback(kept: Where, espresso: bytes) -> None:
+    server, where = kept
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = vision_pb2_grpc.VisionStub(channel)
+        asked = vision_pb2.ClassifyRequest(image=espresso, request_id="rpc1")
+        stub.Classify(asked, metadata=(("x-slice", "device=scanner"),))
+        given = [
+            vision_pb2.Feedback(id="rpc1", index=967),
+            vision_pb2.Feedback(id="rpc1", label="espreso"),
+            vision_pb2.Feedback(id="rpc1"),
+        ]
+        outcomes = stub.GiveFeedback(vision_pb2.GiveFeedbackRequest(feedback=given)).outcomes
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Classify(asked, metadata=(("x-slice", "Device"),))
+    kinds = vision_pb2.FeedbackOutcome
+    assert outcomes[0].status in (kinds.MATCHED, kinds.PENDING)  # either process may have answered
+    assert [each.status for each in outcomes[1:]] == [kinds.REFUSED, kinds.REFUSED]
+    assert "the nearest: espresso" in outcomes[1].error.message
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    _until(10, lambda: len(_joined(where, "rpc1")) == 1)
+    (row,) = _joined(where, "rpc1")
+    assert (row["slices"], row["label"], row["correct"]) == ({"device": "scanner"}, "espresso", True)
+
+
+def test_every_outcome_is_on_record_and_what_is_no_feedback_is_refused_by_its_field(kept: Where) -> None:
+    server, where = kept
+    assert _asked(server, b"no image at all", "bad1").status_code == 415
+    (row,) = _until(10, lambda: _joined(where, "bad1"))
+    assert (row["outcome"], row["captured"], row["label"]) == ("NOT_AN_IMAGE", False, None)
+    for document, word in (({"label": "cup"}, "id"), ({"id": "a"}, "label"), ({"id": "a", "label": True}, "label")):
+        refused = httpx.post(f"{server.url}/v1/feedback", json=document)
+        assert refused.status_code == 422
+        assert refused.json()["detail"].startswith(word)
+    unknown = httpx.post(f"{server.url}/v1/feedback", json={"id": "a", "label": "cup", "time": 1})
+    assert (unknown.status_code, unknown.json()["reason"]) == (400, "MALFORMED_REQUEST")
+
+
+def test_the_keeper_compacts_what_both_processes_wrote_and_moves_the_images(kept: Where, espresso: bytes) -> None:
+    server, where = kept
+    writers = set()
+
+    def both_write() -> bool:
+        _asked(server, espresso, f"keep{time.monotonic_ns()}")
+        writers.update(each.path.stem.rpartition("-")[2] for each in segments.all_of(where.segments))
+        return len(writers) == 2
+
+    _until(20, both_write)
+    segments.ask_to_close(where.segments)
+    _until(20, lambda: list(Path(where.lake, "records").rglob("*.parquet")))
+    image = Path(where.lake, captures.path_of(hashlib.sha256(espresso).hexdigest()))
+    _until(20, image.exists)
+    assert image.read_bytes() == espresso
+    counted = json.loads(_fovea("log", "stats", "--json", "--feature-log", where.lake))
+    assert counted["records"] == sum(counted["outcomes"].values()) > counted["labelled"]
+    assert counted["torn_bytes"] == 0
+    metrics = httpx.get(f"{server.url}/metrics").text
+    assert "fovea_feature_log_records_total" in metrics
+    assert 'fovea_feature_log_errors_total{at="compaction"}' not in metrics
+
+
+def test_the_command_line_answers_in_sql_and_shows_the_last_records(kept: Where, espresso: bytes) -> None:
+    server, where = kept
+    _asked(server, espresso, "shown1")
+    _until(10, lambda: _joined(where, "shown1"))
+    log = ("--feature-log", where.lake)
+    assert json.loads(_fovea("log", "tail", "-n", "1", *log))["id"] == "shown1"
+    sql = "SELECT count(*) AS n FROM joined WHERE id = 'shown1'"
+    assert json.loads(_fovea("log", "query", sql, "--format", "json", *log)) == {"n": 1}
+    assert _fovea("log", "query", sql, "--format", "csv", *log) == '"n"\n1\n'
+    assert json.loads(_fovea("log", "query", sql, "--as-of", "2020-01-01", "--format", "json", *log)) == {"n": 0}
+    assert "erased 0 records" in _fovea("log", "erase", "--caller", "nobody", "--state", server.state, *log)
+    wrong = subprocess.run([FOVEA, "log", "query", "SELECT x FROM joined", *log], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert "the tables are records, feedback and joined" in wrong.stderr
+
+
+def test_without_a_log_feedback_and_look_ups_are_told_so(server: Served) -> None:
+    for answer in (
+        httpx.post(f"{server.url}/v1/feedback", json={"id": "a", "label": "cup"}),
+        httpx.get(f"{server.url}/v1/features/{'0' * 64}"),
+    ):
+        assert (answer.status_code, answer.json()["reason"]) == (409, "FEATURE_LOG_OFF")
+    with grpc.insecure_channel(server.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
+        vision_pb2_grpc.VisionStub(channel).GiveFeedback(vision_pb2.GiveFeedbackRequest())
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def _fovea(*words: object) -> str:
+    done = subprocess.run([FOVEA, *map(str, words)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.feature_log.made_up import record, write
+
+from fovea_server.feature_log import keeping
+from fovea_server.feature_log.keeping import Keeping
+from fovea_server.feature_log.lake import Lake
+from fovea_server.feature_log.places import Places
+from fovea_server.feature_log.settings import FeatureLogSettings
+from fovea_server.metrics import Metrics
+
+_SETTINGS = FeatureLogSettings("x", days=100_000, never_captured=frozenset({"alice"}))
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if is_so():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("not within 30 s")
+
+
+def _errors(metrics: Metrics) -> float:
+    return metrics.registry.get_sample_value("fovea_feature_log_errors_total", {"at": "compaction"}) or 0.0
+
+
+async def test_a_keeper_that_dies_is_started_again_and_the_death_is_counted(
+    where: Places, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_AGAIN", 0.1)
+    keeper = Keeping(where, _SETTINGS, metrics)
+    write(where, [record("a")])
+    keeper.start()
+    await _until(lambda: len(Lake.open(where.lake).files("records")) == 1)
+    (first,) = psutil.Process().children()
+    first.kill()
+    await _until(lambda: _errors(metrics) == 1)
+    write(where, [record("b", image_orientation=9)])
+    await keeper_has_seen_it(metrics)
+    await keeper.stop()
+    assert not first.is_running()
+    assert not [child for child in psutil.Process().children() if "keeper" in " ".join(child.cmdline())]
+
+
+async def keeper_has_seen_it(metrics: Metrics) -> None:
+    name, labels = "fovea_feature_log_dropped_total", {"why": "invalid"}
+    await _until(lambda: metrics.registry.get_sample_value(name, labels) == 1)
+
+
+async def test_stopping_compacts_what_was_closed_a_moment_before(where: Places, metrics: Metrics) -> None:
+    keeper = Keeping(where, _SETTINGS, metrics)
+    keeper.start()
+    await _until(lambda: (where.spool / "lock").exists())
+    write(where, [record("a")])
+    await keeper.stop()
+    assert len(Lake.open(where.lake).files("records")) == 1
+
+
+async def test_a_lake_that_cannot_be_written_is_counted_and_tried_again(tmp_path: Path, metrics: Metrics) -> None:
+    where = Places(str(tmp_path / "lake"), tmp_path / "spool", tmp_path)
+    write(where, [record("a")])
+    (tmp_path / "lake").write_text("a file where the folder should be")
+    keeper = Keeping(where, _SETTINGS, metrics)
+    keeper.start()
+    await _until(lambda: _errors(metrics) >= 1)
+    (tmp_path / "lake").unlink()
+    await _until(lambda: bool(Lake.open(where.lake).files("records")))
+    await keeper.stop()
