@@ -213,11 +213,8 @@ def export(story: Story) -> None:
     arms = Counter(table["arm"].to_pylist())
     assert table.num_rows > 1000
     assert {"control", "candidate"} <= set(arms)
-    story.seen["export"] = {
-        "rows": table.num_rows,
-        "columns": table.num_columns,
-        "arms": {str(k): arms[k] for k in arms},
-    }
+    by_arm = {str(arm): count for arm, count in arms.items()}
+    story.seen["export"] = {"rows": table.num_rows, "columns": table.num_columns, "arms": by_arm}
 
 
 def models(story: Story, package: ModelPackage) -> None:
