@@ -57,9 +57,9 @@ class ServerBusy(FoveaClientError):
 
 
 class NotReady(FoveaClientError):
-    """The server is there, but is starting or stopping."""
+    """The server is there, but is starting, stopping, or what it needs dies again and again."""
 
-    reasons = ("NOT_READY", "DRAINING")
+    reasons = ("NOT_READY", "CRASH_LOOP", "DRAINING")
 
 
 class DeadlineExceeded(FoveaClientError):

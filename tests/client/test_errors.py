@@ -48,6 +48,7 @@ FAMILIES: dict[type[served.FoveaError], type[FoveaClientError]] = {
     served.Shed: ServerBusy,
     served.QuotaExceeded: ServerBusy,
     served.NotReady: NotReady,
+    served.CrashLoop: NotReady,
     served.Draining: NotReady,
     served.DeadlineExceeded: DeadlineExceeded,
     served.DeadlineUnreachable: DeadlineExceeded,
