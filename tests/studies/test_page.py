@@ -29,7 +29,7 @@ class Known:
         random = np.random.default_rng(5)
         return [
             Labelled(
-                since + i, ("control", "candidate")[i % 2], f"u{i}", bool(random.random() < 0.8), ("device=phone",)
+                since + i, ("control", "candidate")[i % 2], f"u{i}", bool(random.random() < 0.8), ("size=small",)
             )
             for i in range(2000)
         ]
