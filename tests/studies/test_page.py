@@ -28,9 +28,7 @@ class Known:
     def labelled(self, experiment: str, since: float) -> Sequence[Labelled]:
         random = np.random.default_rng(5)
         return [
-            Labelled(
-                since + i, ("control", "candidate")[i % 2], f"u{i}", bool(random.random() < 0.8), ("size=small",)
-            )
+            Labelled(since + i, ("control", "candidate")[i % 2], f"u{i}", bool(random.random() < 0.8), ("size=small",))
             for i in range(2000)
         ]
 
