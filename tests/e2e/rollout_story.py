@@ -125,14 +125,17 @@ def canary(story: Story) -> None:
     ended, began = threading.Event(), time.monotonic()
 
     def watch() -> None:
-        story.until(lambda: story.said("to-damaged")["state"] == "rolled back")
-        ended.set()
+        try:
+            story.until(lambda: story.said("to-damaged")["state"] == "rolled back")
+        finally:
+            ended.set()
 
     watching = threading.Thread(target=watch)
     watching.start()
     story.send(20_000, feedback=False, stop=ended)
     watching.join()
     said = story.said("to-damaged")
+    assert said["state"] == "rolled back"
     served_ = next(arm["exposed"] for arm in said["seen"] if arm["name"] == "candidate")
     why = story.fovea("ab", "show", "to-damaged").strip().splitlines()
     after = story.send(200, feedback=False)

@@ -253,7 +253,6 @@ def test_a_file_declares_a_draft_and_a_bad_edit_disturbs_nothing_that_runs(
     make: Callable[..., Process], tmp_path: Path
 ) -> None:
     process = make(is_first=True)
-    Store(process.store.database).all()  # the store is there
     folder = tmp_path / "declarations"
     folder.mkdir()
     (folder / "trial.toml").write_text(DECLARED.format(control=0.5))

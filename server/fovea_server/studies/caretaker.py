@@ -32,6 +32,11 @@ class Caretaker:
         self._folder = Folder(declarations, store)
         self._next_reading: dict[str, float] = {}
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody declared an experiment, though there is no store yet."""
+        return self._folder.has_any
+
     def round(self, running: Sequence[Kept]) -> None:
         """Raises ExperimentsUnavailable."""
         self._folder.read_changed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 _FINENESS = 1.05  # the ratio of two neighbouring edges of the latency's histogram: what a percentile is wrong by
@@ -92,6 +92,10 @@ class Counts:
 
     def event(self, name: str, value: float) -> None:
         self.events.setdefault(name, Moments()).add(value)
+
+    def copy(self) -> Counts:
+        events = {name: replace(moments) for name, moments in self.events.items()}
+        return replace(self, latency=replace(self.latency), latencies=self.latencies.copy(), events=events)
 
     def __iadd__(self, other: Counts) -> Counts:
         for name in ("units", "answered", "failed", "abstained", "compared", "differed"):

@@ -19,8 +19,7 @@ from fovea_server.metrics import Metrics
 from fovea_server.request.routing import Routing
 from fovea_server.studies.canary import broken_guardrail
 from fovea_server.studies.caretaker import Caretaker
-from fovea_server.studies.counts import Counts, Place
-from fovea_server.studies.observations import Disagreement, Observations
+from fovea_server.studies.observations import Observations
 from fovea_server.studies.plans import plan_of
 from fovea_server.studies.store import Kept, Store
 from fovea_server.studies.tally import Tally
@@ -55,7 +54,6 @@ class Exchange:
         self._generation = -1
         self._kept: Sequence[Kept] = ()
         self._pointers: Mapping[str, str] = {}
-        self._given: dict[Place, Counts] = {}
         self._events_given: set[str] = set()
         self._held_back: set[str] = set()
         self._next_gift = 0.0
@@ -82,7 +80,7 @@ class Exchange:
     def exchange(self) -> None:
         """One round. Never raises."""
         try:
-            if self._store.database.exists:
+            if self._store.database.exists or (self._caretaker and self._caretaker.is_wanted):
                 self._take()
                 if time.monotonic() >= self._next_gift:
                     self._give()
@@ -107,17 +105,17 @@ class Exchange:
         self._metrics.experiments_running(sum(kept.is_running for kept in self._kept))
 
     def _give(self) -> None:
-        counted, events = self._tally.counted(), set(self._tally.events_seen)
-        changed = {place: counts for place, counts in counted.items() if counts != self._given.get(place)}
-        disagreements: list[Disagreement] = self._tally.take_disagreements()
+        changed, events = self._tally.take_changed(), set(self._tally.events_seen)
+        disagreements = self._tally.take_disagreements()
         if changed or disagreements or events - self._events_given:
             try:
                 self._observations.give(self._process, changed, events - self._events_given, disagreements)
             except FoveaError:
+                self._tally.still_changed(changed)
                 self._tally.put_back(disagreements)
                 raise
-            self._given.update(changed)
             self._events_given = events
+        self._tally.forget_units({kept.name for kept in self._kept if kept.is_running})
         if self._caretaker:
             self._caretaker.round([kept for kept in self._kept if kept.is_running])
             self._take()

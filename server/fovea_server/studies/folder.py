@@ -35,6 +35,10 @@ class Folder:
         self._store = store
         self._seen: dict[Path, int] = {}  # when each was changed, in nanoseconds
 
+    @property
+    def has_any(self) -> bool:
+        return next(self._folder.glob("*.toml"), None) is not None
+
     def read_changed(self) -> None:
         """Raises ExperimentsUnavailable; what could not be kept is tried again next time."""
         for path in sorted(self._folder.glob("*.toml")):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from fovea_server.domain import Exposure, Question
 from fovea_server.feature_log.note import Note
@@ -30,10 +29,11 @@ class Tally:
         self.abstain_below: Mapping[str, float] = {}
         self.events_seen: set[str] = set()
         self._counts: dict[Place, Counts] = {}
+        self._changed: set[Place] = set()
         self._slices: dict[str, set[str]] = {}
         self._units: dict[tuple[str, int], set[str]] = {}
         self._disagreements: deque[Disagreement] = deque(maxlen=_MOST_WAITING)
-        self._lock = threading.Lock()  # it is copied by another thread
+        self._lock = threading.Lock()  # it is read by another thread
 
     def answered(self, note: Note) -> None:
         answer, exposure = note.answer, note.exposure
@@ -87,7 +87,29 @@ class Tally:
     def counted(self) -> dict[Place, Counts]:
         """A copy of all of it."""
         with self._lock:
-            return copy.deepcopy(self._counts)
+            places = list(self._counts)
+        return dict(map(self._copied, places))
+
+    def take_changed(self) -> dict[Place, Counts]:
+        """A copy of what has changed since the last time."""
+        with self._lock:
+            places, self._changed = self._changed, set()
+        return dict(map(self._copied, places))
+
+    def still_changed(self, places: Iterable[Place]) -> None:
+        """What was taken did not arrive."""
+        with self._lock:
+            self._changed.update(places)
+
+    def forget_units(self, running: Collection[str]) -> None:
+        """Of experiments that do not run any more: they take more memory than all the rest."""
+        with self._lock:
+            self._units = {key: units for key, units in self._units.items() if key[0] in running}
+
+    def _copied(self, place: Place) -> tuple[Place, Counts]:
+        """One by one, so that no request waits for more than one."""
+        with self._lock:
+            return place, self._counts[place].copy()
 
     def _meet(self, exposure: Exposure) -> None:
         """Count the unit unless it was met before: units are dealt out evenly, their requests are not."""
@@ -108,4 +130,6 @@ class Tally:
         return [self._at(place) for place in places]
 
     def _at(self, place: Place) -> Counts:
+        """To be changed."""
+        self._changed.add(place)
         return self._counts.setdefault(place, Counts())
