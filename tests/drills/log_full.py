@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sys
 import tempfile
@@ -24,10 +25,10 @@ _DROPPED = 'fovea_feature_log_dropped_total{why="not_written"}'
 
 
 def run(bench: Bench) -> list[Figure]:
-    seconds = bench.scale.pick(full=30.0, short=6.0)
+    before_it, full, after_it = bench.scale.pick(full=(3.0, 30.0, 15.0), short=(1.0, 3.0, 6.0))
     with _server() as (server, folder):
         with open_loop.load(
-            server.rest_port, bench.requests(), [(_RATE, 3.0), (_RATE, seconds), (_RATE, 15.0)]
+            server.rest_port, bench.requests(), [(_RATE, before_it), (_RATE, full), (_RATE, after_it)]
         ) as load:
             time.sleep(max(load.window(1)[0] - time.monotonic(), 0))
             before = _value(server, _DROPPED)
@@ -64,11 +65,13 @@ def _fill(path: Path) -> None:
 
 
 def _resumed(server: Served, until: float) -> float:
-    """Seconds until more is written than there was; the whole time where nothing is."""
+    """Seconds until more is written than there was; endless where nothing is."""
     began, written = time.monotonic(), _value(server, _WRITTEN)
-    while _value(server, _WRITTEN) <= written and time.monotonic() < until:
+    while time.monotonic() < until:
+        if _value(server, _WRITTEN) > written:
+            return time.monotonic() - began
         time.sleep(0.1)
-    return time.monotonic() - began
+    return math.inf
 
 
 def _value(server: Served, series: str) -> float:

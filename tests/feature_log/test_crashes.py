@@ -39,7 +39,7 @@ def test_a_gateway_killed_by_sigkill_loses_at_most_the_last_second(tmp_path: Pat
     assert len(due) > 100
     assert due <= kept
     (segment,) = segments.closed(where.segments)  # nobody holds it any more
-    compact(where, Lake.open(where.lake))
+    compact(where, Lake.of(where))
     assert not segment.path.exists()
     assert {int(row) for row in Reader(where).query("SELECT id FROM records")["id"].to_pylist()} == kept
 

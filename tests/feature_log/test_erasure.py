@@ -21,7 +21,7 @@ _ALICE, _BOB = "a" * 32, "b" * 32
 
 def _compact(where: Places) -> None:
     with alone(where, wait=True):
-        compact(where, Lake.open(where.lake))
+        compact(where, Lake.of(where))
 
 
 def _bytes_of(folder: Path) -> bytes:
@@ -49,7 +49,7 @@ def test_a_caller_is_erased_from_files_and_segments_and_others_stay(where: Place
 
 
 def test_images_that_only_the_caller_sent_are_erased(where: Places) -> None:
-    lake = Lake.open(where.lake)
+    lake = Lake.of(where)
     own, common = "1" * 64, "2" * 64
     write(where, [record("a", caller=_ALICE, image_sha256=own, captured=True)])
     write(

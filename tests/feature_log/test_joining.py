@@ -60,16 +60,16 @@ def test_the_join_equals_brute_force_on_10_000_random_queries(tmp_path: Path) ->
     ]
     write(where, records[:250], given[:500])
     with alone(where, wait=True):
-        compact(where, Lake.open(where.lake))  # half in files, half in a segment
+        compact(where, Lake.of(where))  # half in files, half in a segment
     write(where, records[250:], given[500:])
     reader = Reader(where)
     compared = 0
-    for _ in range(40):
+    for _ in range(25):
         as_of = NOON + rng.randrange(9 * _HOUR)
         columns = ["total_ms", "label", "labels_given", "contradicted", "labelled", "correct"]
         rows = {row["total_ms"]: row for row in reader.joined(as_of=_moment(as_of), columns=columns).to_pylist()}
         assert len(rows) == sum(row["time"] <= as_of for row in records)
-        for answer in rng.sample(records, 250):
+        for answer in rng.sample(records, 400):
             compared += 1
             if answer["time"] > as_of:
                 assert answer["total_ms"] not in rows

@@ -15,7 +15,7 @@ from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.metrics import Metrics
 
-_SETTINGS = FeatureLogSettings("x", days=100_000, never_captured=frozenset({"alice"}))
+_SETTINGS = FeatureLogSettings("x", days=100_000, never_captured=frozenset({"alice"}), keeper_seconds=0.2)
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
@@ -37,7 +37,7 @@ async def test_a_keeper_that_dies_is_started_again_and_the_death_is_counted(
     keeper = Keeping(where, _SETTINGS, metrics)
     write(where, [record("a")])
     keeper.start()
-    await _until(lambda: len(Lake.open(where.lake).files("records")) == 1)
+    await _until(lambda: len(Lake.of(where).files("records")) == 1)
     (first,) = psutil.Process().children()
     first.kill()
     await _until(lambda: _errors(metrics) == 1)
@@ -59,7 +59,7 @@ async def test_stopping_compacts_what_was_closed_a_moment_before(where: Places, 
     await _until(lambda: (where.spool / "lock").exists())
     write(where, [record("a")])
     await keeper.stop()
-    assert len(Lake.open(where.lake).files("records")) == 1
+    assert len(Lake.of(where).files("records")) == 1
 
 
 async def test_a_lake_that_cannot_be_written_is_counted_and_tried_again(tmp_path: Path, metrics: Metrics) -> None:
@@ -70,5 +70,5 @@ async def test_a_lake_that_cannot_be_written_is_counted_and_tried_again(tmp_path
     keeper.start()
     await _until(lambda: _errors(metrics) >= 1)
     (tmp_path / "lake").unlink()
-    await _until(lambda: bool(Lake.open(where.lake).files("records")))
+    await _until(lambda: bool(Lake.of(where).files("records")))
     await keeper.stop()

@@ -14,6 +14,7 @@ from tests.feature_log.made_up import model, question, tell
 
 from fovea_server.domain import Caller, Exposure
 from fovea_server.errors import Busy
+from fovea_server.feature_log import segments
 from fovea_server.feature_log.callers import Pseudonyms
 from fovea_server.feature_log.log import FeatureLog
 from fovea_server.feature_log.places import Places
@@ -94,6 +95,28 @@ def test_what_does_not_fit_the_queue_is_dropped_and_counted(where: Places, metri
             tell(note, [model()])
     _rows(where, 2)
     assert 'fovea_feature_log_dropped_total{why="queue_full"} 1.0' in metrics.exposition().decode()
+
+
+def test_what_nobody_compacts_is_bounded_and_writing_goes_on_once_somebody_has(
+    where: Places, metrics: Metrics, running: Running
+) -> None:
+    log = running(spool_bytes=5000)
+
+    def offer_until_it_rises(series: str, **labels: str) -> None:
+        before = metrics.registry.get_sample_value(series, labels) or 0.0
+        for _ in range(200):
+            with log.note(question(image=b"x")) as note:
+                tell(note, [model()])
+            segments.ask_to_close(where.segments)
+            if (metrics.registry.get_sample_value(series, labels) or 0.0) > before:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{series} did not rise")
+
+    offer_until_it_rises("fovea_feature_log_dropped_total", why="spool_full")
+    for segment in segments.closed(where.segments):
+        segment.path.unlink()
+    offer_until_it_rises("fovea_feature_log_records_total")
 
 
 def test_the_metrics_say_what_was_written_and_what_waits(where: Places, metrics: Metrics, running: Running) -> None:

@@ -93,11 +93,13 @@ def erase(
     Running servers are asked to close what they write first. Doing it again finds nothing.
     """
     found = log_places.places(feature_log, state)
-    from fovea_server.feature_log.callers import Pseudonyms
+    from fovea_server.feature_log.callers import Pseudonyms, have_salt
     from fovea_server.feature_log.erasure import erase
 
     if not caller:
         terminal.fail("--caller is empty", "records without a key are nobody's in particular", code=2)
+    if not have_salt(found.state):
+        terminal.fail(f"{found.state} has no salt of a feature log", "name the server's state folder with --state")
     try:
         erased = erase(found, Pseudonyms(found.state).of(caller))
     except OSError as error:
@@ -107,7 +109,7 @@ def erase(
         f"{erased.files:,} files written again"
     )
     if erased.left_open:
-        terminal.fail(f"{erased.left_open} segments are still being written", "do it again in half a minute")
+        terminal.fail(f"{erased.left_open} segments are still being written", "do it again in a minute")
 
 
 def _print(found: pa.Table, form: Form) -> None:

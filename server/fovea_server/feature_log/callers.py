@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from functools import lru_cache
 from pathlib import Path
 
+from fovea_server.feature_log import kept_once
+
 _BYTES = 32
+_SALT = "feature_log.salt"
+
+
+def have_salt(state: Path) -> bool:
+    """Whether a server with this state folder has ever kept a log: without its salt nobody is found again."""
+    return (state / _SALT).is_file()
 
 
 class Pseudonyms:
     """Names to hashes; the salt lies in the state folder, for its owner's eyes only, and is made once."""
 
     def __init__(self, state: Path) -> None:
-        self._salt = _salt(state / "feature_log.salt")
+        self._salt = kept_once.read(state / _SALT, lambda: secrets.token_bytes(_BYTES))
         self.of = lru_cache(maxsize=4096)(self._of)
 
     def _of(self, name: str) -> str:
         """32 hexadecimal digits; "" for nobody in particular."""
         return hmac.new(self._salt, name.encode(), hashlib.sha256).hexdigest()[:32] if name else ""
-
-
-def _salt(path: Path) -> bytes:
-    """Several processes may ask for it first; one of them makes it."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(secrets.token_bytes(_BYTES))
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    return path.read_bytes()

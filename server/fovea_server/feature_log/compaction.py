@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
 from fovea_server.feature_log import captures, schema, segments, tables
 from fovea_server.feature_log.lake import Lake
 from fovea_server.feature_log.places import Places
@@ -28,7 +26,6 @@ class Compacted:
     refused: int = 0
     reasons: list[str] = field(default_factory=list)
     torn_bytes: int = 0
-    unreadable: int = 0
     merged: int = 0
     captured: int = 0
 
@@ -76,13 +73,12 @@ def _batches(closed: Iterable[Segment]) -> Iterator[tuple[str, list[Segment]]]:
 
 
 def _compact_batch(lake: Lake, day: str, batch: list[Segment], done: Compacted) -> None:
-    try:
-        found, torn = tables.of_segments(batch)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
-        _set_aside(batch, error, done)
-        return
+    found = tables.of_segments(batch)
+    if found.unfit:
+        done.refused += found.unfit
+        done.reasons.append(f"{found.unfit} rows with values of another type, in {batch[0].path.name} or after")
     new = {}
-    for kind, table in found.items():
+    for kind, table in found.tables.items():
         validated = validate(kind, table)
         done.refused += validated.refused
         done.reasons += validated.reasons
@@ -90,20 +86,12 @@ def _compact_batch(lake: Lake, day: str, batch: list[Segment], done: Compacted) 
             new[lake.new_name(kind, day)] = validated.table
             done.rows[kind] += validated.table.num_rows
     lake.replace([], new, batch)
-    done.torn_bytes += torn
-
-
-def _set_aside(batch: list[Segment], error: Exception, done: Compacted) -> None:
-    """Rows whose types are not ours, written by another version: kept out of the way, for somebody to look at."""
-    for segment in batch:
-        segment.path.rename(segment.path.with_suffix(".unreadable"))
-    done.unreadable += len(batch)
-    done.reasons.append(f"{len(batch)} segments, first {batch[0].path.name}: {error}")
+    done.torn_bytes += found.torn_bytes
 
 
 def _merge_small(lake: Lake, kind: str, done: Compacted) -> None:
     by_day = defaultdict(list)
-    for file in lake.files(kind):
+    for file in lake.own_files(kind):
         if file.size < _SMALL:
             by_day[file.day].append(file)
     for day, small in by_day.items():

@@ -31,7 +31,7 @@ class Erased:
 
 def erase(places: Places, caller: str) -> Erased:
     """All that is kept of the caller with this hash. Doing it again finds nothing. OSError where a file resists."""
-    lake = Lake.open(places.lake)
+    lake = Lake.of(places)
     left_open = _close_segments(places)
     with alone(places, wait=True):
         compact(places, lake)
@@ -70,7 +70,7 @@ def _of_others(lake: Lake, caller: str, digests: pa.ChunkedArray) -> set[str]:
 def _rewrite(lake: Lake, kind: str, theirs: ds.Expression) -> tuple[int, int]:
     """How many rows are gone, and how many files were written again without them."""
     rows = files = 0
-    for file in lake.files(kind):
+    for file in lake.own_files(kind):
         dataset = lake.dataset(kind, [file])
         found = dataset.count_rows(filter=theirs)
         if found:

@@ -99,6 +99,8 @@ class FeedbackDesk:
     async def accept_fit(self, given: Sequence[Feedback | FoveaError], caller: Caller) -> list[Accepted | FoveaError]:
         """The same where some could not even be read: those stay what is wrong with them."""
         fit = [each for each in given if isinstance(each, Feedback)]
+        for _ in range(len(given) - len(fit)):
+            self._metrics.feedback_given("refused")
         judged = iter(await self.accept(fit, caller) if fit else ())
         return [next(judged) if isinstance(each, Feedback) else each for each in given]
 

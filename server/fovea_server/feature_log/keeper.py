@@ -19,7 +19,6 @@ import orjson
 from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.settings import FeatureLogSettings
 
-EVERY = 5.0  # seconds between two passes
 _FULL_PASS = 60.0  # seconds between two that look at age and size too
 _UNKNOWN_PASS = 6 * 3600.0  # seconds between two that look for feedback without an answer
 
@@ -27,12 +26,13 @@ _UNKNOWN_PASS = 6 * 3600.0  # seconds between two that look for feedback without
 def main() -> None:
     os.nice(19)  # it has time; requests do not
     said = orjson.loads(sys.stdin.buffer.readline())
-    keeper = Keeper(Places(said["lake"], Path(said["spool"]), Path(said["state"])), of_json(said["settings"]))
+    settings = of_json(said["settings"])
+    keeper = Keeper(Places(said["lake"], Path(said["spool"]), Path(said["state"])), settings)
     gone = False
     while not gone:
         said_of_pass = orjson.dumps(keeper.one_pass()).decode()
         print(said_of_pass, flush=True)  # noqa: T201 - this is how it answers
-        readable, _, _ = select.select([sys.stdin], [], [], EVERY)
+        readable, _, _ = select.select([sys.stdin], [], [], settings.keeper_seconds)
         gone = bool(readable)
     keeper.one_pass()  # what the gateway closed as it stopped
 
@@ -55,7 +55,7 @@ class Keeper:
         pa.set_cpu_count(1)
         try:
             with alone(self._places, wait=False) as owner:
-                return self._pass(Lake.open(self._places.lake)) if owner else {}
+                return self._pass(Lake.of(self._places)) if owner else {}
         except Exception as error:
             return {"failed": f"{type(error).__name__}: {error}"}
 

@@ -1,8 +1,12 @@
-"""The Parquet files of a log: `records/day=2026-11-21/NAME.parquet`, `feedback/...`, and what is being replaced.
+"""The Parquet files of a log: `records/day=2026-11-21/ORIGIN-NAME.parquet`, `feedback/...`, and what is being replaced.
 
-Files are never changed. What is to change is written anew beside the old, and a note says which files the new one
-replaces until they are gone: a reader who finds the new file ignores those, and whoever is killed between leaves
-nothing twice. On a local disk a file appears whole because it is renamed; an object store shows only whole objects.
+Files are never changed. What is to change is written anew beside the old, and a note says which files the new ones
+replace until they are gone: a reader who finds all the new files ignores the old, else the new, and whoever is killed
+between leaves nothing twice. On a local disk a file appears whole because it is renamed; an object store shows only
+whole objects.
+
+Several machines may write to one lake. Each has an origin, a name of its own in those of its files and of its note, and
+replaces only what it has written itself.
 """
 
 from __future__ import annotations
@@ -20,11 +24,12 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from fovea_server.feature_log import schema
+from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.segments import Segment
 
 _RENAMES = ("local", "subtree", "mock", "hdfs")  # the others show a file when it is whole
 _ROW_GROUP = 16_384
-_NOTE = "replacing.json"
+_NOTE = "replacing-"  # and the origin
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class LakeFile:
     @property
     def kind(self) -> str:
         return self.path.split("/", 1)[0]
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
 
     @property
     def day(self) -> str:
@@ -64,22 +73,34 @@ class Replacing:
 
 
 class Lake:
-    """Make one with `open`."""
+    """Make one with `open` to read, with `of` to write."""
 
-    def __init__(self, files: fs.FileSystem, root: str) -> None:
+    def __init__(self, files: fs.FileSystem, root: str, origin: str = "") -> None:
         self._files = files
         self._root = root.rstrip("/")
+        self._origin = origin
+        self._note = f"{_NOTE}{origin}.json"
 
     @classmethod
-    def open(cls, location: str) -> Lake:
+    def open(cls, location: str, origin: str = "") -> Lake:
         """At a folder or a URL (s3://, gs://, abfs://, hdfs://). ValueError or OSError where it is none."""
-        return cls(*fs.FileSystem.from_uri(os.fspath(location)))
+        files, root = fs.FileSystem.from_uri(location)
+        return cls(files, root, origin)
+
+    @classmethod
+    def of(cls, places: Places) -> Lake:
+        """For whoever writes from this machine."""
+        return cls.open(places.lake, places.origin())
 
     def files(self, kind: str) -> list[LakeFile]:
         """Parquet files of a kind in the order of days, as if what is being replaced had been so at once."""
-        hidden = self.replacing().hidden
+        hidden = {path for each in self.replacing() for path in each.hidden}
         found = [file for file in self.below(kind) if file.path.endswith(".parquet") and file.path not in hidden]
         return sorted(found, key=lambda file: file.path)
+
+    def own_files(self, kind: str) -> list[LakeFile]:
+        """Those that this machine has written, and may replace."""
+        return [file for file in self.files(kind) if file.name.startswith(f"{self._origin}-")]
 
     def below(self, folder: str) -> list[LakeFile]:
         """All files in a folder and its folders; those that are being written have a name with a dot in front."""
@@ -100,7 +121,7 @@ class Lake:
         return ds.dataset(paths, schema=wanted, format="parquet", filesystem=self._files)
 
     def new_name(self, kind: str, day: str) -> str:
-        return f"{kind}/day={day}/{uuid.uuid4().hex}.parquet"
+        return f"{kind}/day={day}/{self._origin}-{uuid.uuid4().hex}.parquet"
 
     def write_table(self, path: str, table: pa.Table) -> None:
         """`table` as one Parquet file, sorted by image, so that a look-up by image reads one row group of it."""
@@ -120,48 +141,71 @@ class Lake:
         try:
             with self._files.open_output_stream(draft) as stream:
                 stream.write(content)
+            self._sync(draft)
         except BaseException:
-            if draft != target and self.exists(draft, within=False):
+            if draft != target and self._is_file(draft):
                 self._files.delete_file(draft)
             raise
         if draft != target:
             self._files.move(draft, target)
+            self._sync(folder)
 
     def read(self, path: str) -> bytes:
         with self._files.open_input_stream(self._at(path)) as stream:
             return bytes(stream.read())
 
-    def exists(self, path: str, *, within: bool = True) -> bool:
-        return bool(self._files.get_file_info(self._at(path) if within else path).type == fs.FileType.File)
+    def exists(self, path: str) -> bool:
+        return self._is_file(self._at(path))
 
     def delete(self, paths: Iterable[str]) -> None:
         for path in paths:
             if self.exists(path):
                 self._files.delete_file(self._at(path))
 
-    def replacing(self) -> Replacing:
-        if not self.exists(_NOTE):
-            return Replacing()
-        note = {name: frozenset(each) for name, each in orjson.loads(self.read(_NOTE)).items()}
-        return Replacing(**note, done=all(self.exists(path) for path in note["new"]))
+    def replacing(self) -> list[Replacing]:
+        """What each machine is replacing: nothing at most times."""
+        selector = fs.FileSelector(self._root, allow_not_found=True)
+        names = [info.base_name for info in self._files.get_file_info(selector)]
+        return [self._noted(name) for name in names if name.startswith(_NOTE)]
 
     def replace(self, old: Iterable[str], new: Mapping[str, pa.Table], segments: Iterable[Segment] = ()) -> None:
         """Put tables, by path, into the place of files and segments, as one step for whoever reads."""
         gone = list(segments)
         note = {"old": list(old), "new": list(new), "segments": [segment.path.name for segment in gone]}
-        self.write(_NOTE, orjson.dumps(note))
+        self.write(self._note, orjson.dumps(note))
         for path, table in new.items():
             self.write_table(path, table)
         for segment in gone:
             segment.path.unlink(missing_ok=True)
-        self.delete([*note["old"], _NOTE])
+        self.delete([*note["old"], self._note])
 
     def finish(self, segments: Path) -> None:
-        """Bring to its end what was cut off, or undo it; for whoever holds the lock."""
-        cut = self.replacing()
+        """Bring to its end what was cut off here, or undo it; for whoever holds the lock."""
+        cut = self._noted(self._note)
         for name in cut.hidden_segments:
             (segments / name).unlink(missing_ok=True)
-        self.delete([*sorted(cut.hidden), _NOTE])
+        self.delete([*sorted(cut.hidden), self._note])
+
+    def _noted(self, name: str) -> Replacing:
+        try:
+            said = orjson.loads(self.read(name))
+        except FileNotFoundError:
+            return Replacing()
+        note = {word: frozenset(each) for word, each in said.items()}
+        return Replacing(**note, done=all(self.exists(path) for path in note["new"]))
+
+    def _is_file(self, path: str) -> bool:
+        return bool(self._files.get_file_info(path).type == fs.FileType.File)
+
+    def _sync(self, path: str) -> None:
+        """Onto the disk, before what it replaces is deleted; whoever keeps objects does that by itself."""
+        if self._files.type_name != "local":
+            return
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from fovea_server.errors import StartError
+from fovea_server.feature_log import kept_once
 
 _URL = re.compile(r"[a-z][a-z0-9+]+://")
 
@@ -32,6 +34,10 @@ class Places:
             return cls(location, state / "feature_log" / name, state)
         folder = Path(location).resolve()
         return cls(str(folder), folder / "spool", state)
+
+    def origin(self) -> str:
+        """A name for what this spool's machine writes into the lake, among others; made once."""
+        return kept_once.read(self.spool / "origin", lambda: secrets.token_hex(4).encode()).decode()
 
     @property
     def segments(self) -> Path:

@@ -10,6 +10,7 @@ hurts nobody who writes.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from fovea_server.feature_log.joining import JOINED
 from fovea_server.feature_log.lake import Lake, LakeFile
 from fovea_server.feature_log.places import Places
 
-_TRIES = 5  # files are replaced while they are read; every half minute at most
+_TRIES = 5  # files are replaced while they are read; every few minutes at most
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}\Z")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -103,14 +104,12 @@ class Reader:
         """Taken again where something was compacted meanwhile, so that no row is missing or there twice."""
         for _ in range(_TRIES):
             before = self._files()
-            hidden = self.lake.replacing().hidden_segments
+            hidden = {name for each in self.lake.replacing() for name in each.hidden_segments}
             fresh = [each for each in segments.all_of(self._places.segments) if each.path.name not in hidden]
-            try:
-                found, torn = tables.of_segments(fresh)
-            except FileNotFoundError:
-                continue
-            if before == self._files():
-                return Snapshot(before, found, torn)
+            with contextlib.suppress(FileNotFoundError):
+                found = tables.of_segments(fresh)
+                if before == self._files():
+                    return Snapshot(before, found.tables, found.torn_bytes)
         raise OSError(f"the log at {self._places.lake} changed {_TRIES} times while it was read")
 
     def _files(self) -> dict[str, list[LakeFile]]:

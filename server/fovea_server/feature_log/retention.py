@@ -49,7 +49,7 @@ def drop_unknown(lake: Lake, settings: FeatureLogSettings, now: datetime | None 
     """Feedback older than the grace period whose answer is not on record; how many rows there were."""
     before = ((now or datetime.now(timezone.utc)) - timedelta(days=settings.grace_days)).strftime("%Y-%m-%d")
     dropped = 0
-    for file in [file for file in lake.files("feedback") if file.day < before]:
+    for file in [file for file in lake.own_files("feedback") if file.day < before]:
         with duckdb.connect(config={"threads": 1}) as connection:
             connection.register("feedback", lake.dataset("feedback", [file]))
             connection.register("records", lake.dataset("records"))

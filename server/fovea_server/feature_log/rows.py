@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fovea_server.domain import Inference, Model
+from fovea_server.domain import Model
 from fovea_server.feature_log.callers import Pseudonyms
 from fovea_server.feature_log.frames import Row, frame
 from fovea_server.feature_log.note import Note
 from fovea_server.feature_log.settings import FeatureLogSettings
 
 SCHEMA_VERSION = 1
+_TINY = np.float32(1e-38)  # keeps the logarithm of 0 finite, and changes no other
 _BEST = 5  # labels of one answer that are kept at most
 
 
@@ -33,7 +36,13 @@ class Rows:
         self._settings = settings
         self._pseudonyms = pseudonyms
 
-    def of(self, note: Note) -> Written:
+    def of(self, notes: Sequence[Note]) -> list[Written]:
+        """What each note becomes. Many at once, because NumPy lets go of Python's lock around each computation, and
+        each time the event loop may have to wait for it."""
+        entropies = iter(entropy([each.scores for note in notes if note.answer for each in note.inferences]))
+        return [self._of(note, [next(entropies) for _ in note.inferences] if note.answer else []) for note in notes]
+
+    def _of(self, note: Note, entropies: Sequence[float | None]) -> Written:
         """One row for each model that answered; one for a request that was refused."""
         question = note.question
         digest = hashlib.sha256(question.image).hexdigest()
@@ -46,7 +55,7 @@ class Rows:
         with_embedding = in_sample(digest, self._settings.embeddings)
         frames = []
         for index, (model, inference) in enumerate(zip(note.models, note.inferences, strict=True)):
-            row = {**common, **_model(model), **_said(note, index, inference)}
+            row = {**common, **_model(model), **_said(note, index), "entropy": entropies[index]}
             frames.append(frame("records", row, _half(inference.embedding) if with_embedding else b""))
         return Written(frames, capture)
 
@@ -85,9 +94,22 @@ def in_sample(digest: str, share: float) -> bool:
     return share > 0 and int(digest[:8], 16) < share * 0x1_0000_0000
 
 
-def entropy(scores: NDArray[np.float32]) -> float:
-    """Of a distribution of shape (classes,), in nats: -sum(p log p), 0 log 0 being 0 (Shannon 1948)."""
-    return float(-np.dot(scores, np.log(np.maximum(scores, np.finfo(np.float32).tiny))))
+def entropy(scores: Sequence[NDArray[np.float32] | None]) -> list[float | None]:
+    """Of each distribution of shape (classes,), in nats: -sum(p log p), 0 log 0 being 0 (Shannon 1948).
+
+    None where there is no distribution.
+    """
+    found: list[float | None] = [None] * len(scores)
+    by_size: dict[int, dict[int, NDArray[np.float32]]] = defaultdict(dict)
+    for place, each in enumerate(scores):
+        if each is not None:
+            by_size[len(each)][place] = each
+    for same in by_size.values():
+        stacked = np.stack(list(same.values()))
+        sums = -np.einsum("ij,ij->i", stacked, np.log(stacked + _TINY))
+        for place, value in zip(same, sums.tolist(), strict=True):
+            found[place] = value
+    return found
 
 
 def _model(model: Model) -> Row:
@@ -102,7 +124,7 @@ def _model(model: Model) -> Row:
     }
 
 
-def _said(note: Note, index: int, inference: Inference) -> Row:
+def _said(note: Note, index: int) -> Row:
     """What one model said, and where the time went."""
     assert note.answer is not None
     result, timings = note.answer.results[index], note.answer.timings_ms
@@ -114,7 +136,6 @@ def _said(note: Note, index: int, inference: Inference) -> Row:
         "top_labels": [each.label for each in best],
         "top_indices": [each.index for each in best],
         "top_scores": [each.score for each in best],
-        "entropy": None if inference.scores is None else entropy(inference.scores),
         "gateway_ms": timings.gateway,
         "queue_ms": timings.queue,
         "preprocess_ms": result.timings_ms.preprocess,

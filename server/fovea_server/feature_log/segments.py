@@ -92,6 +92,7 @@ def closed(folder: Path) -> Iterator[Segment]:
 
 def ask_to_close(folder: Path) -> None:
     """Every gateway closes what it is writing, at its next look, within half a second."""
+    folder.mkdir(parents=True, exist_ok=True)
     token = folder.parent / "close"
     token.touch()
     os.utime(token)

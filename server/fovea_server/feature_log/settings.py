@@ -27,6 +27,7 @@ class FeatureLogSettings:
     queue_records: int = 8192
     queue_bytes: int = 64 << 20  # of images that wait to be hashed
     spool_bytes: int = 2 << 30  # of segments and captures that wait for the keeper
+    keeper_seconds: float = 5.0  # between two looks of the keeper
 
     def __bool__(self) -> bool:
         return bool(self.location)

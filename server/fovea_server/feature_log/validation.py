@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandera.pyarrow as pa_schema
 import pyarrow as pa
@@ -43,6 +44,8 @@ class Validated:
 
 def validate(kind: str, table: pa.Table) -> Validated:
     """The rows that are as the schema says."""
+    if not table.num_rows:
+        return Validated(table)
     strict = _of(kind)
     try:
         return Validated(strict.validate(table, lazy=True))
@@ -53,6 +56,7 @@ def validate(kind: str, table: pa.Table) -> Validated:
     return Validated(passed, table.num_rows - passed.num_rows, reasons)
 
 
+@lru_cache
 def _of(kind: str, **options: bool) -> pa_schema.DataFrameSchema:
     columns = {field.name: _column(field) for field in schema.BY_KIND[kind]}
     return pa_schema.DataFrameSchema(columns, strict=True, **options)

@@ -12,7 +12,7 @@ from fovea_server.feature_log.frames import frame
 from fovea_server.feature_log.note import Note
 from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.queue import Given, Queue
-from fovea_server.feature_log.rows import Rows
+from fovea_server.feature_log.rows import Rows, Written
 from fovea_server.feature_log.segments import OpenSegment
 from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.logs import get_logger
@@ -23,7 +23,7 @@ _log = get_logger("feature_log")
 _EVERY = 0.25  # seconds between two looks into the queue
 _SYNC = 0.5  # seconds that what is written may be only in the system's memory
 _AT_ONCE = 256  # notes encoded between two writes
-_SEGMENT_BYTES, _SEGMENT_SECONDS = 16 << 20, 30.0
+_SEGMENT_BYTES, _SEGMENT_SECONDS = 16 << 20, 60.0
 _SAY_AGAIN = 60.0  # seconds between two log lines about a disk that stays full
 
 
@@ -53,7 +53,8 @@ class Writer:
         """Write what was offered until now, and end. Blocks for as long as the disk needs, at most five seconds."""
         self._stopping = True
         self._queue.wake.set()
-        self._thread.join(5.0)
+        if self._thread.is_alive():
+            self._thread.join(5.0)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -61,7 +62,10 @@ class Writer:
             self._queue.wake.clear()
             self._empty()
         self._empty()
-        self._close()
+        try:
+            self._close()
+        except OSError as error:
+            self._failed(error)
 
     def _empty(self) -> None:
         """Write all that waits, then look whether the segment is to be synchronised or closed."""
@@ -76,10 +80,8 @@ class Writer:
             self._failed(error)
 
     def _write(self, notes: list[Note], given: list[Given]) -> None:
-        try:
+        if notes:
             self._write_notes(notes)
-        except Exception as error:
-            self._failed(error)
         for each in given:
             if not each.written.set_running_or_notify_cancel():
                 continue  # who gave it went away before it was begun with
@@ -92,20 +94,27 @@ class Writer:
                 each.written.set_exception(error)
 
     def _write_notes(self, notes: list[Note]) -> None:
-        if notes and not self._has_room:
+        if not self._has_room:
             self._metrics.feature_log_dropped("spool_full", len(notes))
             return
-        rows = [(note.ended, self._rows.of(note)) for note in notes]
-        framed = [(moment, each) for moment, written in rows for each in written.frames]
         try:
+            rows = self._rows.of(notes)
+            framed = [(note.ended, each) for note, row in zip(notes, rows, strict=True) for each in row.frames]
             self._append(framed)
-        except OSError:
-            self._metrics.feature_log_dropped("not_written", len(framed))
-            raise
+        except Exception as error:
+            self._metrics.feature_log_dropped("not_written", len(notes))
+            self._failed(error)
+            return
         self._metrics.feature_log_written(len(framed), sum(len(each) for _, each in framed))
-        for _, written in rows:
-            if written.capture:
-                self._captures.keep(*written.capture)
+        self._capture(rows)
+
+    def _capture(self, rows: list[Written]) -> None:
+        try:
+            for row in rows:
+                if row.capture:
+                    self._captures.keep(*row.capture)
+        except OSError as error:
+            self._failed(error)
 
     def _append(self, framed: list[tuple[float, bytes]]) -> None:
         """Each to a segment of its own day. OSError where the disk takes no more."""
@@ -119,12 +128,14 @@ class Writer:
             self._open.append(b"".join(frames))
 
     def _look_after_segment(self) -> None:
-        if time.monotonic() - self._synced >= _SYNC:
-            self._sync()
+        if time.monotonic() - self._synced < _SYNC:
+            return
+        self._sync()
         asked = segments.asked_to_close(self._folder)
         if asked != self._closes or self._is_full():
             self._closes = asked
             self._close()
+        if self._open is None:
             waiting = sum(segment.size for segment in segments.all_of(self._folder))
             self._has_room = waiting < self._settings.spool_bytes
 
