@@ -130,11 +130,13 @@ def test_an_arm_that_is_not_served_any_more_is_answered_by_who_was_asked() -> No
     assert note.exposure is None
 
 
-def test_since_an_experiment_ended_its_winner_answers_and_nobody_twice() -> None:
+def test_since_an_experiment_ended_its_winner_answers_who_asks_for_the_model_alone() -> None:
     routing, _ = _routing(Plan(pointers={"alpha": "beta", "gamma": "gone"}))
-    assert routing.route(a_question()).models == ["beta"]
-    assert routing.route(a_question(models=("alpha", "gamma"))).models == ["beta", "gamma"]
-    assert routing.route(a_question(models=("alpha", "beta"))).models == ["alpha", "beta"]
+    assert routing.route(a_question()).models == ("beta",)
+    assert routing.route(a_question(models=("alpha",))).models == ("beta",)
+    assert routing.route(a_question(models=("alpha@1",))).models == ("alpha@1",)
+    assert routing.route(a_question(models=("gamma",))).models == ("gamma",)
+    assert routing.route(a_question(models=("alpha", "gamma"))).models == ("alpha", "gamma")
 
 
 def test_an_error_of_the_server_counts_against_the_arm_and_one_of_the_caller_does_not() -> None:

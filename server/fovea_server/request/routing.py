@@ -101,22 +101,25 @@ class Routing:
         self._exposures = exposures
 
     def route(self, question: Question, overloaded: bool = False) -> Route:
-        """Who asks for several models, or for one version, is in no experiment; nor who is answered by a cheaper model
-        in an overload. An arm whose model is not served (any more) is answered by the model that was asked for.
+        """Who asks for several models, or for one version, is answered by those and is in no experiment; nor is who is
+        answered by a cheaper model in an overload. Where an arm is not served (any more), who was asked answers.
         """
         plan = self.plan
         if overloaded and not question.models and self._catalogue.cheaper is not self._catalogue.default:
             return Route((), degraded=True)
         if not plan.splits and not plan.pointers:
             return Route(question.models)
-        asked = question.models or (self._catalogue.default.identity.name,)
-        if len(asked) == 1 and (split := plan.splits.get(asked[0])):
+        if len(question.models) > 1:
+            return Route(question.models)
+        asked = question.models[0] if question.models else self._catalogue.default.identity.name
+        if split := plan.splits.get(asked):
             digest = digest_of(split.salt, unit_of(split.unit, question))
             arm = split.arm_at(digest)
             if self._catalogue.serves(arm.target):
                 return Route((arm.target,), Exposure(split.experiment, arm.name, digest.hex(), split.stage))
             return Route(question.models)
-        return Route([self._pointed(plan, name, asked) for name in asked])
+        target = plan.pointers.get(asked, asked)
+        return Route((target,) if self._catalogue.serves(target) else question.models)
 
     @contextlib.contextmanager
     def follow(self, route: Route, note: Note) -> Iterator[list[Model]]:
@@ -142,11 +145,6 @@ class Routing:
     def split_of(self, exposure: Exposure) -> Split | None:
         """The experiment of an exposure, if it still runs."""
         return next((each for each in self.plan.splits.values() if each.experiment == exposure.experiment), None)
-
-    def _pointed(self, plan: Plan, name: str, asked: Sequence[str]) -> str:
-        """Nobody answers twice in one analysis."""
-        target = plan.pointers.get(name, name)
-        return target if target not in asked and self._catalogue.serves(target) else name
 
 
 def digest_of(salt: str, unit: str, purpose: bytes = b"arm") -> bytes:
