@@ -132,7 +132,7 @@ class Routing:
             try:
                 yield models
             except Exception as error:
-                # What is wrong with the image, or with the caller's patience, is nobody's arm's fault.
+                # What is wrong with the image is no arm's fault.
                 if not isinstance(error, FoveaError) or error.http >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self._count(note, failed=True)
                 raise

@@ -78,21 +78,27 @@ class Exchange:
         self._store.database.close()
 
     def exchange(self) -> None:
-        """One round. Never raises."""
+        """One round. Never raises: a fault of ours must not end the thread, or nothing would be seen any more."""
+        try:
+            self._say(self._talk())
+            if self.fault:
+                self._hold_back()
+            self._routing.plan = plan_of(self._kept, self._pointers, time.time(), self._held_back)
+        except Exception as error:
+            _log.exception("experiments")
+            self._say(f"{type(error).__name__}: {error}")
+
+    def _talk(self) -> str | None:
+        """Why the store does not answer, None where it does."""
         try:
             if self._store.database.exists or (self._caretaker and self._caretaker.is_wanted):
                 self._take()
                 if time.monotonic() >= self._next_gift:
                     self._give()
                     self._next_gift = time.monotonic() + self._give_every
-            self._say(None)
         except FoveaError as error:
-            self._say(str(error))
-            self._hold_back()
-        except Exception as error:
-            _log.exception("experiments")  # a fault of ours must not end the thread, or nothing would be seen any more
-            self._say(f"{type(error).__name__}: {error}")
-        self._follow_plan()
+            return str(error)
+        return None
 
     def _take(self) -> None:
         generation = self._store.generation()
@@ -129,9 +135,6 @@ class Exchange:
                 if broken := broken_guardrail(kept.experiment, own):
                     self._held_back.add(kept.name)
                     _log.warning("canary held back by this process alone", experiment=kept.name, why=broken)
-
-    def _follow_plan(self) -> None:
-        self._routing.plan = plan_of(self._kept, self._pointers, time.time(), self._held_back)
 
     def _say(self, fault: str | None) -> None:
         if fault and fault != self.fault:
