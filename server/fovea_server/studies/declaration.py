@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from fovea_server.errors import BadExperiment
 from fovea_server.request.routing import UnitKind
-from fovea_server.studies import metrics
+from fovea_server.studies import checks, fields, metrics
 
-KINDS = ("split", "canary", "shadow")
-UNITS: tuple[UnitKind, ...] = ("unit", "key", "request")
-RULES = ("better", "not_worse")
 STEPS = (0.01, 0.05, 0.25, 0.5, 1.0)
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
-_SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -135,7 +127,7 @@ class Experiment:
             if each.name == name:
                 return each
         raise BadExperiment(
-            f"arm: {self.name} has none called {name[:80]!r}; it has {_list(a.name for a in self.arms)}"
+            f"arm: {self.name} has none called {name[:80]!r}; it has {fields.listed(a.name for a in self.arms)}"
         )
 
     def to_mapping(self) -> dict[str, Any]:
@@ -146,179 +138,29 @@ class Experiment:
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> Experiment:
         """From parsed TOML or JSON. Raises BadExperiment with one sentence that names the field."""
-        values = _fields_of(cls, table, "")
-        values["arms"] = tuple(_read_part(DeclaredArm, arm, f"arms[{place}]") for place, arm in _arms(table))
-        for name, part in (("decision", Decision), ("guardrails", Guardrails), ("canary", CanarySteps)):
-            values[name] = _read_part(part, table.get(name, {}), name)
+        values = fields.values(cls, table, "", parts=("arms", *_PARTS))
+        values["arms"] = tuple(
+            fields.read(DeclaredArm, arm, f"arms[{place}]") for place, arm in enumerate(_arms(table))
+        )
+        for name, part in _PARTS.items():
+            values[name] = fields.read(part, table.get(name, {}), name)
         for name in ("name", "model"):
             if name not in values:
                 raise BadExperiment(f"{name}: it is missing; every experiment has one")
         experiment = cls(**values)
         experiment = dataclasses.replace(experiment, salt=experiment.salt or experiment.name)
-        _check(experiment)
+        checks.check(experiment)
         return experiment
 
 
-def _arms(table: Mapping[str, Any]) -> Sequence[tuple[int, Any]]:
-    arms = table.get("arms", ())
+_PARTS = {"decision": Decision, "guardrails": Guardrails, "canary": CanarySteps}
+
+
+def _arms(table: Mapping[str, Any]) -> Sequence[Any]:
+    arms: Any = table.get("arms", ())
     if not isinstance(arms, (list, tuple)) or len(arms) < 2:
         raise BadExperiment("arms: there must be two or more, the control first")
-    return list(enumerate(arms))
-
-
-def _read_part(part: Any, table: Any, where: str) -> Any:
-    if not isinstance(table, Mapping):
-        raise BadExperiment(f"{where}: it must be a table, not {table!r:.40}")
-    values = _fields_of(part, table, f"{where}.")
-    needed = [each.name for each in dataclasses.fields(part) if _is_needed(each) and each.name not in values]
-    if needed:
-        raise BadExperiment(f"{where}.{needed[0]}: it is missing")
-    return part(**values)
-
-
-def _is_needed(each: dataclasses.Field[Any]) -> bool:
-    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
-
-
-def _fields_of(part: Any, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The values of the table, each of its field's kind."""
-    known = {each.name: str(each.type) for each in dataclasses.fields(part)}
-    if unknown := sorted(set(table) - set(known)):
-        raise BadExperiment(f"{where}{unknown[0]}: there is no such field; there are {_list(known)}")
-    return {
-        name: _value(f"{where}{name}", known[name], value) for name, value in table.items() if _is_plain(known[name])
-    }
-
-
-def _is_plain(kind: str) -> bool:
-    return kind not in ("tuple[DeclaredArm, ...]", "Decision", "Guardrails", "CanarySteps")
-
-
-def _value(where: str, kind: str, value: Any) -> Any:
-    wanted = kind.removesuffix(" | None")
-    if value is None and wanted != kind:
-        return None
-    if wanted == "datetime":
-        return _moment(where, value)
-    if wanted == "tuple[float, ...]":
-        if not isinstance(value, (list, tuple)):
-            raise BadExperiment(f"{where}: it must be a list of numbers, not {value!r:.40}")
-        return tuple(_number(where, each) for each in value)
-    if wanted == "float":
-        return _number(where, value)
-    types: dict[str, type] = {"str": str, "UnitKind": str, "int": int, "bool": bool}
-    if not isinstance(value, types[wanted]) or (wanted == "int" and isinstance(value, bool)):
-        raise BadExperiment(f"{where}: it must be {_KINDS[wanted]}, not {value!r:.40}")
-    return value
-
-
-_KINDS = {"str": "text", "UnitKind": "text", "int": "a whole number", "bool": "true or false"}
-
-
-def _number(where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadExperiment(f"{where}: it must be a number, not {value!r:.40}")
-    return float(value)
-
-
-def _moment(where: str, value: Any) -> datetime:
-    """A time without a zone is UTC."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            value = None
-    if not isinstance(value, datetime):
-        raise BadExperiment(f"{where}: it must be a moment such as 2026-01-31T12:00:00Z")
-    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-
-
-def _check(experiment: Experiment) -> None:
-    """What no single field can know."""
-    _check_names(experiment)
-    _check_weights(experiment)
-    _check_metric(experiment)
-    _check_numbers(experiment)
-    if experiment.kind != "split" and len(experiment.arms) != 2:
-        raise BadExperiment(
-            f"arms: a {experiment.kind} has two, the control and the candidate, not {len(experiment.arms)}"
-        )
-    if experiment.start and experiment.end and experiment.end <= experiment.start:
-        raise BadExperiment(f"end: {experiment.end.isoformat()} is not after the start, {experiment.start.isoformat()}")
-
-
-def _check_names(experiment: Experiment) -> None:
-    for where, name in (("name", experiment.name), *(("arms.name", arm.name) for arm in experiment.arms)):
-        if not _NAME.match(name):
-            raise BadExperiment(f"{where}: {name[:80]!r} is not 1 to 63 of a-z 0-9 _ -")
-    names = [arm.name for arm in experiment.arms]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise BadExperiment(f"arms.name: there are two arms called {twice[0]}")
-    targets = [arm.target for arm in experiment.arms]
-    if experiment.kind != "split" and len(set(targets)) < len(targets):
-        raise BadExperiment(f"arms.model: both arms of a {experiment.kind} are {targets[0]}")
-    for where, value, allowed in (
-        ("kind", experiment.kind, KINDS),
-        ("unit", experiment.unit, UNITS),
-        ("decision.rule", experiment.decision.rule, RULES),
-    ):
-        if value not in allowed:
-            raise BadExperiment(f"{where}: {value[:80]!r} is none of {_list(allowed)}")
-    if len(experiment.salt.encode()) > 64:
-        raise BadExperiment(f"salt: it has {len(experiment.salt.encode())} bytes; at most 64")
-
-
-def _check_weights(experiment: Experiment) -> None:
-    weights = [arm.weight for arm in experiment.arms]
-    if experiment.kind != "split":
-        if any(weights):
-            raise BadExperiment(f"arms.weight: a {experiment.kind} has none; the steps, or nobody, meet the candidate")
-        return
-    if min(weights) <= 0 or max(weights) >= 1:
-        raise BadExperiment(f"arms.weight: {_list(f'{weight:g}' for weight in weights)}; each must lie between 0 and 1")
-    if abs(sum(weights) - 1) > _SUM_TOLERANCE:
-        raise BadExperiment(f"arms.weight: they sum to {sum(weights):.6g}; they must sum to 1")
-
-
-def _check_metric(experiment: Experiment) -> None:
-    metric = experiment.primary_metric
-    if not metrics.is_known(metric):
-        raise BadExperiment(
-            f"primary_metric: nobody reports {metric[:80]!r}; there are {_list(metrics.KNOWN)}, event:NAME"
-        )
-    if metric == metrics.AGREEMENT and not experiment.is_copied:
-        raise BadExperiment("primary_metric: nobody reports agreement without copies; set shadow_share")
-    if metric == metrics.AGREEMENT and experiment.decision.rule != "not_worse":
-        raise BadExperiment("decision.rule: of agreement it is not_worse: no candidate agrees more than wholly")
-    if experiment.guardrails.disagreement is not None and not experiment.is_copied:
-        raise BadExperiment("guardrails.disagreement: nobody reports it without copies; set shadow_share")
-    if experiment.kind == "shadow" and not metrics.is_of_pairs(metric):
-        raise BadExperiment(
-            f"primary_metric: nobody but the control answers in a shadow; there are {_list(metrics.OF_PAIRS)}"
-        )
-
-
-def _check_numbers(experiment: Experiment) -> None:
-    decision, guardrails, canary = experiment.decision, experiment.guardrails, experiment.canary
-    for where, value, low, high in (
-        ("abstain_below", experiment.abstain_below, 0, 1),
-        ("shadow_share", experiment.shadow_share, 0, 1),
-        ("minimum_sample", experiment.minimum_sample, 1, 10**9),
-        ("decision.alpha", decision.alpha, 1e-6, 0.5),
-        ("decision.power", decision.power, 0.5, 0.999),
-        ("decision.smallest_effect", decision.smallest_effect, 1e-9, 1e9),
-        ("guardrails.error_rate", guardrails.error_rate, 0, 1),
-        ("guardrails.p99_ratio", guardrails.p99_ratio, 1, 1000),
-        ("guardrails.disagreement", guardrails.disagreement, 0, 1),
-        ("guardrails.worst_slice", guardrails.worst_slice, 0, 1e9),
-        ("canary.hold_seconds", canary.hold_seconds, 0, 10**7),
-        ("canary.hold_requests", canary.hold_requests, 1, 10**9),
-    ):
-        if value is not None and not low <= value <= high:
-            raise BadExperiment(f"{where}: {value:g} is not from {low:g} to {high:g}")
-    steps = canary.steps
-    if not steps or list(steps) != sorted(set(steps)) or steps[0] <= 0 or steps[-1] != 1:
-        raise BadExperiment(f"canary.steps: {_list(f'{s:g}' for s in steps)}; they must rise, from more than 0 to 1")
+    return arms
 
 
 def _without_none(value: Any) -> Any:
@@ -327,7 +169,3 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_none(each) for each in value]
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _list(names: Any) -> str:
-    return ", ".join(names)
