@@ -85,3 +85,16 @@ def test_an_experiment_that_nobody_knows_is_refused(state: Path) -> None:
 def test_a_decision_wants_a_reason(state: Path) -> None:
     for act in ("stop", "promote", "rollback"):
         assert "--why" in _refused(state, act, "trial")
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [
+        ("accuracy", "primary_metric: nobody reports accuracy, for no feature log is kept"),
+        ("event:bought", "primary_metric: nobody has reported the event bought yet"),
+    ],
+)
+def test_a_metric_that_nobody_reports_is_refused_at_the_start(state: Path, metric: str, sentence: str) -> None:
+    arms = (f"--arm=control={_MODEL}:0.5", f"--arm=new={_MODEL}:0.5", f"--set=primary_metric={metric}")
+    _ab(state, "create", "--name=trial", f"--model={_MODEL}", *arms)
+    assert sentence in " ".join(_refused(state, "start", "trial").split())

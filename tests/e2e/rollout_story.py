@@ -183,11 +183,13 @@ def shadow(story: Story) -> None:
     rule = ("decision.rule=not_worse", "decision.smallest_effect=0.2", "minimum_sample=100")
     story.declare("int8-beside", "shadow", ["control=plain", "candidate=small"], "primary_metric=agreement", *rule)
     for _ in range(3):
+        lines = []
         for photograph in story.photographs:
             answer = story.ask(photograph).json()
             assert answer["experiment"]["arm"] == "control"
-            story.give([json.dumps({"id": answer["id"], "label": photograph.class_index})])
-            time.sleep(0.03)
+            lines.append(json.dumps({"id": answer["id"], "label": photograph.class_index}))
+            time.sleep(0.03)  # in which nobody has anything to do, and a copy is made
+        story.give(lines)
         time.sleep(1.5)
         said = story.said("int8-beside")
         if said["comparisons"][0]["primary"]["candidate"] >= 150:
