@@ -14,8 +14,9 @@ help:  ## this list
 serve: $(VENV)/.cpu model  ## build what is missing, then serve pictures (SERVE="--rest-port 9000" for options)
 	@$(BIN)/fovea serve $(SERVE)
 
+# Most tests wait for servers, so several run at once.
 test: $(VENV)/.dev model  ## install what the tests need, then run them (TEST="-k gate" for options)
-	@$(BIN)/python -m pytest $(TEST)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(TEST)
 
 test-torch: $(VENV)-torch/.torch model  ## compare the default model with the PyTorch network (needs torch)
 	@$(VENV)-torch/bin/python -m pytest tests/torch $(TEST)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import structlog
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser
 
 from fovea_server import logs
 from fovea_server.access import keys
@@ -20,3 +23,12 @@ def test_a_key_leaves_its_public_id_alone(around: str) -> None:
 def test_other_lines_stay_as_they_are() -> None:
     line = {"event": "fovea_requests_total", "path": "/tmp/fovea_123_abc"}
     assert logs.without_secrets(None, "info", dict(line)) == line
+
+
+def test_a_form_that_cannot_be_read_is_told_to_its_sender_alone(caplog: pytest.LogCaptureFixture) -> None:
+    logs.configure()
+    structlog.reset_defaults()
+    parser = MultipartParser(b"boundary")
+    with pytest.raises(MultipartParseError):
+        parser.write(b"--boundary\r\nContent\0: x\r\n")
+    assert caplog.messages == []

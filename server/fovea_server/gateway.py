@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 from fovea_server.access import policy
 from fovea_server.access.guard import Guard
-from fovea_server.domain import Priority
 from fovea_server.edge import open_files, rest_app
-from fovea_server.edge.doorkeeper import Headers
+from fovea_server.edge.early_refusals import EarlyRefusals
 from fovea_server.edge.grpc_access import GuardedCalls
 from fovea_server.edge.grpc_face import GrpcFace
 from fovea_server.edge.grpc_servicer import Vision
@@ -19,7 +18,6 @@ from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.problems import Problems
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates
-from fovea_server.errors import FoveaError
 from fovea_server.feature_log.log import FeatureLog
 from fovea_server.feature_log.places import Places
 from fovea_server.metrics import Metrics
@@ -106,18 +104,12 @@ class Gateway:
         rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed, log, experiments)
         vision = Vision(service, catalogue, readiness, metrics, log)
 
-        def refusal(size: int, priority: Priority, headers: Headers) -> FoveaError | None:
-            """Of what may be sent at all, but finds the waiting room full."""
-            error = self._admission.refusal_unread(priority) if size <= gate.max_bytes else None
-            if error is not None:
-                metrics.refused(error.reason)
-            return error
-
         guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
+        refusal = EarlyRefusals(self._admission, gate, guard, metrics)
         asked = GuardedApp(rest, guard, Problems(metrics)) if guard else rest
         calls = [GuardedCalls(guard, metrics)] if guard else []
         self._rest = RestFace(asked, edge, certificates, metrics.refused, refusal, shared=workers > 1)
-        self._grpc = GrpcFace(vision, readiness, edge, certificates, calls, shared=workers > 1)
+        self._grpc = GrpcFace(vision, readiness, edge, certificates, calls, metrics.refused, shared=workers > 1)
 
     @property
     def in_flight(self) -> int:

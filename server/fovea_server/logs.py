@@ -18,6 +18,7 @@ def configure(level: str = "info", json: bool | None = None, worker: int | None 
 
     Lines of a gateway process that follows another name it: `worker`.
     """
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what callers do wrong is told to them
     as_json = not sys.stderr.isatty() if json is None else json
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()

@@ -25,7 +25,7 @@ def test_keys_come_back_as_they_were_and_only_the_owner_can_read_them(tmp_path: 
     with file.changed() as kept:
         kept[key.id] = key
     assert file.read() == {key.id: key}
-    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
     assert text.rpartition("_")[2] not in file.path.read_text()
 
 

@@ -123,7 +123,9 @@ async def faces(
     asked = GuardedApp(app, guard, Problems(metrics)) if guard else app
     rest = RestFace(asked, settings, certificates, metrics.refused)
     calls = [GuardedCalls(guard, metrics)] if guard else []
-    grpc = GrpcFace(Vision(service, catalogue, readiness, metrics), readiness, settings, certificates, calls)
+    grpc = GrpcFace(
+        Vision(service, catalogue, readiness, metrics), readiness, settings, certificates, calls, metrics.refused
+    )
     await experiments.start()
     await rest.open()
     await grpc.open()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import time
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -111,6 +114,16 @@ async def test_health_needs_no_key_and_unknown_services_do(made: tuple[Guard, Ke
         assert (await _code(known))[0] is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.parametrize("method", ["foo", "", "/", "/grpc.health.v1.Health/../fovea.v1.Vision/ListModels"])
+async def test_what_is_no_name_of_a_method_needs_a_key_too(made: tuple[Guard, Keys], method: str) -> None:
+    guard, texts = made
+    async with faces(guard) as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        odd = channel.unary_unary(method)
+        assert (await _code(odd(b"")))[0] is grpc.StatusCode.UNAUTHENTICATED
+        known = odd(b"", metadata=(("x-api-key", texts["infer"]),))
+        assert (await _code(known))[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
 async def test_every_service_that_is_offered_is_in_the_table(made: tuple[Guard, Keys]) -> None:
     guard, texts = made
     sent = (("x-api-key", texts["infer"]),)
@@ -142,6 +155,24 @@ async def test_the_service_is_told_who_asks_on_both_faces(made: tuple[Guard, Key
             stream = stub.ClassifyStream(iter([vision_pb2.ClassifyRequest(image=espresso)]), metadata=sent)
             assert (await stream.read()).WhichOneof("outcome") == "answer"
             assert asked(served) == (identity, 1000)
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path, espresso: bytes) -> None:
+    texts = make_keys(tmp_path)
+    identity, _ = keys.parts(texts["infer"]) or ("", "")
+    request = vision_pb2.ClassifyRequest(image=espresso)
+    async with faces(Guard(KeyFile(tmp_path))) as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        stream = vision_pb2_grpc.VisionStub(channel).ClassifyStream(metadata=(("x-api-key", texts["infer"]),))
+        await stream.write(request)
+        assert (await stream.read()).WhichOneof("outcome") == "answer"
+        with KeyFile(tmp_path).changed() as kept:
+            kept[identity] = dataclasses.replace(kept[identity], revoked=time.time())
+        await asyncio.sleep(1.1)  # the guard looks at the file once a second
+        await stream.write(request)
+        code, error = await _code(stream.read())
+        assert code is grpc.StatusCode.UNAUTHENTICATED
+        assert "was revoked" in error.details()
+        assert served.refusals("UNAUTHENTICATED") == 1
 
 
 async def test_without_a_guard_nobody_in_particular_asks(espresso: bytes) -> None:

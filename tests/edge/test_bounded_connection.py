@@ -14,7 +14,7 @@ import httpx
 import pytest
 from tests.edge.faces import Faces, faces
 
-from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.bounded_connection import BoundedConnection, ConnectionLimits
 
 # A sweep comes once a second, and the machine may be busy.
 QUICK = ConnectionLimits(max_connections=8, header_seconds=0.5, body_seconds=0.5)
@@ -221,7 +221,26 @@ async def test_who_never_reads_the_answers_is_cut(quick: Faces) -> None:
     async with _connected(quick) as (reader, writer):
         reader._limit = 1024  # type: ignore[attr-defined]  # read no further than that ahead
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        writer.write(b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        writer.write(b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 30)
+        with pytest.raises(ConnectionError):
+            await _sends_on(writer)
+
+
+async def test_who_never_reads_the_little_that_is_left_is_cut_as_well(
+    quick: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = BoundedConnection.connection_made
+
+    def without_pauses(connection: BoundedConnection, transport: asyncio.Transport) -> None:
+        transport.set_write_buffer_limits(high=1 << 30)
+        made(connection, transport)
+
+    monkeypatch.setattr(BoundedConnection, "connection_made", without_pauses)
+    async with _connected(quick) as (reader, writer):
+        reader._limit = 1024  # type: ignore[attr-defined]
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        ask = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n"
+        writer.write((ask + b"\r\n") * 8 + ask + b"Connection: close\r\n\r\n")
         with pytest.raises(ConnectionError):
             await _sends_on(writer)
 
@@ -241,3 +260,100 @@ async def test_pipelined_requests_are_answered_in_turn(usual: Faces) -> None:
         while said.count(b"alive") < 20:
             said += await asyncio.wait_for(reader.read(65536), SLACK)
     assert said.count(b"HTTP/1.1 200") == 20
+
+
+async def test_a_long_body_does_not_count_as_headers_of_the_request_behind_it(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(
+            b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n" + b"%" * 40_000 + b"GET /he"
+        )
+        said = await asyncio.wait_for(reader.readuntil(b'"NOT_AN_IMAGE"'), SLACK)
+        assert said.startswith(b"HTTP/1.1 415")
+        writer.write(b"althz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await asyncio.wait_for(reader.readuntil(b'alive"}'), SLACK)
+
+
+async def test_only_so_many_requests_may_be_sent_ahead(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx" * 1000)
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), SLACK)
+        assert reader.exception() or reader.at_eof()
+    assert usual.refusals("MALFORMED_REQUEST") == 1
+
+
+async def test_who_never_reads_and_sends_on_is_cut_too(quick: Faces) -> None:
+    async with _connected(quick) as (reader, writer):
+        reader._limit = 1024  # type: ignore[attr-defined]
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer.write(b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
+        await asyncio.sleep(0.3)
+        for _ in range(8):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(0.02)
+        with pytest.raises(ConnectionError):
+            await _sends_on(writer)
+
+
+async def test_a_connection_whose_body_is_refused_makes_room_for_one_that_asks() -> None:
+    limits = ConnectionLimits(max_connections=4, body_seconds=20)
+    async with faces(limits=limits) as served, contextlib.AsyncExitStack() as stack:
+        for _ in range(limits.max_connections):
+            reader, writer = await stack.enter_async_context(_connected(served))
+            writer.write(b"POST /no-such-path HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            await asyncio.wait_for(reader.readuntil(b"NOT_FOUND"), SLACK)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+            assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_body_that_is_cut_is_counted_once(quick: Faces) -> None:
+    async with _connected(quick) as (reader, writer):
+        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+        assert (await _answer(reader))[0] == 408
+    assert (quick.refusals("RECEIVE_TIMEOUT"), quick.refusals("MALFORMED_REQUEST")) == (1, 0)
+
+
+@pytest.mark.parametrize("line", [b"X-A: b\r\n", b"x"], ids=["many", "long"])
+async def test_what_follows_the_last_chunk_has_the_limit_of_headers(usual: Faces, line: bytes) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"POST /no-such-path HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
+        await asyncio.wait_for(reader.readuntil(b"NOT_FOUND"), SLACK)
+        for _ in range(4):
+            writer.write(line * (20_000 // len(line)))
+            await asyncio.sleep(0.05)
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), SLACK)
+    assert usual.refusals("HEADERS_TOO_LARGE") == 1
+
+
+async def test_a_header_that_follows_the_body_is_none(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"1\r\nx\r\n0\r\nX-Request-ID: behind\r\n\r\n")
+        said = await asyncio.wait_for(reader.readuntil(b"}"), SLACK)
+    assert b"NOT_AN_IMAGE" in said
+    assert b"behind" not in said
+
+
+async def test_a_body_beside_an_upgrade_is_never_read_as_a_request(usual: Faces) -> None:
+    upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 34\r\n" + upgrade + b"\r\n")
+        await asyncio.sleep(0.1)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, problem = await _answer(reader)
+    assert (status, problem["reason"]) == (400, "MALFORMED_REQUEST")
+    assert "without the header Upgrade" in str(problem["detail"])
+
+
+async def test_a_question_with_an_upgrade_is_answered_and_the_next_as_well(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        for upgrade in (b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b""):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")
+            assert (await asyncio.wait_for(reader.readuntil(b'alive"}'), SLACK)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_tunnel_is_refused_with_a_reason(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        writer.write(b"CONNECT elsewhere:1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await _answer(reader))[0] == 400

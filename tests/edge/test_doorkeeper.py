@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from tests.conftest import free_ports
 
 from fovea_server.domain import Priority
+from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.doorkeeper import Headers
 from fovea_server.edge.http_face import RestFace
 from fovea_server.edge.listen import EdgeSettings
@@ -26,13 +27,16 @@ class _Door:
     """Shut or open; remembers what it was asked."""
 
     shut: bool = True
+    once: bool = False  # opens after the first that it turns away
     asked: tuple[int, Priority] | None = None
+    answered: int = 0
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __call__(self, size: int, priority: Priority, headers: Headers) -> FoveaError | None:
         self.asked = size, priority
         self.was_asked.set()
-        return _BUSY if self.shut else None
+        was_shut, self.shut = self.shut, self.shut and not self.once
+        return _BUSY if was_shut else None
 
 
 @pytest.fixture
@@ -42,15 +46,17 @@ def door() -> _Door:
 
 @pytest.fixture
 async def port(door: _Door) -> AsyncIterator[int]:
-    """Of a face whose application answers with how many bytes it read."""
+    """Of a face whose application answers with how many bytes it read, and takes its time where it is told to."""
     app = FastAPI()
 
     @app.post("/v1/classify")
     async def classify(request: Request) -> int:
+        door.answered += 1
+        await asyncio.sleep(float(request.headers.get("x-seconds", 0)))
         return len(await request.body())
 
     rest = free_ports(1)[0]
-    face = RestFace(app, EdgeSettings(rest_port=rest), refusal=door)
+    face = RestFace(app, EdgeSettings(rest_port=rest, connections=ConnectionLimits(idle_seconds=1)), refusal=door)
     await face.open()
     try:
         yield rest
@@ -161,3 +167,47 @@ async def test_other_paths_and_methods_are_never_turned_away(port: int, door: _D
         await caller.ask(b"", path="/elsewhere")
         assert (await caller.answer())[0] == 404
     assert door.asked is None
+
+
+async def test_who_does_not_wait_to_be_told_to_go_on_hears_the_refusal_too(port: int) -> None:
+    async with _caller(port) as caller:
+        caller.writer.write(
+            b"POST /v1/classify HTTP/1.1\r\nHost: here\r\nContent-Length: 9000000\r\nExpect: 100-continue\r\n\r\n"
+        )
+        for _ in range(20):
+            caller.writer.write(bytes(100_000))
+        await asyncio.sleep(0.1)
+        assert (await caller.answer())[0] == 429
+
+
+@pytest.mark.parametrize("last", ["Connection: close", "Expect: 100-continue"])
+async def test_what_comes_behind_the_last_request_is_not_worked_on(port: int, door: _Door, last: str) -> None:
+    door.once = True
+    async with _caller(port) as caller:
+        await caller.ask(b"123", last)
+        await caller.ask(b"1234")
+        assert (await caller.answer())[0] == 429
+        assert await caller.reader.read() == b""
+    assert door.answered == 0
+
+
+async def test_a_long_answer_behind_a_refusal_is_waited_for(port: int, door: _Door) -> None:
+    door.once = True
+    async with _caller(port) as caller:
+        await caller.ask(b"123")
+        await caller.ask(b"1234", "X-Seconds: 1.5")
+        assert [(await caller.answer())[0] for _ in range(2)] == [429, 200]
+
+
+@pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\n\r\n", b"\0 no HTTP"], ids=["a request", "anything"])
+async def test_nothing_is_said_to_what_comes_instead_of_the_body(
+    port: int, behind: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _caller(port) as caller:
+        await caller.ask(b"", "Expect: 100-continue")
+        caller.writer.write(behind)
+        assert (await caller.answer())[0] == 429
+        caller.writer.write(behind)
+        assert await caller.reader.read() == b""
+        await asyncio.sleep(0.1)
+    assert caplog.messages == []

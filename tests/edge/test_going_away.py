@@ -136,6 +136,16 @@ async def test_a_caller_who_hangs_up_before_the_image_is_sent_is_not_answered(fa
     assert faces.engine.asked == 1
 
 
+async def test_who_sends_too_many_requests_ahead_is_not_worked_on_and_leaves_nothing_in_the_log(
+    faces: Faces, espresso: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (writer,) = await _rest_callers(faces, espresso, 1)
+    await _until(lambda: faces.engine.asked == 1)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n" * 50)
+    await _until(lambda: faces.admission.in_flight == 0)
+    assert caplog.messages == []
+
+
 async def test_a_cancelled_grpc_call_frees_its_place_and_one_past_its_deadline_too(
     faces: Faces, espresso: bytes
 ) -> None:

@@ -55,8 +55,9 @@ class KeyFile:
     def changed(self) -> Iterator[dict[str, Key]]:
         """The keys, to be changed in place; written when the block ends well, one writer at a time."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # The lock is a file of its own: the keys' file is replaced, and a lock on it would go with it.
-        with self.path.with_suffix(".lock").open("w") as lock:
+        # The lock is a file of its own: the keys' file is replaced, and a lock on it would go with it. Whoever can open
+        # it could hold it, and keep a key from being revoked.
+        with open(self.path.with_suffix(".lock"), "w", opener=_for_the_owner) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             keys = self.read()
             yield keys
@@ -75,6 +76,10 @@ class KeyFile:
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _said(key: Key) -> dict[str, Any]:

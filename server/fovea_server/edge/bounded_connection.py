@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fovea_server.edge import request_id
-from fovea_server.edge.doorkeeper import Doorkeeper
+from fovea_server.edge.doorkeeper import Doorkeeper, header
 from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
 
 SWEEP_SECONDS = 0.5
-_LINGER = 1.0  # seconds that a caller who is turned away has to read why
 _LINGERING = 256  # such callers at once; more are cut off without a word
 _MANY_PIECES = 10_000
 _LEAST_PIECE = 64  # bytes, on average, of the chunks of a body that comes in many
+_AHEAD = 32  # requests that may be sent before the one that is being answered is; a few bytes each, and kilobytes here
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,12 @@ class Room:
         return False
 
     def sweep(self, now: float) -> None:
-        """Cut those whose time for sending is over before the next sweep; `now` is on the event loop's clock."""
-        for connection in [each for each in self.open if each.until < now + SWEEP_SECONDS]:
+        """Cut those whose time is over before the next sweep; `now` is on the event loop's clock."""
+        for connection in self.open:
+            if connection.transport.is_closing():  # once the caller has read what is left, which may be never
+                connection.read_until = min(connection.read_until, now + self.limits.body_seconds)
+        next_sweep = now + SWEEP_SECONDS
+        for connection in [each for each in self.open if each.until < next_sweep or each.read_until < next_sweep]:
             connection.cut(now)
 
 
@@ -67,16 +71,17 @@ class _Phase(enum.Enum):
 
 
 class BoundedConnection(Doorkeeper):
-    """Knows by when the caller must have sent what it is sending. The clock is looked at by `Room.sweep` alone."""
+    """Knows by when the caller must have sent what it is sending, and have read on. The clock is looked at by
+    `Room.sweep` alone."""
 
-    until = math.inf
+    until = read_until = math.inf
 
     def __init__(self, room: Room, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._room = room
         self._limits = room.limits
         self._phase = _Phase.HEADERS
-        self._unfinished = 0  # bytes of headers whose end is not there
+        self._unfinished = 0  # bytes since the last read in which headers began or some of a body came
         self._pieces = 0
         self._body_bytes = 0
         self._refusal: FoveaError | None = None
@@ -99,17 +104,23 @@ class BoundedConnection(Doorkeeper):
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
             return
+        self._unfinished += len(data)
         super().data_received(data)
-        if self._phase is _Phase.HEADERS:
-            self._unfinished += len(data)
-            if self._unfinished > self._limits.header_bytes and self._refusal is None:
-                self._refuse(self._too_large(self._unfinished))
+        # Of headers, or of what follows the last chunk of a body, which the parser keeps as well.
+        is_coming = self._phase in (_Phase.HEADERS, _Phase.BODY)
+        if is_coming and self._unfinished > self._limits.header_bytes and self._refusal is None:
+            self._refuse(self._too_large(self._unfinished))
 
     def on_message_begin(self) -> None:
+        self._unfinished = 0  # what else was read together with its first bytes may be another request's
         if self._phase is not _Phase.HEADERS:
             self._phase = _Phase.HEADERS
             self.until = self.loop.time() + self._limits.header_seconds
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is _Phase.HEADERS:  # fields behind a body are nobody's (RFC 9110, 6.5.1)
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._room.waiting.pop(self, None)
@@ -118,12 +129,18 @@ class BoundedConnection(Doorkeeper):
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self._limits.header_bytes:
             self._stop(self._too_large(size))
+        if len(self.pipeline) >= _AHEAD:
+            self._stop(MalformedRequest(f"more than {_AHEAD} requests were sent before one was answered"))
+        if self.parser.should_upgrade():
+            self._keep_from_upgrading()
+        super().on_headers_complete()
         self._phase = _Phase.BODY
         self._unfinished = self._pieces = self._body_bytes = 0
         self.until = self.loop.time() + self._limits.body_seconds
-        super().on_headers_complete()
+        self._rest()
 
     def on_body(self, body: bytes) -> None:
+        self._unfinished = 0
         self._pieces += 1
         self._body_bytes += len(body)
         if self._pieces > _MANY_PIECES and self._body_bytes < _LEAST_PIECE * self._pieces:
@@ -144,12 +161,11 @@ class BoundedConnection(Doorkeeper):
     def pause_writing(self) -> None:
         """The caller does not read the answer as fast as it is sent; who does not read on is cut, too."""
         super().pause_writing()
-        self.until = min(self.until, self.loop.time() + self._limits.body_seconds)
+        self.read_until = self.loop.time() + self._limits.body_seconds
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._phase in (_Phase.RECEIVED, _Phase.IDLE):
-            self.until = math.inf
+        self.read_until = math.inf
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn does where the parser gives up: of itself, or because we stopped it."""
@@ -162,10 +178,10 @@ class BoundedConnection(Doorkeeper):
 
     def cut(self, now: float) -> None:
         """The time is over; unless it is we who do not read."""
-        if self.flow.read_paused or (self._phase is _Phase.HEADERS and not self._is_answered()):
-            self.until = now + self._limits.body_seconds
-        elif self.flow.write_paused:
+        if self.read_until < now + SWEEP_SECONDS:
             self.transport.abort()
+        elif self.flow.read_paused or (self._phase is _Phase.HEADERS and not self._is_answered()):
+            self.until = now + self._limits.body_seconds
         elif self._phase is _Phase.HEADERS:
             seconds = self._limits.header_seconds
             self._refuse(ReceiveTimeout(f"the headers were not complete after {seconds:g} s"))
@@ -173,11 +189,18 @@ class BoundedConnection(Doorkeeper):
             seconds = self._limits.body_seconds
             self._refuse(ReceiveTimeout(f"{self._body_bytes:,} bytes of the body came in {seconds:g} s, not all of it"))
 
+    def _keep_from_upgrading(self) -> None:
+        """The parser takes all that follows for another protocol, and what is read next for another request."""
+        if header(self.headers, b"transfer-encoding") or header(self.headers, b"content-length") not in (None, b"0"):
+            self._stop(MalformedRequest("no other protocol is spoken here; send a body without the header Upgrade"))
+
     def _rest(self) -> None:
-        """Nothing is being received nor answered: the connection waits for a next request."""
-        if self._phase is _Phase.RECEIVED and self._is_answered():
+        """Once all is answered, wait for a next request, or for the rest of a body that was refused."""
+        if self._phase not in (_Phase.BODY, _Phase.RECEIVED) or not self._is_answered():
+            return
+        if self._phase is _Phase.RECEIVED:
             self._phase = _Phase.IDLE
-            self._room.waiting[self] = None
+        self._room.waiting[self] = None
 
     def _is_answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -192,6 +215,8 @@ class BoundedConnection(Doorkeeper):
 
     def _refuse(self, error: FoveaError) -> None:
         """Say why, where that would not be heard as part of another answer, and end the connection."""
+        if self._has_ended:
+            return
         self._refusal = error
         self.until = math.inf
         self._room.waiting.pop(self, None)
@@ -199,11 +224,8 @@ class BoundedConnection(Doorkeeper):
         if not self._may_speak():
             self.transport.abort()
             return
-        if self.cycle is not None:
-            self.cycle.disconnected = True  # whatever is still said of it has nobody to hear it
-            self.cycle.message_event.set()
         self.transport.write(self.as_bytes(error, request_id.accept(None), is_last=True))
-        self._end_after_reading()
+        self.end_after_reading()
 
     def _may_speak(self) -> bool:
         if self.pipeline or len(self._room.open) > self._limits.max_connections + _LINGERING:
@@ -211,11 +233,3 @@ class BoundedConnection(Doorkeeper):
         if self._phase in (_Phase.HEADERS, _Phase.IDLE):
             return self._is_answered()
         return self.cycle is not None and not self.cycle.response_started
-
-    def _end_after_reading(self) -> None:
-        """Closing at once, with bytes unread, would reset the connection and take the answer with it."""
-        if not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        self.transport.write_eof()
-        self.loop.call_later(_LINGER, self.transport.abort)

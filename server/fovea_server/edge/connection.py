@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from fovea_server.edge.bounded_connection import BoundedConnection
+from fovea_server.errors import FoveaError
 
 
 class Connection(BoundedConnection):
@@ -18,19 +20,38 @@ class Connection(BoundedConnection):
         super().__init__(*arguments, **named)
         self._application: ASGIApp = self.app
         self._answering: asyncio.Task[None] | None = None
+        self._answered: RequestResponseCycle | None = None  # of several that were sent ahead, the one whose turn it is
+        self._is_over = False
         self.app = self._answer
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._give_up()
+
+    def _refuse(self, error: FoveaError) -> None:
+        super()._refuse(error)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Whatever would still be said has nobody to hear it."""
+        self._is_over = True
+        if self._answered:
+            self._answered.disconnected = True
         if self._answering:
             self._answering.cancel()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._is_over:
+            return
         self._answering = asyncio.current_task()
         try:
             await self._application(scope, receive, send)
         except asyncio.CancelledError:
-            if not self.transport.is_closing():
+            if not self._is_over:
                 raise
         finally:
             self._answering = None

@@ -19,6 +19,7 @@ from fovea_server.errors import FoveaError
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 Refusal = Callable[[int, Priority, Headers], FoveaError | None]
 
+_LINGER = 1.0  # seconds that a caller who is turned away has to read why
 _PATHS = (b"/v1/classify", b"/v1/analyze")
 
 
@@ -34,8 +35,17 @@ class Doorkeeper(HttpToolsProtocol):
         self._refusal_of = refusal
         self._is_refused = False  # what is being received; its body is dropped as it comes
         self._is_last = False
+        self._has_ended = False  # nothing more is said
+
+    def data_received(self, data: bytes) -> None:
+        if not self._has_ended:
+            super().data_received(data)
 
     def on_headers_complete(self) -> None:
+        self._unset_keepalive_if_required()
+        if self._has_ended or self.transport.is_closing():
+            self._is_refused = True  # came behind the last one: nobody would hear the answer
+            return
         error = self._error()
         if error is None:
             super().on_headers_complete()
@@ -63,8 +73,8 @@ class Doorkeeper(HttpToolsProtocol):
             return None
         if self.pipeline or not (self.cycle is None or self.cycle.response_complete):
             return None  # its turn to be answered has not come
-        length = _value(self.headers, b"content-length")
-        priority = _priority(_value(self.headers, options.PRIORITY.lower().encode()))
+        length = header(self.headers, b"content-length")
+        priority = _priority(header(self.headers, options.PRIORITY.lower().encode()))
         if length is None or priority is None:
             return None
         return self._refusal_of(int(length), priority, self.headers)
@@ -74,12 +84,12 @@ class Doorkeeper(HttpToolsProtocol):
         # Who waits for `100 Continue` will not send the body, so nothing can follow it.
         self._is_last = self.expect_100_continue or not self.parser.should_keep_alive()
         self.server_state.total_requests += 1
-        given = _value(self.headers, request_id.HEADER.lower().encode()) or b""
+        given = header(self.headers, request_id.HEADER.lower().encode()) or b""
         self.transport.write(self.as_bytes(error, request_id.accept(given.decode("latin-1")), is_last=self._is_last))
         if self.flow.write_paused:
             self.transport.abort()  # somebody who sends and never reads
         elif self.expect_100_continue:
-            self.transport.close()
+            self.end_after_reading()
 
     def as_bytes(self, error: FoveaError, identity: str, *, is_last: bool) -> bytes:
         """The whole answer as it goes over the wire."""
@@ -87,11 +97,21 @@ class Doorkeeper(HttpToolsProtocol):
         headers = [*self.server_state.default_headers, *response.raw_headers]
         if is_last:
             headers.append((b"connection", b"close"))
-        head = b"".join(b"%b: %b\r\n" % header for header in headers)
+        head = b"".join(b"%b: %b\r\n" % field for field in headers)
         return b"".join((STATUS_LINE[response.status_code], head, b"\r\n", response.body))
 
+    def end_after_reading(self) -> None:
+        """Closing at once, with bytes unread, would reset the connection and take the answer with it."""
+        self._has_ended = True
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER, self.transport.abort)
 
-def _value(headers: Headers, wanted: bytes) -> bytes | None:
+
+def header(headers: Headers, wanted: bytes) -> bytes | None:
+    """The first of that name, as the application takes it too."""
     return next((value for name, value in headers if name == wanted), None)
 
 

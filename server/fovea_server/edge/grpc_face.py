@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.grpc_health import Health
 from fovea_server.edge.grpc_malformed import RefuseMalformed
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.edge.listen import EdgeSettings
@@ -23,7 +24,10 @@ _MAX_STREAMS = 1024  # calls at once over one gRPC connection
 
 
 class GrpcFace:
-    """grpc.aio with Vision, the standard health service and reflection, with or without TLS; `shared` as for REST."""
+    """grpc.aio with Vision, the standard health service and reflection, with or without TLS.
+
+    `refused` is told the reason of each message that cannot be read; `shared` as for REST.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class GrpcFace:
         settings: EdgeSettings,
         certificates: Certificates | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        refused: Callable[[str], None] = lambda reason: None,
         *,
         shared: bool = False,
     ) -> None:
@@ -39,19 +44,19 @@ class GrpcFace:
         self._readiness = readiness
         self._settings = settings
         self._certificates = certificates
-        self._interceptors = interceptors
+        self._interceptors = (*interceptors, RefuseMalformed(refused))
         self._shared = shared
         self._server: grpc.aio.Server | None = None
         self._closing = asyncio.Lock()
 
     async def open(self) -> None:
         server = self._server = grpc.aio.server(
-            interceptors=(*self._interceptors, RefuseMalformed()),
+            interceptors=self._interceptors,
             options=_grpc_options(self._settings.connections, self._shared),
         )
         vision_pb2_grpc.add_VisionServicer_to_server(self._vision, server)  # type: ignore[no-untyped-call]
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        states = Health(("", NAME))
+        health_pb2_grpc.add_HealthServicer_to_server(states, server)
         reflection.enable_server_reflection((NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         address = _address(self._settings.host, self._settings.grpc_port)
         if self._certificates is None:
@@ -59,8 +64,7 @@ class GrpcFace:
         else:
             server.add_secure_port(address, self._certificates.for_grpc())
         await server.start()
-        self._updates: set[asyncio.Task[None]] = set()
-        self._readiness.on_change(self._on_readiness)
+        self._readiness.on_change(states.set)
 
     async def close(self, grace: float) -> None:
         """Take no new call; give the images that are being answered `grace` seconds.
@@ -84,16 +88,6 @@ class GrpcFace:
             idle.cancel()
             stopping.cancel()
             await asyncio.wait({stopping})
-
-    def _on_readiness(self, ready: bool) -> None:
-        update = asyncio.get_running_loop().create_task(self._set_health(ready))
-        self._updates.add(update)
-        update.add_done_callback(self._updates.discard)
-
-    async def _set_health(self, ready: bool) -> None:
-        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", NAME):
-            await self._health.set(service, status)
 
 
 def _grpc_options(limits: ConnectionLimits, shared: bool) -> list[tuple[str, int]]:

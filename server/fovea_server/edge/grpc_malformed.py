@@ -17,7 +17,10 @@ _Deserialize = Callable[[bytes], Any]
 
 
 class RefuseMalformed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Around the methods of our own service."""
+    """Around the methods of our own service; `refused` is told the reason of each refusal."""
+
+    def __init__(self, refused: Callable[[str], None]) -> None:
+        self._refused = refused
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -27,8 +30,31 @@ class RefuseMalformed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             return handler
         lenient = handler._replace(request_deserializer=_lenient(handler.request_deserializer))
         if handler.unary_unary:
-            return lenient._replace(unary_unary=_one(handler.unary_unary))
-        return lenient._replace(stream_stream=_several(handler.stream_stream))
+            return lenient._replace(unary_unary=self._one(handler.unary_unary))
+        return lenient._replace(stream_stream=self._several(handler.stream_stream))
+
+    def _one(self, answer: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def unary(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            if isinstance(request, MalformedRequest):
+                await self._abort(request, context)
+            return await answer(request, context)
+
+        return unary
+
+    def _several(self, answer: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        async def stream(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            try:
+                async for response in answer(_sound(requests), context):
+                    yield response
+            except MalformedRequest as error:
+                await self._abort(error, context)
+
+        return stream
+
+    async def _abort(self, error: MalformedRequest, context: grpc.aio.ServicerContext) -> None:
+        self._refused(error.reason)
+        metadata = dict(context.invocation_metadata() or ())
+        await grpc_status.abort(context, error, request_id.accept(metadata.get("x-request-id")))
 
 
 def _lenient(deserialize: _Deserialize) -> _Deserialize:
@@ -43,34 +69,9 @@ def _lenient(deserialize: _Deserialize) -> _Deserialize:
     return read
 
 
-def _one(answer: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def unary(request: Any, context: grpc.aio.ServicerContext) -> Any:
-        if isinstance(request, MalformedRequest):
-            await _abort(request, context)
-        return await answer(request, context)
-
-    return unary
-
-
-def _several(answer: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
-    async def stream(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-        try:
-            async for response in answer(_sound(requests), context):
-                yield response
-        except MalformedRequest as error:
-            await _abort(error, context)
-
-    return stream
-
-
 async def _sound(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     """The requests; raises the first that is malformed, which ends the stream."""
     async for request in requests:
         if isinstance(request, MalformedRequest):
             raise request
         yield request
-
-
-async def _abort(error: MalformedRequest, context: grpc.aio.ServicerContext) -> None:
-    metadata = dict(context.invocation_metadata() or ())
-    await grpc_status.abort(context, error, request_id.accept(metadata.get("x-request-id")))

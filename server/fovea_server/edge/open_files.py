@@ -7,12 +7,13 @@ import resource
 from fovea_server.logs import get_logger
 
 _log = get_logger("edge")
-_OTHERS = 1024  # of gRPC, of Triton, of what is being read
+_FACES = 2  # each may have that many
+_OTHERS = 1024  # handshakes, Triton's, what is being read
 
 
 def allow(connections: int) -> int:
-    """Raise the limit of open files where need be (getrlimit(2)); how many connections it leaves room for."""
-    wanted = connections + _OTHERS
+    """Raise the limit of open files where need be (getrlimit(2)); how many connections it leaves each face room for."""
+    wanted = _FACES * connections + _OTHERS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return connections
@@ -20,7 +21,7 @@ def allow(connections: int) -> int:
     if least > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
     if least < wanted:
-        room = max(least - _OTHERS, least // 2)
+        room = max(least - _OTHERS, least // 2) // _FACES
         _log.warning("fewer connections than wanted: open files are limited", wanted=connections, allowed=room)
         return room
     return connections

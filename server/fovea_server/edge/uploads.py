@@ -19,6 +19,7 @@ from fovea_server.request.gate import Gate
 _FIELD = "image"
 _ENVELOPE = 64 * 1024  # bytes that a form or JSON may add around the image
 _MANY_CHUNKS = 1024
+_MANY_COMMAS = 64  # of JSON, which needs none; read as it is, 26 MB of `[],` would be 750 MB
 
 
 async def read_image(request: Request, gate: Gate, deadline: Deadline) -> bytes:
@@ -111,6 +112,8 @@ async def _from_form(request: Request, gate: Gate) -> bytes:
 
 
 def _from_json(body: bytes) -> bytes:
+    if (commas := body.count(b",")) > _MANY_COMMAS:
+        raise MalformedRequest(f'the JSON has {commas:,} commas; it must be an object like {{"{_FIELD}": "<base64>"}}')
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -11,11 +11,11 @@ from fovea_server.request.admission import Admission, AdmissionSettings
 _SETTINGS = AdmissionSettings(max_in_flight=4, batch=None, patience=2.0, short_patience=0.5)
 
 
-async def _overloaded(admission: Admission) -> list[asyncio.Task[None]]:
+async def _overloaded(admission: Admission, caller: str = "") -> list[asyncio.Task[None]]:
     """More than may wait has come, and still holds its place."""
 
     async def hold() -> None:
-        async with admission.slot(100, Deadline.after(30)):
+        async with admission.slot(100, Deadline.after(30), caller=caller):
             await asyncio.sleep(30)
 
     tasks = [asyncio.create_task(hold()) for _ in range(40)]
@@ -62,4 +62,22 @@ async def test_those_who_were_let_past_and_never_came_do_not_shut_the_door_for_e
         pass
     await asyncio.sleep(0.6)
     assert admission.refusal_unread(Priority.INTERACTIVE) is None
+    await _gone(tasks)
+
+
+async def test_a_key_that_sends_too_much_is_turned_away_and_the_others_are_not() -> None:
+    admission = Admission(_SETTINGS)
+    tasks = await _overloaded(admission, "flood")
+    assert isinstance(admission.refusal_unread(Priority.INTERACTIVE, "flood"), Busy)
+    assert admission.refusal_unread(Priority.INTERACTIVE, "alice") is None
+    await _gone(tasks)
+
+
+async def test_a_key_whose_bodies_are_coming_does_not_shut_the_door_for_the_others() -> None:
+    admission = Admission(_SETTINGS)
+    tasks = await _overloaded(admission, "flood")
+    await _gone(tasks[4:])
+    while admission.refusal_unread(Priority.INTERACTIVE, "flood") is None:
+        pass
+    assert admission.refusal_unread(Priority.INTERACTIVE, "alice") is None
     await _gone(tasks)

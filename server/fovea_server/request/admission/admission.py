@@ -77,8 +77,9 @@ class Admission:
             return None
         now = time.monotonic()
         turn = self.slot(0, Deadline(math.inf), caller=caller)
-        if not self._room.is_too_much(turn, self._settings.short_patience * self.limit - self._coming.count(now)):
-            self._coming.passed()
+        patience = self._settings.short_patience * self.limit - self._coming.ahead_of(caller, now)
+        if not self._room.is_too_much(turn, patience):
+            self._coming.passed(caller)
             return None
         self._overload.begin(now)
         return self._refused(turn, self._overloaded(turn))
@@ -100,7 +101,7 @@ class Admission:
 
     def try_enter(self, turn: Turn) -> bool:
         """Let it in if nobody waits and there is room. Raises DeadlineUnreachable."""
-        self._coming.arrived()
+        self._coming.arrived(turn.caller)
         if self._room or self._units >= self._limit.units:
             return False
         # One that finds Triton idle is let in whatever the forecast says, or a wrong one would never be put right.
