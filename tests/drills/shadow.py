@@ -31,7 +31,7 @@ _ME = Change("the drill", "to measure it")
 
 
 def run(bench: Bench) -> list[Figure]:
-    c, seconds = bench.c, bench.scale.pick(full=20.0, short=2.0)
+    c, seconds = bench.c, bench.scale.pick(full=12.0, short=2.0)
     package = ModelPackage.read(ROOT / "model_repository" / _DEFAULT)
     rollout_models.add_variant(package, "f32", "plain", bench.server.state)
     store = Store(Database(url_of("", bench.server.state)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from fovea_server.studies.counts import Counted, Sample
 from fovea_server.studies.declaration import Experiment
 from fovea_server.studies.observations import Disagreement
 from fovea_server.studies.readout import Evidence, Readout
-from fovea_server.studies.store import RUNNING, Kept
+from fovea_server.studies.store import RUNNING, STOPPED, Kept
 from fovea_server.studies.truth import Labelled
 from fovea_server.studies.verdict import Verdict
 
@@ -80,6 +81,14 @@ def test_waiting_says_how_long_at_the_pace_of_so_far() -> None:
     left = comparison.seconds_left
     assert left == pytest.approx((comparison.wanted / 2000 - 1) * _HOUR, rel=0.01)
     assert verdict.duration(left) == f"{int(left / _HOUR)} h {math.ceil(left / 60) % 60} min"
+
+
+def test_one_that_ended_too_early_is_undecided_and_nobody_is_told_to_wait() -> None:
+    ended = dataclasses.replace(_kept(split()), state=STOPPED, ended=time.time())
+    evidence = _accuracies((80, 20), (40, 10))
+    (said,) = verdict.verdicts(readout.read(ended, evidence, time.time()))
+    assert (said.word, said.seconds_left) == ("undecided", None)
+    assert "it ended before anything was certain: 50 answers" in said.why
 
 
 def test_less_latency_is_better() -> None:

@@ -10,7 +10,7 @@ from fovea_server.studies import metrics
 from fovea_server.studies.declaration import Experiment
 from fovea_server.studies.readout import Comparison, Readout
 
-Word = Literal["promote", "roll back", "keep waiting", "no difference", "do not trust it"]
+Word = Literal["promote", "roll back", "keep waiting", "no difference", "undecided", "do not trust it"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,15 @@ class Verdict:
 
 
 def verdicts(readout: Readout) -> tuple[Verdict, ...]:
-    """One for each candidate."""
-    return tuple(_verdict(readout, comparison) for comparison in readout.comparisons)
+    """One for each candidate. There is nothing to wait for once an experiment has ended."""
+    found = tuple(_verdict(readout, comparison) for comparison in readout.comparisons)
+    if readout.kept.ended is None:
+        return found
+    return tuple(_undecided(each) if each.word == "keep waiting" else each for each in found)
+
+
+def _undecided(said: Verdict) -> Verdict:
+    return Verdict(said.arm, "undecided", f"it ended before anything was certain: {said.why}")
 
 
 def _verdict(readout: Readout, comparison: Comparison) -> Verdict:
