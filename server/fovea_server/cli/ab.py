@@ -91,13 +91,15 @@ def show(
     log: log_places.Location = "",
 ) -> None:
     """Say what an experiment shows by now: estimates, intervals that hold however often one looks, a verdict."""
-    from fovea_server.studies import documents, page
+    from fovea_server.studies import documents, metrics, page
 
     with _told(), _readouts(state, store, log) as readouts:
         if name is None:
             ab_lines.print_all(readouts.all(), as_json)
             return
         readout = readouts.of(name)
+        if readout.kept.experiment.primary_metric == metrics.ACCURACY and not readouts.truth.is_reported:
+            typer.echo("no labels are read: name the log that has them with --feature-log", err=True)
         if html is not None:
             html.write_text(page.render(readout, readouts), encoding="utf-8")
             typer.echo(f"{html}: written", err=True)
