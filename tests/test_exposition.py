@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fovea_server import exposition
 from fovea_server.exposition import Family
-from fovea_server.metrics import OF_THE_SERVER, Metrics
+from fovea_server.metrics import WORST, Metrics
 
 
 def _process(requests: int, waiting: float, up: float, seconds: float) -> list[Family]:
@@ -32,7 +32,7 @@ def _values(families: list[Family]) -> dict[str, float]:
 
 def test_counters_and_histograms_add_up_and_a_gauge_of_the_server_is_as_bad_as_the_worst_says() -> None:
     processes = [_process(3, 5, 1, 0.5), _process(4, 2, 0, 7)]
-    values = _values(exposition.merged(processes, {"up"}))
+    values = _values(exposition.merged(processes, {"up": min}))
     assert values["requests_total{outcome=OK}"] == 7
     assert values["waiting"] == 7
     assert values["up"] == 0
@@ -42,12 +42,22 @@ def test_counters_and_histograms_add_up_and_a_gauge_of_the_server_is_as_bad_as_t
     assert values["seconds_created"] == created[0]
 
 
+def test_the_oldest_record_that_waits_in_any_process_is_the_lag() -> None:
+    processes = []
+    for lag in (0.5, 3.0, 1.0):
+        metrics = Metrics()
+        metrics.watch_feature_log(lambda: 2, lambda lag=lag: lag)  # type: ignore[misc]
+        processes.append(metrics.collected())
+    values = _values(exposition.merged(processes, WORST))
+    assert (values["fovea_feature_log_queue"], values["fovea_feature_log_lag_seconds"]) == (6, 3.0)
+
+
 def test_labels_that_one_process_alone_has_are_kept() -> None:
     one, other = Metrics(0), Metrics(1)
     one.refused("BUSY")
     other.refused("NOT_READY")
     other.refused("BUSY")
-    values = _values(exposition.merged([one.collected(), other.collected()], OF_THE_SERVER))
+    values = _values(exposition.merged([one.collected(), other.collected()], WORST))
     assert values["fovea_requests_total{outcome=BUSY}"] == 2
     assert values["fovea_requests_total{outcome=NOT_READY}"] == 1
     assert values["fovea_workers"] == 2
@@ -56,7 +66,7 @@ def test_labels_that_one_process_alone_has_are_kept() -> None:
 
 def test_the_counts_of_a_process_that_is_gone_stay_and_its_gauges_go() -> None:
     departed = exposition.counted(_process(3, 5, 1, 0.5))
-    values = _values(exposition.merged([_process(1, 1, 1, 0.5), departed], {"up"}))
+    values = _values(exposition.merged([_process(1, 1, 1, 0.5), departed], {"up": min}))
     assert (values["requests_total{outcome=OK}"], values["waiting"]) == (4, 1)
 
 

@@ -49,12 +49,13 @@ class App:
         self._packages = self._repositories.packages()
         self._device = device.choose(settings.device, self._packages, in_container=installation.is_container())
         _log.info("device", device=self._device.device, name=self._device.name, reason=self._device.reason)
-        if self._device.device == "cuda":
-            self._settings = replace(settings, admission=replace(settings.admission, batch=GPU_BATCH))
         self._installation = installation.find(self._device.device)
         self._check_ports()
         wish = settings.tuned if self._device.device == "cpu" else tuned.OFF
         self._stages = tuned.chosen(wish, settings.state, self._packages)
+        batch = GPU_BATCH if self._device.device == "cuda" else tuned.largest_batch(self._stages)
+        if batch:
+            self._settings = replace(settings, admission=replace(settings.admission, batch=batch))
         self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()
@@ -183,7 +184,7 @@ class App:
 
     def _precision_of(self, package: ModelPackage) -> str:
         """What was asked for; else what was tuned."""
-        asked, stage = self._settings.triton.precision, self._stages.get(package.name)
+        asked, stage = self._settings.triton.precision, self._stages.get(package.network)
         return stage.precision if asked == precision.AUTO and stage and stage.precision else asked
 
     def _build_supervisor(self) -> Supervisor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+Worst = Callable[[float, float], float]  # of what two processes say of the same gauge
 _Labels = tuple[tuple[str, str], ...]
 
 
@@ -50,13 +52,13 @@ def counted(families: Iterable[Family]) -> list[Family]:
     return [family for family in families if family.kind != "gauge"]
 
 
-def merged(processes: Iterable[Iterable[Family]], of_the_server: Collection[str]) -> list[Family]:
-    """One family of each name. Gauges named in `of_the_server` say the same thing in each process, and the least of
-    them counts; of the moments when something was first counted, the first; all others are summed."""
+def merged(processes: Iterable[Iterable[Family]], worst: Mapping[str, Worst]) -> list[Family]:
+    """One family of each name. Of the gauges named in `worst` it is the worst, which is said there; of the moments when
+    something was first counted, the first; all others are summed."""
     families: dict[str, Family] = {}
     for family in (family for process in processes for family in process):
         before = families.get(family.name)
-        families[family.name] = _both(before, family, family.name in of_the_server) if before else family
+        families[family.name] = _both(before, family, worst.get(family.name, operator.add)) if before else family
     return list(families.values())
 
 
@@ -65,15 +67,13 @@ def text(families: Iterable[Family]) -> bytes:
     return generate_latest(_Fixed(families))
 
 
-def _both(one: Family, other: Family, least: bool) -> Family:
+def _both(one: Family, other: Family, together: Worst) -> Family:
     samples = dict(one.samples)
     for key, value in other.samples.items():
         if key not in samples:
             samples[key] = value
-        elif least or key[0].endswith("_created"):
-            samples[key] = min(samples[key], value)
         else:
-            samples[key] += value
+            samples[key] = (min if key[0].endswith("_created") else together)(samples[key], value)
     return Family(one.name, one.kind, one.documentation, samples)
 
 

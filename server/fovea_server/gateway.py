@@ -76,6 +76,7 @@ class Gateway:
         self._conversion = Conversion(settings.conversion.of_one(workers), settings.gate.max_pixels)
         self._admission = Admission(settings.admission.of_one(workers), on_refusal=metrics.turned_away)
         metrics.watch_admission(self._admission)
+        readiness.on_change(self._admission.triton_up)
         quarantine = Quarantine(settings.state / FOLDER, settings.quarantine)
         self._suspects = Suspects(engine, quarantine, readiness, others_ask=workers > 1)
         log = self._log = _feature_log(settings, metrics, catalogue)

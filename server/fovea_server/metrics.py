@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -10,9 +10,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from fovea_server import exposition
 from fovea_server.domain import Answer, Exposure, Priority
+from fovea_server.exposition import Worst
 
-# Gauges that say the same of the whole server in each of its processes; all others add up.
-OF_THE_SERVER = frozenset({"fovea_triton_up", "fovea_experiments_running", "fovea_experiments_store_up"})
+# Gauges of which the worst that a process says holds for the whole server; all others add up.
+WORST: Mapping[str, Worst] = {
+    "fovea_triton_up": min,
+    "fovea_feature_log_lag_seconds": max,
+    "fovea_experiments_running": max,
+    "fovea_experiments_store_up": min,
+}
 CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -106,7 +106,7 @@ def test_what_killed_commands_left_is_swept_and_nothing_else(state: Path) -> Non
     for name in ("draft-model-abcdefgh", "draft-proposal"):
         (state / name / "inside").mkdir(parents=True)
     _run("remove", "mine", "--state", state)
-    assert _names(state) == {"models", "models.lock", "draft-proposal"}
+    assert _names(state) == {"models", "models.lock", "versions.json", "draft-proposal"}
 
 
 def test_who_waits_for_another_command_is_told_so(state: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -43,3 +44,11 @@ def test_a_state_folder_that_cannot_be_written_is_refused(tmp_path: Path, packag
 
 def test_a_model_that_there_is_not_is_refused(tmp_path: Path, package: ModelPackage) -> None:
     assert _tune(tmp_path, "--model", "nobody").exit_code == 2
+
+
+def test_a_version_that_was_added_is_refused_like_every_added_model(tmp_path: Path, package: ModelPackage) -> None:
+    folder = Path(shutil.copytree(package.folder, tmp_path / "models/efficientnet_lite0@2"))
+    description = (folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(description.replace('version = "1"', 'version = "2"'))
+    result = _tune(tmp_path, "--model", "efficientnet_lite0@2")
+    assert (result.exit_code, "efficientnet_lite0@2 has no configs/cpu.pbtxt" in result.stderr) == (1, True)

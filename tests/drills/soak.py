@@ -42,8 +42,10 @@ def run(bench: Bench) -> list[Figure]:
     return [
         at_most("growth of all processes in the second half", 100, growth, "MB"),
         at_most("growth of the gateway there, for 100,000 requests", 10, gateway, "MB", timed=brief),
-        at_most("growth of descriptors there", 4, _growth(half, lambda holding: holding.descriptors)),
-        at_most("growth of /dev/shm there", 0, _growth(half, lambda holding: holding.shared_memory_mb), "MB"),
+        at_most("growth of descriptors there", 4, _growth(half, lambda holding: holding.descriptors), timed=brief),
+        at_most(
+            "growth of /dev/shm there", 0, _growth(half, lambda holding: holding.shared_memory_mb), "MB", timed=brief
+        ),
         none_of("answers of the wrong kind", _wrong(records, statuses)),
     ]
 

@@ -105,8 +105,7 @@ async def test_a_process_of_a_model_that_dies_or_hangs_is_revived_without_a_rest
     load = asyncio.create_task(_load_until(own_server, espresso, stop))
     await asyncio.sleep(0.5)
     _process_of(own_server, model).send_signal(how)
-    await _wait_until(lambda: "fovea_model_revivals_total 1.0" in own_server.metrics(), 30)
-    assert own_server.is_ready()
+    await _wait_until(lambda: "fovea_model_revivals_total 1.0" in own_server.metrics() and own_server.is_ready(), 30)
     stop.set()
     outcomes = await load
     counts = Counter(outcome.reason for outcome in outcomes)

@@ -39,6 +39,24 @@ async def test_who_waits_is_told_when_it_is_not_revived(readiness: Readiness) ->
         await waiting
 
 
+async def test_who_waits_is_not_let_go_by_a_process_that_has_died_again(readiness: Readiness) -> None:
+    readiness.reviving("a process ended")
+    waiting = asyncio.create_task(readiness.settled(Deadline.after(5)))
+    await asyncio.sleep(0.02)
+    readiness.ready()
+    readiness.reviving("it ended again")
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    readiness.ready()
+    await waiting
+
+
+async def test_who_had_its_turn_after_triton_died_is_told_so(readiness: Readiness) -> None:
+    readiness.not_ready("tritonserver ended")
+    with pytest.raises(NotReady, match="tritonserver ended"):
+        await readiness.settled(Deadline.after(5))
+
+
 async def test_nobody_waits_past_the_deadline(readiness: Readiness) -> None:
     readiness.reviving("a process ended")
     with pytest.raises(DeadlineExceeded, match="was being started again"):

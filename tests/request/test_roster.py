@@ -58,10 +58,10 @@ class Desk:
         (folder / "model.toml").write_text(description.replace("classify_efficientnet_lite0", "classify_copy"))
         self.triton = Triton()
         self.changes: list[Collection[str]] = []
-        readiness = Readiness()
-        readiness.ready(1)
+        self.readiness = Readiness()
+        self.readiness.ready(1)
         repositories = Repositories(package.folder.parent, state, state / "moment")
-        self.roster = Roster(repositories, [package], self.triton, readiness, self._changing, lambda _: "")
+        self.roster = Roster(repositories, [package], self.triton, self.readiness, self._changing, lambda _: "")
 
     @contextlib.contextmanager
     def _changing(self, leaving: Collection[str]) -> Iterator[None]:
@@ -89,6 +89,19 @@ async def test_who_watches_is_not_alarmed_however_long_loading_takes(desk: Desk)
     await desk.roster.verify()
     assert desk.names == ["efficientnet_lite0", "copy"]
     assert desk.roster.ensembles == ["classify_efficientnet_lite0", "classify_copy", "analyze"]
+
+
+async def test_nothing_is_loaded_or_unloaded_while_a_process_is_being_revived(desk: Desk) -> None:
+    desk.readiness.reviving("preprocess_224 ended")
+    adding = asyncio.create_task(desk.roster.add("copy"))
+    await asyncio.sleep(0.05)
+    assert "classify_copy" not in desk.triton.loaded
+    desk.readiness.ready()
+    await adding
+    desk.readiness.not_ready("tritonserver ended")
+    with pytest.raises(NotReady, match="tritonserver ended"):
+        await desk.roster.remove("copy")
+    assert desk.names == ["efficientnet_lite0", "copy"]
 
 
 @pytest.mark.parametrize(("best", "score"), [(281, 0.94), (967, 0.2), (967, float("nan"))])

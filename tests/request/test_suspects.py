@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,10 +27,13 @@ class Triton:
         self.most_beside_a_killer = 0
         self.death = asyncio.Event()
         self.deaths = 0
+        self.is_gone: Callable[[], bool] = lambda: False
 
     async def infer(
         self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
     ) -> list[Inference]:
+        if self.is_gone():
+            raise WorkerDied("gone already", retry_after=1)
         self.inside.append(image)
         death = self.death
         try:
@@ -105,6 +108,20 @@ async def test_of_a_few_each_is_run_alone_afterwards_and_the_killer_takes_nobody
     assert await bench.ask(*company) == [Quarantined, list, list, list]
 
 
+async def test_who_waited_while_a_killer_was_alone_is_answered_once_what_it_ended_is_revived(bench: Bench) -> None:
+    company = [KILLER, *GOOD[:3]]
+    assert await bench.ask(*company) == [WorkerDied] * 4
+
+    def die() -> None:
+        bench.readiness.reviving("a process ended")
+        asyncio.get_running_loop().call_later(0.05, bench.readiness.ready)
+        Triton.die(bench.triton)
+
+    bench.triton.die = die  # type: ignore[method-assign]
+    bench.triton.is_gone = lambda: not bench.readiness.is_ready
+    assert await bench.ask(*company) == [WorkerDied, list, list, list]
+
+
 async def test_among_many_it_is_found_once_the_others_were_answered(bench: Bench) -> None:
     assert await bench.ask(KILLER, *GOOD) == [WorkerDied] * 21
     assert await bench.ask(*GOOD) == [list] * 20
@@ -155,10 +172,12 @@ async def test_the_end_of_the_server_convicts_nobody(bench: Bench) -> None:
 async def test_who_has_no_time_is_not_kept_waiting_for_an_image_that_is_run_alone(bench: Bench) -> None:
     await bench.ask(KILLER)
     alone = asyncio.create_task(bench.suspects.infer((), KILLER, "id", Deadline.after(5)))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0.005)
+    for _ in range(5000):
+        if KILLER in bench.triton.inside:
+            break
+        await asyncio.sleep(0.001)
     with pytest.raises(DeadlineExceeded, match="another image was run alone"):
-        await bench.suspects.infer((), GOOD[0], "id", Deadline.after(0.001))
+        await bench.suspects.infer((), GOOD[0], "id", Deadline.after(0))
     with pytest.raises(WorkerDied):
         await alone
 

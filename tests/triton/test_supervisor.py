@@ -119,7 +119,7 @@ async def bench(folder: Path, script: str, watch: WatchSettings = _QUICK) -> Asy
 
 
 def _leftovers() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("fovea-triton_*"))
+    return set(Path(tempfile.gettempdir()).glob(f"fovea-triton_{os.getpid()}_*"))
 
 
 async def test_a_binary_that_cannot_be_run_is_a_start_error_and_leaves_nothing(tmp_path: Path) -> None:
@@ -266,12 +266,15 @@ async def test_a_dead_process_is_revived_without_a_restart_and_its_calls_end_at_
         assert under_test.readiness.is_ready
 
 
-async def test_what_is_not_revived_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("problem", [ModelRefused("Triton says no"), ValueError("nobody expected this")])
+async def test_what_is_not_revived_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
     running = Processes(monkeypatch, "network")
 
     def refuse(model: str) -> None:
         running.start(model)
-        raise ModelRefused("Triton says no")
+        raise problem
 
     async with bench(tmp_path, "exec sleep 60") as under_test:
         under_test.triton.on_revival = refuse
@@ -296,10 +299,10 @@ async def test_silence_while_a_call_waits_and_nothing_computes_is_a_hung_process
 
 
 async def test_silence_of_a_busy_process_is_not_a_hang(tmp_path: Path) -> None:
-    async with bench(tmp_path, "while :; do :; done") as under_test:
+    async with bench(tmp_path, "while :; do :; done", WatchSettings(look=0.05, silence=0.2, sample=0.5)) as under_test:
         await under_test.supervisor.start()
         with under_test.triton.pulse.flight(["network"], lambda: None):
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.5)
         assert (under_test.deaths, under_test.readiness.is_ready) == (0, True)
 
 
@@ -361,6 +364,25 @@ async def test_without_room_in_shared_memory_it_is_not_ready_and_says_how_much_t
         free = 64 << 20
         await under_test.until(lambda: under_test.readiness.is_ready)
         assert under_test.tally.restarts == 0
+
+
+async def test_what_died_for_want_of_room_is_revived_once_there_is_some_and_its_calls_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 64 << 20
+    monkeypatch.setattr(leftovers, "free_shared_memory", lambda: free)
+    running = Processes(monkeypatch, "network")
+    async with bench(tmp_path, "exec sleep 60", WatchSettings(look=0.05, silence=30)) as under_test:
+        under_test.triton.on_revival = running.start
+        await under_test.supervisor.start()
+        with under_test.triton.pulse.flight(["network"], lambda: None) as flight:
+            free = 4096
+            await under_test.until(lambda: not under_test.readiness.is_ready)
+            running.end("network")
+            free = 64 << 20
+            await under_test.until(lambda: under_test.tally.revivals == 1 and under_test.readiness.is_ready)
+        assert flight.cut_off == "a model's process ended (network) while this image was with it"
+        assert (under_test.deaths, under_test.tally.restarts) == (1, 0)
 
 
 async def test_without_room_in_shared_memory_it_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,14 @@ def test_the_settings_of_this_model_and_machine_are_chosen(tmp_path: Path, packa
     assert tuned.chosen("off", tmp_path, [package]) == {}
 
 
+def test_a_new_version_beside_it_changes_nothing(tmp_path: Path, package: ModelPackage) -> None:
+    _write(tmp_path, package, Machine.here())
+    second = replace(package, folder=tmp_path / "efficientnet_lite0@2", digest="sha256:" + "2" * 64)
+    stages = tuned.chosen("auto", tmp_path, [package, second])
+    assert set(stages) == {"preprocess_224", "efficientnet_lite0"}
+    assert (tuned.largest_batch(stages), tuned.largest_batch({})) == (16, None)
+
+
 def test_those_of_another_machine_are_only_taken_by_name(tmp_path: Path, package: ModelPackage) -> None:
     path = _write(tmp_path, package, replace(Machine.here(), cores=1000))
     assert tuned.chosen("auto", tmp_path, [package]) == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from fovea_server.request.readiness import Readiness
 from fovea_server.settings import Settings
 from fovea_server.workers import follower
 from fovea_server.workers.followers import Followers
+from fovea_server.workers.process import FollowerProcess
+from fovea_server.workers.state import State
 
 
 def _model(name: str) -> Model:
@@ -97,6 +99,44 @@ async def test_one_that_is_killed_comes_back_as_the_server_then_is() -> None:
             except httpx.ConnectError:
                 await asyncio.sleep(0.1)
         assert "fovea_worker_restarts_total 1.0" in (await server.get("/metrics")).text
+
+
+async def test_one_that_is_starting_while_the_server_closes_does_not_take_connections_afterwards() -> None:
+    async with _started(free_ports(2)) as server:
+        (first,) = _followers()
+        first.kill()
+        for _ in range(300):
+            if [each.pid for each in _followers()] not in ([], [first.pid]):
+                break
+            await asyncio.sleep(0.01)
+        await server.followers.close(1)
+        await asyncio.sleep(2)
+        with pytest.raises(httpx.ConnectError):
+            await server.get("/readyz")
+
+
+class Listener(FollowerProcess):
+    """A follower that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def tell(self, state: State) -> None:
+        self.heard.append(state.standing.phase)
+
+    async def cut_off(self, models: Collection[str] | None, reason: str) -> None:
+        self.heard.append(reason)
+
+
+async def test_one_hears_that_the_server_is_not_ready_before_its_calls_are_cut_off() -> None:
+    readiness, listener = Readiness(), Listener()
+    followers = Followers(Settings(Path("models"), Path("state")), readiness, Catalogue([]), Metrics())
+    await followers.start()
+    followers._alive[1] = listener
+    readiness.reviving("a process ended")
+    followers.cut_off(["first"], "it was with it")
+    await asyncio.sleep(0.05)
+    assert listener.heard == ["reviving", "reviving", "it was with it"]
 
 
 async def test_a_server_does_not_start_whose_follower_cannot_have_the_port() -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fovea_pipelines.gpu.device_tensor import CUDA, DeviceTensor, on_host
+from fovea_pipelines.gpu.device_tensor import DeviceTensor, on_host
 
 Image = NDArray[np.uint8] | DeviceTensor  # UINT8 (height, width, 3), or several of one size (n, height, width, 3)
 
@@ -63,7 +63,3 @@ class OnGpu:
 def count(images: Sequence[Image]) -> int:
     """How many single images these are."""
     return sum(image.shape[0] if len(image.shape) == 4 else 1 for image in images)
-
-
-def is_on_gpu(image: Image) -> bool:
-    return isinstance(image, DeviceTensor) and image.device[0] == CUDA

@@ -14,7 +14,6 @@ from fovea_server.doctor.reading import Model, Repository
 
 _BYTES = {DataType.TYPE_FP16: 2, DataType.TYPE_BF16: 2, DataType.TYPE_FP32: 4, DataType.TYPE_FP64: 8}
 _SMALLEST_PICTURE = 16  # pixels a side
-_DELIVERED = "output of the ensemble"
 
 
 @dataclass(frozen=True)

@@ -98,16 +98,15 @@ class Readiness:
             raise self._problem()
 
     async def settled(self, deadline: Deadline) -> None:
-        """Wait while a model's process is being revived.
+        """Wait while a model's process is being revived, also one that died again by the time that this task goes on.
 
-        Raises NotReady where that fails, and DeadlineExceeded where it takes too long for the caller.
+        Raises NotReady where Triton cannot answer, and DeadlineExceeded where it takes too long for the caller.
         """
-        if self._settled.is_set():
-            return
-        try:
-            await asyncio.wait_for(self._settled.wait(), max(deadline.remaining(), 0))
-        except asyncio.TimeoutError:
-            raise DeadlineExceeded("the deadline passed while a model's process was being started again") from None
+        while not self._settled.is_set():
+            try:
+                await asyncio.wait_for(self._settled.wait(), max(deadline.remaining(), 0))
+            except asyncio.TimeoutError:
+                raise DeadlineExceeded("the deadline passed while a model's process was being started again") from None
         self.check()
 
     def _change(self, **changes: Any) -> None:

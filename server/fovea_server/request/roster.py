@@ -11,7 +11,7 @@ from typing import Protocol
 from fovea_pipelines.errors import PipelineError
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.triton_folders import ANALYZE
-from fovea_server.domain import Model, ModelIdentity
+from fovea_server.domain import Deadline, Model, ModelIdentity
 from fovea_server.errors import FoveaError, ModelRefused, UnknownModel
 from fovea_server.logs import get_logger
 from fovea_server.request.catalogue import Catalogue
@@ -85,7 +85,7 @@ class Roster:
         Raises NotReady, or ModelRefused; what is served is then as it was.
         """
         async with self._lock:
-            self._readiness.check()
+            await self._readiness.settled(Deadline.after(_LOADING))
             if name in self._packages:
                 raise ModelRefused(f"{name} is in service already")
             package, proof = await asyncio.to_thread(self._read, name)
@@ -111,7 +111,7 @@ class Roster:
     async def remove(self, name: str) -> None:
         """Take a model out of service, once nobody uses it any more. Raises NotReady, UnknownModel or ModelRefused."""
         async with self._lock:
-            self._readiness.check()
+            await self._readiness.settled(Deadline.after(_LOADING))
             identity = self._proof(name).model.identity
             if not self._repositories.was_added(name):
                 raise ModelRefused(f"{name} was not added; it belongs to {self._repositories.given.name}")

@@ -93,7 +93,6 @@ class Service:
             async with self._admission.slot(
                 len(question.image), question.deadline, cost, question.priority, question.caller.name
             ):
-                await self._readiness.settled(question.deadline)
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
         note.inferences = inferences

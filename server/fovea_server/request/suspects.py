@@ -54,7 +54,8 @@ class _Strikes:
 
 
 class Suspects:
-    """An InferenceEngine around another that watches what is inside when Triton dies.
+    """An InferenceEngine around another that watches what is inside when Triton dies, and lets nothing in while what
+    died is being revived.
 
     Where others ask the same Triton, nobody knows of an image that it was alone: then none is suspected, and only
     what is in quarantine already is refused.
@@ -114,12 +115,17 @@ class Suspects:
         self._open.clear()
         try:
             await _event(self._empty, deadline, "the images before it were being answered")
+            await self._readiness.settled(deadline)
             return await self._visit(visit, deadline, digest)
         finally:
             self._open.set()
 
     async def _beside_others(self, visit: _Visit, deadline: Deadline, digest: str | None = None) -> list[Inference]:
-        await _event(self._open, deadline, "another image was run alone")
+        """Once nothing is run alone, and what the last that was may have ended is revived."""
+        await self._readiness.settled(deadline)
+        while not self._open.is_set():
+            await _event(self._open, deadline, "another image was run alone")
+            await self._readiness.settled(deadline)
         return await self._visit(visit, deadline, digest)
 
     async def _visit(self, visit: _Visit, deadline: Deadline, digest: str | None) -> list[Inference]:

@@ -54,12 +54,15 @@ class WorkerDied(NotReady):
 class TritonClient:
     """One channel to one tritonserver. Create it inside a running event loop.
 
-    `key` opens the API that loads and unloads models; `pulse` knows which calls are under way.
+    `key` opens the API that loads and unloads models; `pulse` knows which calls are under way. One that `is_patient`
+    lets a call wait for a connection, inside its deadline: whoever is told that Triton is back, rather than asking
+    until it is, hears it before gRPC tries to connect again.
     """
 
-    def __init__(self, address: str, key: str) -> None:
+    def __init__(self, address: str, key: str, *, is_patient: bool = False) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._control = (("triton-grpc-protocol-fovea", key),)
+        self._is_patient = is_patient
         self.pulse = Pulse()
         self._infer = self._method("ModelInfer")
         self._live = self._method("ServerLive")
@@ -93,7 +96,7 @@ class TritonClient:
     async def _answer(
         self, models: Sequence[Model], request: service_pb2.ModelInferRequest, deadline: Deadline
     ) -> service_pb2.ModelInferResponse:
-        call = self._infer(request, timeout=max(deadline.remaining(), 0.001))
+        call = self._infer(request, timeout=max(deadline.remaining(), 0.001), wait_for_ready=self._is_patient)
         needed = [name for model in models for name in (model.preprocess, model.network)]
         with self.pulse.flight(needed, call.cancel) as flight:
             try:

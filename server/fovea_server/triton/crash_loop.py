@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class CrashLoopSettings:
-    """`deaths` within `seconds` are a loop. It is over once nothing has died for `seconds`."""
+    """`deaths` within `seconds` are a loop. It is over once all has run for `seconds`, and nothing died."""
 
     deaths: int = 10
     seconds: float = 60.0
@@ -24,13 +25,19 @@ class CrashLoop:
         self._deaths: deque[float] = deque()
         self._backoff = settings.first_backoff
         self._looping = False
+        self._running_since = math.inf
+
+    def runs(self, now: float) -> None:
+        """All is up, or up again; waiting for the next start is not running."""
+        self._running_since = now
 
     def died(self, now: float) -> None:
         """A process has died, or did not come up."""
-        if self._deaths and now - self._deaths[-1] > self._settings.seconds:
+        if now - self._running_since > self._settings.seconds:
             self._deaths.clear()
             self._looping = False
             self._backoff = self._settings.first_backoff
+        self._running_since = math.inf
         while self._deaths and now - self._deaths[0] > self._settings.seconds:
             self._deaths.popleft()
         self._deaths.append(now)
@@ -50,4 +57,5 @@ class CrashLoop:
         return seconds
 
     def in_words(self) -> str:
-        return f"{len(self._deaths)} deaths within {self._settings.seconds:g} s"
+        """How it came to the loop."""
+        return f"{self._settings.deaths} deaths within {self._settings.seconds:g} s"

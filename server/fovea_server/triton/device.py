@@ -17,7 +17,6 @@ from fovea_server.errors import StartError
 from fovea_server.triton.repository import has_plan
 
 Device = Literal["cpu", "cuda"]
-WISHES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)

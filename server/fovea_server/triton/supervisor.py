@@ -147,13 +147,14 @@ class Supervisor:
             for model in sorted(models):
                 await self._engine.revive(model, _REVIVAL)
             await self._verify()
-        except FoveaError as error:
+        except Exception as error:  # whatever it is: a start is tried next
             _log.error("the models were not revived", models=sorted(models), reason=str(error))
             return False
         if models:
             self._tally.model_revived()
         _log.info("the models are revived", models=sorted(models), seconds=round(time.monotonic() - began, 2))
         self._watched().revived()
+        self._crash_loop.runs(time.monotonic())
         self._readiness.ready()
         return True
 
@@ -192,7 +193,9 @@ class Supervisor:
             if self._running().has_ended():
                 return
             await asyncio.sleep(self._settings.watch.look)
-        if not await self._revive(self._watched().lost()):
+        if self._watched().lost():
+            return  # a death like any other, with calls that wait for what is gone
+        if not await self._revive(()):
             await self._start_again(f"{reason}; then it did not answer rightly")
 
     async def _bring_up(self) -> None:
@@ -217,6 +220,7 @@ class Supervisor:
         _log.info("triton is ready", seconds=round(seconds, 2), pid=process.pid)
         self._watch = Watch(process, self._engine, self._verify, self._settings.watch)
         self._tally.crash_loop(False)
+        self._crash_loop.runs(time.monotonic())
         self._readiness.ready(seconds)
 
     def _check_room(self) -> None:

@@ -98,8 +98,7 @@ class Tuned:
 
     def why_not(self, packages: Sequence[ModelPackage], here: Machine) -> str | None:
         """Why they are not for these models on this machine; None where they are."""
-        served = {package.name: package.digest for package in packages}
-        if served.get(self.model) != self.digest:
+        if (self.model, self.digest) not in {(package.name, package.digest) for package in packages}:
             return f"they are for another {self.model} (digest {self.digest[7:15]}…)"
         if self.machine != here:
             return f"they were measured on {self.machine}, and this is {here}"
@@ -148,6 +147,11 @@ def _merged(files: Sequence[Tuned]) -> dict[str, Stage]:
         _log.info("tuned settings", model=tuned.model, goal=tuned.goal, file=str(tuned.path))
         stages = {**tuned.stages, **stages}
     return stages
+
+
+def largest_batch(stages: Mapping[str, Stage]) -> int | None:
+    """Images that a model takes at once; None where nothing was tuned."""
+    return max((stage.batch for stage in stages.values()), default=None)
 
 
 def link(repository: Path, stages: Mapping[str, Stage], target: Path) -> Path:

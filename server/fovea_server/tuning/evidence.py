@@ -48,7 +48,7 @@ def evidence_file(
 
 
 def _settings(package: ModelPackage, machine: Machine, goal: str, setting: Setting | None) -> dict[str, Any]:
-    names = (package.preprocess, package.name)
+    names = (package.preprocess, package.network)
     stages = setting.stages(names) if setting else {}
     return {
         "model": package.name,

@@ -62,7 +62,7 @@ class Sweep:
         served_in = precision.choose(package)
         stages = [
             tuned.as_configured(self._config(name), cores, precision=computed)
-            for name, computed in ((package.preprocess, None), (package.name, served_in))
+            for name, computed in ((package.preprocess, None), (package.network, served_in))
         ]
         return Setting(*stages)
 
@@ -104,7 +104,7 @@ class Sweep:
     def check(self) -> None:
         """Raise StartError where the model is not one of the repository, or has no configuration for a CPU."""
         package = self.conditions.package
-        for name in (package.preprocess, package.name):
+        for name in (package.preprocess, package.network):
             if not (self.conditions.repository / name / "configs/cpu.pbtxt").is_file():
                 raise StartError(
                     f"{name} has no configs/cpu.pbtxt in {self.conditions.repository}",

@@ -56,7 +56,7 @@ class Follower:
         self._catalogue = Catalogue([])
         self._metrics = Metrics(worker)
         self._readiness.on_change(self._metrics.triton_up)
-        self._client = TritonClient(settings.triton.address, key="")
+        self._client = TritonClient(settings.triton.address, key="", is_patient=True)
         self._gateway = Gateway(
             settings,
             Entrance.of(settings),
@@ -74,7 +74,7 @@ class Follower:
             "follow": self._follow,
             "cut_off": self._cut_off,
             "metrics": self._collected,
-            "close": self._gateway.close,
+            "close": self._close,
         }
         self._channel = await Channel.open(end, handlers)
         try:
@@ -96,6 +96,12 @@ class Follower:
     async def _cut_off(self, models: list[str] | None, reason: str) -> None:
         """End the calls whose answers will not come."""
         self._client.pulse.cut_off(models, reason)
+
+    async def _close(self, grace: float) -> None:
+        """Also where the ports are only being opened: they must not open after they were closed."""
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
+        await self._gateway.close(grace)
 
     async def _collected(self) -> list[Any]:
         return [family.to_json() for family in self._metrics.collected()]

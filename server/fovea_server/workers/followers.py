@@ -12,7 +12,7 @@ from fovea_server import exposition
 from fovea_server.errors import StartError
 from fovea_server.exposition import Family
 from fovea_server.logs import get_logger
-from fovea_server.metrics import OF_THE_SERVER, Metrics
+from fovea_server.metrics import WORST, Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
 from fovea_server.settings import Settings
@@ -62,15 +62,17 @@ class Followers:
         await asyncio.gather(*(_tell(follower, state) for follower in self._alive.values()))
 
     def cut_off(self, models: Collection[str] | None, reason: str) -> None:
-        """End their calls that need one of these models, or all: what answers them is gone."""
-        for follower in self._alive.values():
-            self._soon(_cut_off(follower, models, reason))
+        """End their calls that need one of these models, or all: what answers them is gone.
+
+        They hear first what `agree` has for them at this moment: whoever is cut off and asks again must not be let in.
+        """
+        self._soon(self._cut_off(models, reason))
 
     async def exposition(self) -> bytes:
         """The metrics of all processes as if they were one."""
         counts = await asyncio.gather(*(_count(follower) for follower in self._alive.values()))
         everyone = [self._metrics.collected(), self._departed, *counts]
-        return exposition.text(exposition.merged(everyone, OF_THE_SERVER))
+        return exposition.text(exposition.merged(everyone, WORST))
 
     async def close(self, grace: float) -> None:
         """All at once: take nothing more, give what is being answered `grace` seconds."""
@@ -93,6 +95,8 @@ class Followers:
         except OSError as error:
             raise StartError(f"gateway process {worker} cannot be started: {error}", _HINT) from error
         self._alive[worker] = follower
+        if self._stopping:
+            return worker  # who is told nothing opens no port
         try:
             await asyncio.wait_for(follower.tell(State.of(self._readiness, self._catalogue)), _START_SECONDS)
         except Gone as error:
@@ -106,7 +110,7 @@ class Followers:
 
     async def _keep(self, worker: int) -> None:
         backoff = _FIRST_BACKOFF
-        while True:
+        while not self._stopping:
             began = time.monotonic()
             code = await self._until_gone(self._alive[worker])
             if self._stopping:
@@ -150,8 +154,11 @@ class Followers:
         """What it counted stays counted: a sum that falls would look like a start from nothing."""
         follower = self._alive.pop(worker)
         counted = exposition.counted(follower.counted)
-        self._departed = exposition.merged([self._departed, counted], OF_THE_SERVER)
+        self._departed = exposition.merged([self._departed, counted], WORST)
         await follower.end()
+
+    async def _cut_off(self, models: Collection[str] | None, reason: str) -> None:
+        await asyncio.gather(*(_cut_off(follower, models, reason) for follower in self._alive.values()))
 
     async def _text(self) -> str:
         return (await self.exposition()).decode()

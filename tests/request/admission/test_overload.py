@@ -179,6 +179,23 @@ async def test_what_cannot_be_answered_in_time_is_refused_at_once_with_the_estim
     await load.ended()
 
 
+async def test_what_waited_for_triton_to_come_back_is_not_taken_for_its_pace() -> None:
+    load = _Load(AdmissionSettings())
+    await _busy_for(load, 0.2)
+    load.ask(2, service=0.5)
+    await _settle()
+    load.admission.triton_up(False)
+    load.ask(1, service=0.4)  # it came while Triton was away
+    await asyncio.sleep(0.2)
+    load.admission.triton_up(True)
+    load.ask(1, service=0.6)
+    await asyncio.gather(*load._tasks[:-1])
+    async with load.admission.slot(1, Deadline.after(0.25)):
+        pass
+    assert not load.errors
+    await load.ended()
+
+
 async def test_too_short_a_deadline_is_refused_while_others_are_inside_but_an_idle_server_tries() -> None:
     load = _Load(AdmissionSettings())
     await _busy_for(load, 0.2)

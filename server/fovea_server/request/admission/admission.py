@@ -35,6 +35,7 @@ class Admission:
         self._room = Room(settings)
         self._quotas = Quotas(settings.quota_burst)
         self._meter = Meter()
+        self._measured_since = -math.inf
         self._forecast = Forecast()
         self._overload = Overload()
         self._coming = Coming()
@@ -58,6 +59,14 @@ class Admission:
     def is_overloaded(self) -> bool:
         """Whether interactive requests were turned away a moment ago."""
         return self._overload.is_on(time.monotonic())
+
+    def triton_up(self, up: bool) -> None:
+        """It went away, or is back: what those who are inside meanwhile wait for says nothing of how fast it works."""
+        now = time.monotonic()
+        self._measured_since = now if up else math.inf
+        self._meter = Meter()
+        if self.in_flight:
+            self._meter.busy(now)
 
     def charge(self, caller: Caller, megapixels: float, priority: Priority) -> None:
         """Count a request against its caller's quotas. Raises QuotaExceeded."""
@@ -137,7 +146,7 @@ class Admission:
         turn.is_inside = False
         self._units -= turn.cost
         self.in_flight -= 1
-        if error is None or isinstance(error, DeadlineExceeded):
+        if turn.began >= self._measured_since and (error is None or isinstance(error, DeadlineExceeded)):
             self._measure(turn.cost, now - turn.began, now, in_time=error is None)
         if not self.in_flight:
             self._units = 0.0  # without what rounding left
