@@ -31,13 +31,13 @@ _ME = Change("the drill", "to measure it")
 
 
 def run(bench: Bench) -> list[Figure]:
-    c, seconds = bench.c, bench.scale.pick(full=12.0, short=2.0)
+    c, seconds = bench.c, bench.scale.pick(full=5.0, short=2.0)
     package = ModelPackage.read(ROOT / "model_repository" / _DEFAULT)
     rollout_models.add_variant(package, "f32", "plain", bench.server.state)
     store = Store(Database(url_of("", bench.server.state)))
     found: dict[bool, list[Records]] = {False: [], True: []}
     # Neighbours in time are compared, each way round as often, for the machine is not alone.
-    for number, with_copies in enumerate((False, True, True, False) * bench.scale.pick(full=3, short=1)):
+    for number, with_copies in enumerate((False, True, True, False) * bench.scale.pick(full=6, short=1)):
         with _copies(store, number) if with_copies else contextlib.nullcontext():
             found[with_copies].append(open_loop.run(bench.server.rest_port, bench.requests(), _SHARE * c, seconds))
     copies = _copies_made(bench.server.url)
