@@ -83,7 +83,7 @@ class _Asker:
 
 
 def run(bench: Bench) -> list[Figure]:
-    swaps = bench.scale.pick(full=100, short=10)
+    swaps, a_broken_one = bench.scale.pick(full=(100, 10), short=(4, 4))
     rate = 0.7 * bench.c
     with tempfile.TemporaryDirectory() as folder:
         networks = [_network(Path(folder), seed) for seed in (0, 1)]
@@ -94,7 +94,7 @@ def run(bench: Bench) -> list[Figure]:
         models_add.take_into_service(first, state)
         requests = [open_loop.post(image, path=f"/v1/classify?model={_NAME}") for image in bench.images]
         with open_loop.load(bench.server.rest_port, requests, [(rate, _A_SWAP * swaps)]) as load, asker.asking():
-            took_over, refused = _swap(swaps, networks, state, asker)
+            took_over, refused = _swap(swaps, a_broken_one, networks, state, asker)
             seconds = time.monotonic() - load.begins
             records = load.wait()
     failed = {word: n for word, n in records.outcomes().items() if not word.startswith("200 ")}
@@ -105,21 +105,21 @@ def run(bench: Bench) -> list[Figure]:
     return [
         none_of("failed requests", failed),
         none_of("answers that are not of the version they name", asker.wrong),
-        all_of("sound versions that took over", swaps - swaps // 10, took_over),
-        all_of("broken versions that did not", swaps // 10, refused),
+        all_of("sound versions that took over", swaps - swaps // a_broken_one, took_over),
+        all_of("broken versions that did not", swaps // a_broken_one, refused),
     ]
 
 
-def _swap(swaps: int, networks: list[ModelPackage], state: Path, asker: _Asker) -> tuple[int, int]:
-    """One in ten is broken: by turns it answers wrongly, or cannot be loaded."""
+def _swap(swaps: int, a_broken_one: int, networks: list[ModelPackage], state: Path, asker: _Asker) -> tuple[int, int]:
+    """One in so many is broken: by turns it answers wrongly, or cannot be loaded."""
     took_over = refused = 0
     for swap in range(swaps):
         found = added_to(state)
         version = models_versions.next_version(found, _NAME)
         package = _staged(networks[int(version) % 2], state, version)
-        broken = swap % 10 == 9
+        broken = (swap + 1) % a_broken_one == 0
         if broken:
-            _break(package, answers_wrongly=swap % 20 == 9, other=networks[1 - int(version) % 2])
+            _break(package, answers_wrongly=(swap + 1) // a_broken_one % 2 == 1, other=networks[1 - int(version) % 2])
             package = ModelPackage.read(package.folder)
         asker.know(package)
         try:

@@ -46,7 +46,7 @@ def run(bench: Bench) -> list[Figure]:
 
 
 def _start(replica: contextlib.ExitStack, ports: list[int]) -> None:
-    replica.enter_context(served(ports, "--drain-notice=1"))
+    replica.enter_context(served(ports, "--drain-notice=1", in_order=True))
 
 
 @contextlib.contextmanager

@@ -88,8 +88,9 @@ def served(
     state: Path | None = None,
     ca_file: Path | None = None,
     before: tuple[str, ...] = (),
+    in_order: bool = False,
 ) -> Iterator[Served]:
-    """A server that is ready; whatever happens it is stopped, with everything below it.
+    """A server that is ready; whatever happens it is stopped, with everything below it, at once or `in_order`.
 
     `before` are the words of a command that becomes the server.
     """
@@ -116,16 +117,17 @@ def served(
             server.wait_ready(seconds)
             yield server
         finally:
-            _stop(process)
+            _stop(process, in_order=in_order)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """At once, which a second signal asks for: stopping in order takes seconds, and has tests of its own."""
+def _stop(process: subprocess.Popen[bytes], *, in_order: bool) -> None:
+    """A second signal asks for the end at once: stopping in order takes seconds, and has tests of its own."""
     family = [process.pid]
     with contextlib.suppress(psutil.NoSuchProcess):
         family += [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGINT)
+    if not in_order:
+        process.send_signal(signal.SIGINT)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
