@@ -103,10 +103,10 @@ class Observations:
         with self._database.read() as connection:
             return [Reading(**reading) for reading in connection.execute(chosen).scalars()]
 
-    def disagreements(self, experiment: str, most: int = 200) -> list[Disagreement]:
+    def disagreements(self, experiment: str) -> list[Disagreement]:
         """The latest first."""
         table = tables.disagreements
-        chosen = select(table).where(table.c.experiment == experiment).order_by(table.c.at.desc()).limit(most)
+        chosen = select(table).where(table.c.experiment == experiment).order_by(table.c.at.desc())
         with self._database.read() as connection:
             return [Disagreement(**row._mapping) for row in connection.execute(chosen)]
 

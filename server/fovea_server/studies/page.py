@@ -134,14 +134,14 @@ def _figure(disagreement: Disagreement, image: bytes | None) -> str:
 
 
 def _thumbnail(image: bytes) -> str:
-    """Nothing for what Pillow cannot read: the report is for people, and the labels are in it."""
-    from PIL import Image
-
+    """Nothing for what Pillow cannot read, or without it: the report is for people, and the labels are in it."""
     try:
+        from PIL import Image
+
         with Image.open(io.BytesIO(image)) as picture:
             small = picture.convert("RGB")
             small.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    except (OSError, ValueError, SyntaxError):
+    except (ImportError, OSError, ValueError, SyntaxError):
         return ""
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
