@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import count, islice
 from pathlib import Path
 
 from PIL import Image
@@ -47,6 +48,31 @@ def from_folder(folder: Path, limit: int | None = None) -> Iterator[Specimen]:
 
 def generated(seed: int = 0) -> Iterator[Specimen]:
     """Every kind of image that is served; the same bytes each time, where Pillow is the same."""
+    return iter(_kept(seed))
+
+
+@cache
+def _kept(seed: int) -> _Kept:
+    return _Kept(_made(seed))
+
+
+class _Kept:
+    """Made when they are first asked for (seconds for all), and kept for whoever asks next (11 MB)."""
+
+    def __init__(self, coming: Iterator[Specimen]) -> None:
+        self._there: list[Specimen] = []
+        self._coming = coming
+
+    def __iter__(self) -> Iterator[Specimen]:
+        for place in count():
+            if place == len(self._there):
+                self._there.extend(islice(self._coming, 1))
+            if place == len(self._there):
+                return
+            yield self._there[place]
+
+
+def _made(seed: int) -> Iterator[Specimen]:
     scenes = _Scenes(seed)
     for part in (_orientations, _colours, _depths, _jpegs, _sizes, _others):
         for name, kind, content in part(scenes):
