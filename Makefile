@@ -34,6 +34,9 @@ bench: $(VENV)/.dev model  ## measure Triton and the gateway against the bare lo
 drills: $(VENV)/.dev model  ## hurt servers and compare with what is promised (DRILL=spike one, SCALE=short hastily)
 	@$(BIN)/python -m tests.drills --scale $(or $(SCALE),full) $(if $(DRILL),--only $(DRILL))
 
+rollout-story: $(VENV)/.dev model  ## a canary, an A/B, a shadow and an export on a real server with real photographs
+	@$(BIN)/python -m tests.e2e.rollout_story
+
 gpu-check:  ## on a machine with an NVIDIA GPU: its tests, then its benchmark, in under ten minutes (IMAGES=folder)
 	@PYTHON=$(PYTHON) deploy/gpu_check.sh $(VENV) $(IMAGES)
 

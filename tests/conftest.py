@@ -45,14 +45,19 @@ def espresso(package: ModelPackage) -> bytes:
     return package.golden.image.read_bytes()
 
 
+def labelled_photographs() -> list[Photograph]:
+    """Those that lie beside the checkout; none where nothing lies there."""
+    folder = SHARED / "images"
+    if not (folder / "labels.csv").is_file():
+        return []
+    with (folder / "labels.csv").open() as file:
+        return [Photograph(folder / row["file"], int(row["class_index"])) for row in csv.DictReader(file)]
+
+
 @pytest.fixture(scope="session")
 def photographs() -> list[Photograph]:
     """Labelled photographs that lie beside the checkout; not part of the project."""
-    folder = SHARED / "images"
-    if not (folder / "labels.csv").is_file():
-        pytest.skip(f"no photographs in {folder.name}/ beside the checkout")
-    with (folder / "labels.csv").open() as file:
-        return [Photograph(folder / row["file"], int(row["class_index"])) for row in csv.DictReader(file)]
+    return labelled_photographs() or pytest.skip("no images/ beside the checkout")
 
 
 @pytest.fixture(scope="session")

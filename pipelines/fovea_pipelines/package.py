@@ -141,6 +141,12 @@ class ModelPackage:
         return {precision: entry["top_1"] for precision, entry in self.table.get("precisions", {}).items()}
 
     @property
+    def served_in(self) -> str | None:
+        """The one precision that it is always served in; None where that is for whoever serves it to say."""
+        served = self.table.get("served_in")
+        return None if served is None else str(served)
+
+    @property
     def degrade_to(self) -> str:
         """The cheaper model that may answer instead in an overload; "" for none."""
         return str(self.table.get("overload", {}).get("degrade_to", ""))

@@ -24,9 +24,11 @@ def choose(package: ModelPackage, wanted: str = AUTO, flags: frozenset[str] | No
     """The precision to serve a package in on a CPU with these `flags` (by default this machine's).
 
     "auto" is the fastest that the CPU has instructions for and whose accuracy, as the package records it, is at most
-    1.0 point of top-1 below f32. Raises BadPackage or MissingArtefact where what was asked for cannot be.
+    1.0 point of top-1 below f32. A package that is always served in one precision overrules what is wanted. Raises
+    BadPackage or MissingArtefact where what was asked for cannot be.
     """
     flags = cpu_flags() if flags is None else flags
+    wanted = package.served_in or wanted
     if wanted == AUTO:
         return next(each for each in PRECISIONS if _is_native(each, flags) and _is_allowed(package, each))
     if wanted not in PRECISIONS:
@@ -56,6 +58,8 @@ def native() -> list[str]:
 
 def allowed(package: ModelPackage) -> list[str]:
     """What may be served without having been asked for on this CPU, fastest first."""
+    if package.served_in is not None:
+        return [package.served_in]
     return [each for each in native() if _is_allowed(package, each)]
 
 

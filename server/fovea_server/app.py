@@ -82,6 +82,7 @@ class App:
             self._client,
             self._metrics,
             self._followers.exposition,
+            is_first=True,
         )
         control = ControlFace(control_app.create(self._roster, self._metrics), self._settings.state)
         try:

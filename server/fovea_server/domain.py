@@ -56,6 +56,7 @@ class Question:
     models     whom to ask, by name; nobody named is the default model
     top_k      how many labels, best first
     embedding  whether to answer with the embedding too
+    unit       whom experiments are to treat alike, "" where the caller does not say
     """
 
     id: str
@@ -68,6 +69,7 @@ class Question:
     caller: Caller = ANYONE
     slices: tuple[tuple[str, str], ...] = ()  # what the caller says of the image: names and values
     priority: Priority = Priority.INTERACTIVE
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,11 +182,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Exposure:
-    """Which arm of which experiment answered, and whom it was assigned to: a hash of what the caller said of itself."""
+    """Which arm of which experiment answered, and whom it was assigned to: a hash of what the caller said of itself.
+
+    stage  of a canary, which of its steps
+    """
 
     experiment: str
     arm: str
     unit: str
+    stage: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,7 @@ class Answer:
     """What the caller gets: a result for each model asked, in the order of asking, and where the time went.
 
     degraded  whether a cheaper model than the default answered, because of an overload
+    exposure  the experiment that decided who answers, where there was one
     """
 
     id: str
@@ -199,3 +206,4 @@ class Answer:
     results: tuple[Result, ...]
     timings_ms: Timings
     degraded: bool = False
+    exposure: Exposure | None = None

@@ -182,6 +182,40 @@ class ModelRefused(FoveaError):
     rpc = grpc.StatusCode.FAILED_PRECONDITION
 
 
+class BadExperiment(FoveaError):
+    """A declaration with a field that cannot be, named in the message."""
+
+    reason = "BAD_EXPERIMENT"
+    title = "An experiment cannot be declared so"
+    http = HTTPStatus.UNPROCESSABLE_ENTITY
+    rpc = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class UnknownExperiment(FoveaError):
+    reason = "UNKNOWN_EXPERIMENT"
+    title = "There is no such experiment"
+    http = HTTPStatus.NOT_FOUND
+    rpc = grpc.StatusCode.NOT_FOUND
+
+
+class ExperimentRefused(FoveaError):
+    """What was asked of an experiment does not go with what runs; all stayed as it was."""
+
+    reason = "EXPERIMENT_REFUSED"
+    title = "The experiment is not changed"
+    http = HTTPStatus.CONFLICT
+    rpc = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class ExperimentsUnavailable(FoveaError):
+    """The store of the experiments does not answer; assignments go on as they were last known."""
+
+    reason = "EXPERIMENTS_UNAVAILABLE"
+    title = "The experiments cannot be read"
+    http = HTTPStatus.SERVICE_UNAVAILABLE
+    rpc = grpc.StatusCode.UNAVAILABLE
+
+
 class Busy(FoveaError):
     """More is waiting than may wait."""
 

@@ -30,6 +30,7 @@ from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import InferenceEngine, Service
 from fovea_server.request.suspects import Suspects
 from fovea_server.settings import Settings
+from fovea_server.studies.experiments import Experiments
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Entrance:
 class Gateway:
     """Answers requests over REST and gRPC; the same in the process that owns Triton and in those that follow it.
 
-    `readiness` and `catalogue` are kept up to date by whoever builds it; `exposed` are all metrics of the server.
+    `readiness` and `catalogue` are kept up to date by whoever builds it; `exposed` are all metrics of the server;
+    `is_first` is whether this is the process that owns Triton.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Gateway:
         engine: InferenceEngine,
         metrics: Metrics,
         exposed: Callable[[], Awaitable[bytes]],
+        is_first: bool = False,
     ) -> None:
         workers = settings.workers
         gate = Gate(settings.gate)
@@ -77,8 +80,29 @@ class Gateway:
         quarantine = Quarantine(settings.state / FOLDER, settings.quarantine)
         self._suspects = Suspects(engine, quarantine, readiness, others_ask=workers > 1)
         log = self._log = _feature_log(settings, metrics, catalogue)
-        service = Service(readiness, gate, catalogue, self._conversion, self._admission, self._suspects, metrics, log)
-        rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed, log)
+        experiments = self._experiments = Experiments(
+            settings.experiments.of_one(workers),
+            settings.state,
+            catalogue,
+            self._suspects,
+            lambda: self._admission.in_flight == 0,
+            metrics,
+            _log_places(settings),
+            is_first,
+        )
+        service = Service(
+            readiness,
+            gate,
+            catalogue,
+            self._conversion,
+            self._admission,
+            self._suspects,
+            metrics,
+            log,
+            experiments.routing,
+            experiments.copies,
+        )
+        rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed, log, experiments)
         vision = Vision(service, catalogue, readiness, metrics, log)
 
         guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
@@ -101,6 +125,7 @@ class Gateway:
         """Listen; returns once both faces take connections."""
         if self._log:
             self._log.start()
+        await self._experiments.start()
         await self._rest.open()
         await self._grpc.open()
 
@@ -113,13 +138,17 @@ class Gateway:
         await self._rest.close(0)
         await self._grpc.close(0)
         await self._conversion.close()
+        await self._experiments.stop()
         if self._log:
             await self._log.stop()
 
 
 def _feature_log(settings: Settings, metrics: Metrics, catalogue: Catalogue) -> FeatureLog | None:
     """Each process writes segments of its own; the keeper, one a server, makes them one log."""
+    places = _log_places(settings)
+    return FeatureLog(places, settings.feature_log, metrics, lambda: catalogue) if places else None
+
+
+def _log_places(settings: Settings) -> Places | None:
     chosen = settings.feature_log
-    if not chosen:
-        return None
-    return FeatureLog(Places.of(chosen.location, settings.state), chosen, metrics, lambda: catalogue)
+    return Places.of(chosen.location, settings.state) if chosen else None

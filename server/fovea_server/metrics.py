@@ -9,11 +9,16 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from fovea_server import exposition
-from fovea_server.domain import Answer, Priority
+from fovea_server.domain import Answer, Exposure, Priority
 from fovea_server.exposition import Worst
 
 # Gauges of which the worst that a process says holds for the whole server; all others add up.
-WORST: Mapping[str, Worst] = {"fovea_triton_up": min, "fovea_feature_log_lag_seconds": max}
+WORST: Mapping[str, Worst] = {
+    "fovea_triton_up": min,
+    "fovea_feature_log_lag_seconds": max,
+    "fovea_experiments_running": max,
+    "fovea_experiments_store_up": min,
+}
 CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -97,6 +102,23 @@ class Metrics:
             registry=self.registry,
         )
         self._answered = self._requests.labels("OK")
+        self._exposures = Counter(
+            "fovea_experiment_exposures",
+            "Requests that met an arm of an experiment: answered, or failed by the server's making",
+            ["experiment", "arm", "outcome"],
+            registry=self.registry,
+        )
+        self._running = Gauge("fovea_experiments_running", "Experiments that run", registry=self.registry)
+        self._store = Gauge(
+            "fovea_experiments_store_up", "1 while the store of experiments answers", registry=self.registry
+        )
+        self._copies = Counter(
+            "fovea_shadow_copies",
+            "Copies of images for candidates in the shadow, by what became of them",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._store.set(1)
 
     def answered(self, answer: Answer) -> None:
         self._answered.inc()
@@ -132,6 +154,20 @@ class Metrics:
     def turned_away(self, reason: str, priority: Priority) -> None:
         """Admission refused a request, or sent it away while it waited."""
         self._turned_away.labels(reason, priority.name.lower()).inc()
+
+    def exposed(self, exposure: Exposure, outcome: str) -> None:
+        """An arm of an experiment was met; `outcome` is answered or failed."""
+        self._exposures.labels(exposure.experiment, exposure.arm, outcome).inc()
+
+    def experiments_running(self, count: int) -> None:
+        self._running.set(count)
+
+    def experiments_store(self, up: bool) -> None:
+        self._store.set(up)
+
+    def shadow_copy(self, outcome: str) -> None:
+        """A copy was compared, dropped or failed."""
+        self._copies.labels(outcome).inc()
 
     def watch_admission(self, admission: Admission) -> None:
         """Export what admission holds, read at the moment of the scrape."""

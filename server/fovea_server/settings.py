@@ -12,6 +12,7 @@ from fovea_server.request.admission import AdmissionSettings
 from fovea_server.request.conversion import ConversionSettings
 from fovea_server.request.gate import GateSettings
 from fovea_server.request.quarantine import QuarantineSettings
+from fovea_server.studies.settings import ExperimentSettings
 from fovea_server.triton import tuned
 from fovea_server.triton.crash_loop import CrashLoopSettings
 from fovea_server.triton.process import TritonSettings
@@ -34,6 +35,7 @@ class Settings:
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
     feature_log: FeatureLogSettings = field(default_factory=FeatureLogSettings)
+    experiments: ExperimentSettings = field(default_factory=ExperimentSettings)
     crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
     drain_timeout: float = 20.0
     device: str = "auto"

@@ -91,7 +91,7 @@ def run(bench: Bench) -> list[Figure]:
         asker = _Asker(bench.server.url, networks)
         first = _staged(networks[1], state, "1")
         asker.know(first)
-        models_add._take_into_service(first, state)
+        models_add.take_into_service(first, state)
         requests = [open_loop.post(image, path=f"/v1/classify?model={_NAME}") for image in bench.images]
         with open_loop.load(bench.server.rest_port, requests, [(rate, _A_SWAP * swaps)]) as load, asker.asking():
             took_over, refused = _swap(swaps, a_broken_one, networks, state, asker)
@@ -123,7 +123,7 @@ def _swap(swaps: int, a_broken_one: int, networks: list[ModelPackage], state: Pa
             package = ModelPackage.read(package.folder)
         asker.know(package)
         try:
-            models_add._take_into_service(package, state)
+            models_add.take_into_service(package, state)
             models_versions.take_over(package, found, state)
             took_over += not broken
         except typer.Exit:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from fastapi import FastAPI
@@ -30,6 +33,8 @@ from fovea_server.request.conversion import Conversion, ConversionSettings
 from fovea_server.request.gate import Gate, GateSettings
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
+from fovea_server.studies.experiments import Experiments
+from fovea_server.studies.settings import ExperimentSettings
 
 
 class InstantEngine:
@@ -59,6 +64,8 @@ class Faces:
     service: NotingService
     metrics: Metrics
     app: FastAPI
+    experiments: Experiments
+    state: Path
 
     def refusals(self, reason: str) -> float:
         return self.metrics.registry.get_sample_value("fovea_requests_total", {"outcome": reason}) or 0.0
@@ -73,6 +80,11 @@ def alone(metrics: Metrics) -> Callable[[], Awaitable[bytes]]:
     return exposed
 
 
+def _model(name: str) -> Model:
+    identity = ModelIdentity(name, "1", "sha256:")
+    return Model(identity, "preprocess_224", name, f"classify_{name}", ("a", "b"), 3, "", "")
+
+
 @contextlib.asynccontextmanager
 async def faces(
     guard: Guard | None = None,
@@ -82,13 +94,31 @@ async def faces(
     rest_port, grpc_port = free_ports(2)
     readiness, metrics, gate = Readiness(), Metrics(), Gate(GateSettings())
     catalogue = Catalogue(
-        [Model(ModelIdentity("m", "1", "sha256:"), "preprocess_224", "m", "classify_m", ("a", "b"), 3, "", "")]
+        [
+            Model(
+                ModelIdentity(name, "1", "sha256:"), "preprocess_224", name, f"classify_{name}", ("a", "b"), 3, "", ""
+            )
+            for name in ("m", "other")
+        ]
     )
     conversion = Conversion(ConversionSettings(), GateSettings().max_pixels)
-    service = NotingService(
-        readiness, gate, catalogue, conversion, Admission(AdmissionSettings()), InstantEngine(), metrics
+    admission, engine = Admission(AdmissionSettings()), InstantEngine()
+    state = Path(tempfile.mkdtemp())
+    experiments = Experiments(
+        ExperimentSettings(), state, catalogue, engine, lambda: admission.in_flight == 0, metrics, None, is_first=True
     )
-    app = rest_app.create(service, gate, catalogue, readiness, metrics, alone(metrics))
+    service = NotingService(
+        readiness,
+        gate,
+        catalogue,
+        conversion,
+        admission,
+        engine,
+        metrics,
+        routing=experiments.routing,
+        copies=experiments.copies,
+    )
+    app = rest_app.create(service, gate, catalogue, readiness, metrics, alone(metrics), experiments=experiments)
     settings = EdgeSettings("127.0.0.1", rest_port, grpc_port, connections=limits or ConnectionLimits())
     asked = GuardedApp(app, guard, Problems(metrics)) if guard else app
     rest = RestFace(asked, settings, certificates, metrics.refused)
@@ -96,12 +126,15 @@ async def faces(
     grpc = GrpcFace(
         Vision(service, catalogue, readiness, metrics), readiness, settings, certificates, calls, metrics.refused
     )
+    await experiments.start()
     await rest.open()
     await grpc.open()
     readiness.ready(1)
     await asyncio.sleep(0)
     try:
-        yield Faces(rest_port, f"127.0.0.1:{grpc_port}", service, metrics, app)
+        yield Faces(rest_port, f"127.0.0.1:{grpc_port}", service, metrics, app, experiments, state)
     finally:
         await rest.close(0)
         await grpc.close(0)
+        await experiments.stop()
+        shutil.rmtree(state)

@@ -9,21 +9,23 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("image", "model", "top_k", "embedding", "request_id")
+    __slots__ = ("image", "model", "top_k", "embedding", "request_id", "unit")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     image: bytes
     model: str
     top_k: int
     embedding: bool
     request_id: str
-    def __init__(self, image: _Optional[bytes] = ..., model: _Optional[str] = ..., top_k: _Optional[int] = ..., embedding: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+    unit: str
+    def __init__(self, image: _Optional[bytes] = ..., model: _Optional[str] = ..., top_k: _Optional[int] = ..., embedding: bool = ..., request_id: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("id", "model", "predictions", "image", "quality", "embedding", "timings_ms")
+    __slots__ = ("id", "model", "predictions", "image", "quality", "embedding", "timings_ms", "experiment")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +33,7 @@ class ClassifyResponse(_message.Message):
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     model: ModelIdentity
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
@@ -38,33 +41,46 @@ class ClassifyResponse(_message.Message):
     quality: Quality
     embedding: _containers.RepeatedScalarFieldContainer[float]
     timings_ms: Timings
-    def __init__(self, id: _Optional[str] = ..., model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., embedding: _Optional[_Iterable[float]] = ..., timings_ms: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    experiment: Exposure
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., quality: _Optional[_Union[Quality, _Mapping]] = ..., embedding: _Optional[_Iterable[float]] = ..., timings_ms: _Optional[_Union[Timings, _Mapping]] = ..., experiment: _Optional[_Union[Exposure, _Mapping]] = ...) -> None: ...
+
+class Exposure(_message.Message):
+    __slots__ = ("name", "arm")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    arm: str
+    def __init__(self, name: _Optional[str] = ..., arm: _Optional[str] = ...) -> None: ...
 
 class AnalyzeRequest(_message.Message):
-    __slots__ = ("image", "models", "top_k", "embedding", "request_id")
+    __slots__ = ("image", "models", "top_k", "embedding", "request_id", "unit")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     image: bytes
     models: _containers.RepeatedScalarFieldContainer[str]
     top_k: int
     embedding: bool
     request_id: str
-    def __init__(self, image: _Optional[bytes] = ..., models: _Optional[_Iterable[str]] = ..., top_k: _Optional[int] = ..., embedding: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+    unit: str
+    def __init__(self, image: _Optional[bytes] = ..., models: _Optional[_Iterable[str]] = ..., top_k: _Optional[int] = ..., embedding: bool = ..., request_id: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class AnalyzeResponse(_message.Message):
-    __slots__ = ("id", "image", "results", "timings_ms")
+    __slots__ = ("id", "image", "results", "timings_ms", "experiment")
     ID_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     image: ImageFacts
     results: _containers.RepeatedCompositeFieldContainer[Result]
     timings_ms: Timings
-    def __init__(self, id: _Optional[str] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., timings_ms: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    experiment: Exposure
+    def __init__(self, id: _Optional[str] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., timings_ms: _Optional[_Union[Timings, _Mapping]] = ..., experiment: _Optional[_Union[Exposure, _Mapping]] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("model", "predictions", "quality", "embedding", "timings_ms")

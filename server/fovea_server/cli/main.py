@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, bench, skew, doctor, tune, models, keys, quarantine, log, features, version."""
+"""The command `fovea`: serve, classify, bench, skew, doctor, tune, models, keys, quarantine, log, features, ab."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import bench, classify, doctor, features, keys, log, models, quarantine, serve, skew, tune
+from fovea_server.cli import ab, bench, classify, doctor, features, keys, log, models, quarantine, serve, skew, tune
 
 app = typer.Typer(
     name="fovea",
@@ -42,6 +42,7 @@ app.add_typer(keys.app)
 app.add_typer(quarantine.app)
 app.add_typer(log.app)
 app.add_typer(features.app)
+app.add_typer(ab.app)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from fovea_server.cli import models_add, models_tensorrt, models_versions, packages, running, terminal
+from fovea_server.cli import models_add, models_tensorrt, models_variant, models_versions, packages, running, terminal
 
 if TYPE_CHECKING:
     from fovea_pipelines.package import ModelPackage
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="models", help="List, show, build, add and remove models.", no_args_is_help=True)
 app.command()(models_add.add)
 app.command()(models_add.remove)
+app.command()(models_variant.variant)
 app.command()(models_versions.rollback)
 
 

@@ -115,8 +115,8 @@ def add(
             found = packages_on_disk.read(given, folder) if new_version else []
             if new_version:
                 wish = replace(wish, version=models_versions.next_version(found, str(name)))
-            package = _added(wish, _places(given, folder))
-            _take_into_service(package, folder)
+            package = _added(wish, places(given, folder))
+            take_into_service(package, folder)
             if new_version:
                 models_versions.take_over(package, found, folder)
     except (PipelineError, StartError) as error:
@@ -173,7 +173,7 @@ def _added(wish: Wish, places: Places) -> ModelPackage:
         return add(wish, places, tell, compared)
 
 
-def _take_into_service(package: ModelPackage, state: Path) -> None:
+def take_into_service(package: ModelPackage, state: Path) -> None:
     """Into all running servers, or none: one that refuses it may know what the checks do not."""
     from fovea_pipelines.adding import draft
 
@@ -218,7 +218,7 @@ def _limit(text: str) -> tuple[str, float]:
         terminal.fail(f"--limit is {text!r}", "write MEASURE=VALUE, for example logit_drift=1.5", code=2)
 
 
-def _places(given: Path, state: Path) -> Places:
+def places(given: Path, state: Path) -> Places:
     from fovea_pipelines.adding.add import Places
     from fovea_server.triton.repository import ADDED
 

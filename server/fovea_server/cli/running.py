@@ -38,6 +38,14 @@ class Server:
         """Take a model out of service; None, or why it does not. One that it does not serve is out already."""
         return self._say("DELETE", model, fine=(httpx.codes.NOT_FOUND,))
 
+    def models(self) -> set[str]:
+        """What it has loaded, as NAME and NAME@VERSION; nothing where it does not answer."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), timeout=10) as client:
+            try:
+                return set(client.get("http://fovea/models").raise_for_status().json()["models"])
+            except httpx.HTTPError:
+                return set()
+
     def _say(self, method: str, model: str, fine: tuple[int, ...] = ()) -> str | None:
         until = time.monotonic() + _PATIENCE
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), timeout=_ANSWER) as client:

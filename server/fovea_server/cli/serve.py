@@ -119,6 +119,17 @@ def serve(
     capture_except: Annotated[
         str, typer.Option(metavar="LIST", help="Keys, by their public ids, whose images are never kept: a,b.")
     ] = "",
+    experiments_store: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Where experiments are kept (docs/experiments.md); by default a SQLite file in the state folder.",
+            envvar="FOVEA_EXPERIMENTS_STORE",
+        ),
+    ] = "",
+    shadow_busy: Annotated[
+        float, typer.Option(help="Share of the time that copies for candidates may take, 0 to 1.", min=0.001, max=1)
+    ] = 0.05,
     start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
     crash_loop_deaths: Annotated[
         int, typer.Option(help="Deaths of Triton or its models' processes that are a crash loop.", min=2)
@@ -155,6 +166,7 @@ def serve(
     from fovea_server.request.admission import AdmissionSettings
     from fovea_server.request.conversion import ConversionSettings, enabled
     from fovea_server.settings import Settings
+    from fovea_server.studies.settings import ExperimentSettings
     from fovea_server.triton.crash_loop import CrashLoopSettings
     from fovea_server.triton.process import TritonSettings
     from fovea_server.triton.repository import default_folder
@@ -184,6 +196,7 @@ def serve(
                 capture_days=capture_days,
                 max_bytes=int(log_max_gb * 1e9),
             ),
+            experiments=ExperimentSettings(experiments_store, shadow_busy),
             device=device,
             tuned=tuned,
             workers=workers,

@@ -14,7 +14,11 @@ from fovea_server.request.roster import Roster
 
 
 def create(roster: Roster, metrics: Metrics) -> Starlette:
-    """PUT and DELETE /models/NAME, PUT /models/NAME/current; all answer once it is done, or with a problem document."""
+    """GET /models says what is loaded. PUT and DELETE /models/NAME, PUT /models/NAME/current answer once it is done, or
+    with a problem document."""
+
+    async def loaded(request: Request) -> Response:
+        return JSONResponse({"models": roster.catalogue.names()})
 
     async def add(request: Request) -> Response:
         model = await roster.add(request.path_params["name"])
@@ -31,6 +35,7 @@ def create(roster: Roster, metrics: Metrics) -> Starlette:
     answers = problems.Problems(metrics)
     return Starlette(
         routes=[
+            Route("/models", loaded, methods=["GET"]),
             Route("/models/{name}", add, methods=["PUT"]),
             Route("/models/{name}/current", take_over, methods=["PUT"]),
             Route("/models/{name}", remove, methods=["DELETE"]),

@@ -170,12 +170,15 @@ class _Call:
 
     priority: Priority
     slices: slices.Slices
+    unit: str
 
 
 def _call(context: grpc.aio.ServicerContext) -> _Call:
     metadata = dict(context.invocation_metadata() or ())
     return _Call(
-        options.priority(metadata.get(options.PRIORITY.lower())), slices.read(metadata.get(slices.HEADER.lower()))
+        options.priority(metadata.get(options.PRIORITY.lower())),
+        slices.read(metadata.get(slices.HEADER.lower())),
+        metadata.get(options.UNIT.lower(), ""),
     )
 
 
@@ -196,6 +199,7 @@ def _question(
         caller=current.get(),
         priority=call.priority,
         slices=call.slices,
+        unit=request.unit or call.unit,
     )
 
 
@@ -205,6 +209,7 @@ def _classification(answer: Answer) -> Any:
         id=answer.id,
         image=vision_pb2.ImageFacts(**vars(answer.image)),
         timings_ms=vision_pb2.Timings(**vars(answer.timings_ms)),
+        experiment=_exposure(answer),
         **_said(result),
     )
 
@@ -218,7 +223,14 @@ def _analysis(answer: Answer) -> Any:
             for result in answer.results
         ],
         timings_ms=vision_pb2.Timings(**vars(answer.timings_ms)),
+        experiment=_exposure(answer),
     )
+
+
+def _exposure(answer: Answer) -> Any:
+    """None where no experiment decided who answers."""
+    exposure = answer.exposure
+    return exposure and vision_pb2.Exposure(name=exposure.experiment, arm=exposure.arm)
 
 
 def _said(result: Result) -> dict[str, Any]:

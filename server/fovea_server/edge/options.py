@@ -11,6 +11,7 @@ from fovea_server.domain import Deadline, Priority
 from fovea_server.errors import BadParameter
 
 PRIORITY = "X-Priority"
+UNIT = "X-Unit"
 CLASSIFY = frozenset(("model", "top_k", "embedding"))
 ANALYZE = frozenset(("models", "top_k", "embedding"))
 DEFAULT_TOP_K = 5

@@ -49,6 +49,8 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _json(body: dict[str, Any], answer: Answer) -> Response:
+    if answer.exposure is not None:
+        body["experiment"] = {"name": answer.exposure.experiment, "arm": answer.exposure.arm}
     return Response(
         orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         headers={"X-Request-ID": answer.id, "Server-Timing": server_timing(answer.timings_ms)},
@@ -110,6 +112,11 @@ class TimingsDocument(BaseModel):
     total: float = Field(description="Milliseconds; the sum of the others")
 
 
+class ExposureDocument(BaseModel):
+    name: str = Field(description="The experiment that decided who answers", examples=["int8-against-f32"])
+    arm: str = Field(examples=["control"])
+
+
 class ClassificationDocument(BaseModel):
     id: str
     model: ModelIdentityDocument
@@ -119,6 +126,7 @@ class ClassificationDocument(BaseModel):
     embedding: list[float] | None = Field(None, description="Where asked for, and from a model that only embeds")
     timings_ms: TimingsDocument
     degraded: bool | None = Field(None, description="True where an overload made a cheaper model answer")
+    experiment: ExposureDocument | None = Field(None, description="Where the caller met one")
 
 
 class StageTimingsDocument(BaseModel):
@@ -139,6 +147,7 @@ class AnalysisDocument(BaseModel):
     image: ImageDocument
     results: list[ResultDocument] = Field(description="One for each model asked, in the order of asking")
     timings_ms: TimingsDocument
+    experiment: ExposureDocument | None = Field(None, description="Where the caller met one")
 
 
 class ModelDocument(ModelIdentityDocument):

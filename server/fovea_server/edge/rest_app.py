@@ -15,7 +15,15 @@ from fovea_client.version import __version__
 from fovea_server import exposition
 from fovea_server.access.guard import current
 from fovea_server.domain import Question
-from fovea_server.edge import feedback_routes, options, problems, rest_answers, slices, uploads
+from fovea_server.edge import (
+    experiments_routes,
+    feedback_routes,
+    options,
+    problems,
+    rest_answers,
+    slices,
+    uploads,
+)
 from fovea_server.edge.image_route import ImageRoute
 from fovea_server.edge.request_id import HEADER, of_request
 from fovea_server.errors import FoveaError
@@ -25,6 +33,7 @@ from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
+from fovea_server.studies.experiments import Experiments
 
 _DESCRIPTION = """Send the bytes of a picture, get labels and an embedding back.
 
@@ -115,6 +124,12 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
         "description": "What the caller says of the image, for the feature log: device=phone;region=eu",
         "schema": {"type": "string"},
     },
+    {
+        "name": options.UNIT,
+        "in": "header",
+        "description": "Whom experiments are to treat alike, such as a user: whoever says the same meets the same arm",
+        "schema": {"type": "string"},
+    },
 )
 
 
@@ -138,6 +153,7 @@ def create(
     metrics: Metrics,
     exposed: Callable[[], Awaitable[bytes]],
     log: FeatureLog | None = None,
+    experiments: Experiments | None = None,
 ) -> FastAPI:
     """The application; everything it needs is built elsewhere and given to it. `exposed` are all metrics as text."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
@@ -160,6 +176,7 @@ def create(
             caller=current.get(),
             priority=options.priority(request.headers.get(options.PRIORITY)),
             slices=slices.read(request.headers.get(slices.HEADER)),
+            unit=request.headers.get(options.UNIT, ""),
             image=await uploads.read_image(request, gate, deadline),
         )
 
@@ -193,6 +210,8 @@ def create(
         )
 
     feedback_routes.add(app, log, _PROBLEM, current.get)
+    if experiments:
+        experiments_routes.add(app, experiments.readouts, experiments.events, _PROBLEM)
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:
@@ -200,7 +219,8 @@ def create(
 
     @app.get("/healthz", summary="Whether the gateway is alive")
     async def healthz() -> dict[str, str]:
-        return {"status": "alive"}
+        fault = experiments.fault if experiments else None
+        return {"status": "alive"} | ({"experiments": f"the last known stay in force: {fault}"} if fault else {})
 
     @app.get(
         "/readyz",

@@ -19,6 +19,10 @@ PATHS = {
     "/v1/analyze": Scope.INFER,
     "/v1/feedback": Scope.INFER,
     "/v1/features/{sha256}": Scope.READ_LOG,
+    "/v1/events": Scope.INFER,
+    "/v1/experiments": Scope.READ_LOG,
+    "/v1/experiments/{name}": Scope.READ_LOG,
+    "/v1/experiments/{name}/report": Scope.READ_LOG,
     "/v1/models": Scope.INFER,
     "/docs": Scope.INFER,
     "/docs/oauth2-redirect": Scope.INFER,
@@ -32,7 +36,11 @@ SERVICES = {
     reflection.SERVICE_NAME: Scope.INFER,
 }
 
-_BELOW = {"/static-offline-docs/": "/static-offline-docs", "/v1/features/": "/v1/features/{sha256}"}
+_BELOW = {
+    "/static-offline-docs/": "/static-offline-docs",
+    "/v1/features/": "/v1/features/{sha256}",
+    "/v1/experiments/": "/v1/experiments/{name}",
+}
 
 
 def of_path(path: str) -> Scope | None:

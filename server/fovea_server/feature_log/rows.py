@@ -74,7 +74,8 @@ class Rows:
         if question.slices:
             row["slices"] = dict(question.slices)
         if note.exposure is not None:
-            row.update(vars(note.exposure))
+            exposure = note.exposure
+            row.update(experiment=exposure.experiment, arm=exposure.arm, unit=exposure.unit)
         if (facts := note.facts) is not None:
             row.update(
                 image_format=facts.format,

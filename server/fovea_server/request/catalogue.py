@@ -51,7 +51,7 @@ class Catalogue:
 
         Raises UnknownModel.
         """
-        models = [self._get(name) for name in names] or [self._cheaper if degraded else self.default]
+        models = [self._get(name) for name in names] or [self.cheaper if degraded else self.default]
         versions = [versioned(model.identity) for model in models]
         self._borrowed.update(versions)
         try:
@@ -61,9 +61,18 @@ class Catalogue:
             self._returned.set()
 
     @property
-    def _cheaper(self) -> Model:
+    def cheaper(self) -> Model:
+        """Who answers for the default in an overload; the default itself where there is nobody else."""
         default = self.default
         return self._versions[self._current.get(default.degrade_to, versioned(default.identity))]
+
+    def serves(self, name: str) -> bool:
+        """Whether a model may be asked for by this name, NAME or NAME@VERSION."""
+        return self._current.get(name, name) in self._versions
+
+    def names(self) -> list[str]:
+        """All by which a model may be asked for."""
+        return [*self._current, *self._versions]
 
     def add(self, model: Model) -> None:
         """One more version; the first of its name is in service at once, every other once it is told to `take_over`."""

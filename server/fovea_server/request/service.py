@@ -18,6 +18,7 @@ from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
 from fovea_server.request.gate import Gate
 from fovea_server.request.readiness import Readiness
+from fovea_server.request.routing import Route, Routing
 
 
 class InferenceEngine(Protocol):
@@ -30,6 +31,12 @@ class Log(Protocol):
     """What remembers requests, or forgets them."""
 
     def note(self, question: Question) -> Note: ...
+
+
+class Copies(Protocol):
+    """Who may give a copy of an image to a candidate, without anybody waiting for it."""
+
+    def offer(self, question: Question, image: bytes, answer: Answer) -> None: ...
 
 
 class Service:
@@ -45,30 +52,34 @@ class Service:
         engine: InferenceEngine,
         metrics: Metrics,
         log: Log | None = None,
+        routing: Routing | None = None,
+        copies: Copies | None = None,
     ) -> None:
         self._readiness = readiness
         self._gate = gate
-        self._catalogue = catalogue
+        self._routing = routing or Routing(catalogue)
         self._conversion = conversion
         self._admission = admission
         self._engine = engine
         self._metrics = metrics
         self._log = log or NoLog()
+        self._copies = copies
 
     async def answer(self, question: Question) -> Answer:
         """What each of the models asked says of the image."""
         with self._log.note(question) as note:
             self._readiness.check()
-            with self._catalogue.borrow(question.models, degraded=self._admission.is_overloaded) as models:
+            route = self._routing.route(question, overloaded=self._admission.is_overloaded)
+            with self._routing.follow(route, note) as models:
                 try:
-                    answer = await self._ask(models, question, note)
+                    answer = await self._ask(models, question, note, route)
                 except asyncio.CancelledError:
                     self._metrics.refused(CANCELLED)
                     raise
         self._metrics.answered(answer)
         return answer
 
-    async def _ask(self, models: Sequence[Model], question: Question, note: Note) -> Answer:
+    async def _ask(self, models: Sequence[Model], question: Question, note: Note, route: Route) -> Answer:
         note.models = models
         _check_top_k(question.top_k)
         facts = note.facts = self._gate.facts(question.image, self._conversion.formats)
@@ -86,9 +97,10 @@ class Service:
         now = time.monotonic()
         note.inferences = inferences
         answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
-        is_asked_for = question.models or models[0].identity.name == self._catalogue.default.identity.name
-        note.answer = answer if is_asked_for else dataclasses.replace(answer, degraded=True)
-        return note.answer
+        answer = note.answer = dataclasses.replace(answer, degraded=route.degraded, exposure=route.exposure)
+        if self._copies:
+            self._copies.offer(question, image, answer)
+        return answer
 
 
 def _check_top_k(top_k: int) -> None:

@@ -11,7 +11,17 @@ _FOLDER = Path(__file__).parents[1]
 # As the table of what is promised has them; a drill that is not named here comes last.
 ORDER = (
     *("spike", "deadlines", "cancelled", "backend_killed", "triton_killed", "rolling_restarts", "hot_swaps"),
-    *("corpora", "hostile_headers", "slow_connections", "odd_connections", "log_full", "soak", "access", "malformed"),
+    *(
+        "corpora",
+        "hostile_headers",
+        "slow_connections",
+        "odd_connections",
+        "log_full",
+        "shadow",
+        "soak",
+        "access",
+        "malformed",
+    ),
 )
 
 

@@ -1,0 +1,82 @@
+"""The experiments over REST: what there is, what each says by now, and events that callers report."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fovea_server.edge import options, uploads
+from fovea_server.edge.image_route import ImageRoute
+from fovea_server.errors import BadParameter
+from fovea_server.studies import documents, page
+from fovea_server.studies.events import Events
+from fovea_server.studies.readouts import Readouts
+
+_MOST_BYTES = 4096  # of an event
+
+
+class EventDocument(BaseModel):
+    """Something that became of an answer later: a correction, a purchase, a complaint."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$", examples=["accepted"])
+    unit: str = Field(
+        min_length=1, max_length=255, description="What the experiment assigns by: X-Unit, the key's name, or the id"
+    )
+    value: float = Field(1.0, allow_inf_nan=False)
+
+
+def add(app: FastAPI, readouts: Readouts, events: Events, problem: dict[str, Any]) -> None:
+    """Plain functions: they read a database, and FastAPI gives them threads of their own.
+
+    `problem` describes a problem document to OpenAPI.
+    """
+    problems: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 413, 422, 503), problem)
+
+    @app.get("/v1/experiments", summary="The experiments there are", responses=problems)
+    def experiments() -> dict[str, Any]:
+        return {"experiments": [documents.of_kept(kept) for kept in readouts.all()]}
+
+    @app.get("/v1/experiments/{name}", summary="What an experiment says by now, with a verdict", responses=problems)
+    def experiment(name: str) -> dict[str, Any]:
+        return documents.of_readout(readouts.of(name))
+
+    @app.get(
+        "/v1/experiments/{name}/report", summary="The same as a page, with the interval over time", responses=problems
+    )
+    def report(name: str) -> HTMLResponse:
+        return HTMLResponse(page.render(readouts.of(name), readouts))
+
+    async def event(request: Request) -> Response:
+        options.check_known(request.query_params, frozenset())
+        deadline = options.deadline(request.headers.get("X-Request-Timeout"), time.monotonic())
+        said = _event(await uploads.read_body(request, _MOST_BYTES, deadline))
+        events.report(said.name, said.unit, said.value)
+        return Response(status_code=202)
+
+    app.router.add_api_route(
+        "/v1/events",
+        event,
+        methods=["POST"],
+        summary="Report what became of a unit, for experiments on event:NAME",
+        status_code=202,
+        responses=problems,
+        openapi_extra={"requestBody": {"content": {"application/json": {"schema": EventDocument.model_json_schema()}}}},
+        route_class_override=ImageRoute,
+        response_class=Response,
+    )
+
+
+def _event(body: bytes) -> EventDocument:
+    """Raises BadParameter with the first field that is wrong."""
+    try:
+        return EventDocument.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the body"
+        raise BadParameter(f"{field}: {first['msg']}") from error

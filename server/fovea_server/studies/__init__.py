@@ -1,0 +1,1 @@
+"""Experiments: declared, assigned, watched, and ended with a verdict."""

@@ -1,0 +1,21 @@
+"""Custom events: what callers report of a unit later is counted for the arm that the unit meets."""
+
+from __future__ import annotations
+
+from fovea_server.domain import Exposure
+from fovea_server.request.routing import Routing, digest_of
+from fovea_server.studies.tally import Tally
+
+
+class Events:
+    def __init__(self, routing: Routing, tally: Tally) -> None:
+        self._routing = routing
+        self._tally = tally
+
+    def report(self, name: str, unit: str, value: float) -> None:
+        """For every running experiment, each of which knows the unit's arm by its hash alone."""
+        self._tally.seen(name)
+        for split in self._routing.plan.splits.values():
+            digest = digest_of(split.salt, unit)
+            exposure = Exposure(split.experiment, split.arm_at(digest).name, digest.hex(), split.stage)
+            self._tally.event(exposure, name, value)

@@ -1,0 +1,76 @@
+"""Read a table of TOML or JSON into a frozen dataclass; what is of the wrong kind is named by its field."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from fovea_server.errors import BadExperiment
+
+_KINDS = {"str": "text", "UnitKind": "text", "int": "a whole number", "bool": "true or false"}
+_TYPES: dict[str, type] = {"str": str, "UnitKind": str, "int": int, "bool": bool}
+
+
+def read(part: Any, table: Any, where: str) -> Any:
+    """The part of a declaration that is called `where`. Raises BadExperiment."""
+    if not isinstance(table, Mapping):
+        raise BadExperiment(f"{where}: it must be a table, not {table!r:.40}")
+    found = values(part, table, f"{where}.")
+    needed = [each.name for each in dataclasses.fields(part) if _is_needed(each) and each.name not in found]
+    if needed:
+        raise BadExperiment(f"{where}.{needed[0]}: it is missing")
+    return part(**found)
+
+
+def values(part: Any, table: Mapping[str, Any], where: str, parts: Collection[str] = ()) -> dict[str, Any]:
+    """By name, without the fields named in `parts`, which have fields of their own. Raises BadExperiment."""
+    known = {each.name: str(each.type) for each in dataclasses.fields(part)}
+    if unknown := sorted(set(table) - set(known)):
+        raise BadExperiment(f"{where}{unknown[0]}: there is no such field; there are {listed(known)}")
+    return {name: _value(f"{where}{name}", known[name], value) for name, value in table.items() if name not in parts}
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _is_needed(each: dataclasses.Field[Any]) -> bool:
+    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+
+
+def _value(where: str, kind: str, value: Any) -> Any:
+    wanted = kind.removesuffix(" | None")
+    if value is None and wanted != kind:
+        return None
+    if wanted == "datetime":
+        return _moment(where, value)
+    if wanted == "tuple[float, ...]":
+        if not isinstance(value, (list, tuple)):
+            raise BadExperiment(f"{where}: it must be a list of numbers, not {value!r:.40}")
+        return tuple(_number(where, each) for each in value)
+    if wanted == "float":
+        return _number(where, value)
+    if not isinstance(value, _TYPES[wanted]) or (wanted == "int" and isinstance(value, bool)):
+        raise BadExperiment(f"{where}: it must be {_KINDS[wanted]}, not {value!r:.40}")
+    return value
+
+
+def _number(where: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise BadExperiment(f"{where}: it must be a number, not {value!r:.40}")
+    return float(value)
+
+
+def _moment(where: str, value: Any) -> datetime:
+    """A time without a zone is UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            value = None
+    if not isinstance(value, datetime):
+        raise BadExperiment(f"{where}: it must be a moment such as 2026-01-31T12:00:00Z")
+    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)

@@ -1,0 +1,69 @@
+"""Experiments declared in files: each `*.toml` of a folder is a draft, and follows the file until it is started."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from fovea_server.errors import BadExperiment, ExperimentRefused, UnknownExperiment
+from fovea_server.logs import get_logger
+from fovea_server.studies.declaration import Experiment
+from fovea_server.studies.store import DRAFT, Change, Store
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_log = get_logger("experiments")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises BadExperiment for what is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadExperiment(f"{path.name}: it cannot be read: {error}") from error
+
+
+class Folder:
+    """A file that is wrong, or that would change an experiment which runs, changes nothing; the log says why."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._folder = folder
+        self._store = store
+        self._seen: dict[Path, int] = {}  # when each was changed, in nanoseconds
+
+    @property
+    def has_any(self) -> bool:
+        return next(self._folder.glob("*.toml"), None) is not None
+
+    def read_changed(self) -> None:
+        """Raises ExperimentsUnavailable; what could not be kept is tried again next time."""
+        for path in sorted(self._folder.glob("*.toml")):
+            try:
+                changed = path.stat().st_mtime_ns
+            except FileNotFoundError:
+                continue
+            if self._seen.get(path) == changed:
+                continue
+            try:
+                self._keep(path)
+            except (BadExperiment, ExperimentRefused) as error:
+                _log.warning("an experiment's file changes nothing", file=path.name, reason=str(error))
+            self._seen[path] = changed
+
+    def _keep(self, path: Path) -> None:
+        experiment = Experiment.read(read_toml(path))
+        try:
+            kept = self._store.get(experiment.name)
+        except UnknownExperiment:
+            kept = None
+        if kept and kept.experiment == experiment:
+            return
+        change = Change(path.name, "the file was changed")
+        if kept and kept.state != DRAFT:
+            self._store.note(experiment.name, f"refused to change what is {kept.state}", change)
+        self._store.create(experiment, change)
+        _log.info("an experiment's file was read", file=path.name, experiment=experiment.name)

@@ -1,0 +1,64 @@
+"""Two arms compared step by step: a canary meets more of the traffic in the evening than in the morning, and so the
+sums over its steps compare the evening with the morning. Within a step both arms meet the same hours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fovea_server.studies import counts, power, sequences
+from fovea_server.studies.counts import Counted, Counts, Sample
+
+_EFFECT = 0.05  # of the error rate, for which the interval is narrowest
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The candidate less the control, with its confidence sequence; how many observations of each."""
+
+    estimate: float
+    lower: float
+    upper: float
+    variance: float
+    control: int
+    candidate: int
+
+
+Pair = tuple[Sample, Sample]  # of the control and of the candidate, in one step
+
+
+def apart(pairs: Sequence[Pair], information: float, alpha: float) -> Apart:
+    """Mantel and Haenszel's weights, n0 n1 / (n0 + n1) for each step, which no outcome can move (Greenland and Robins
+    1985, Estimation of a common effect parameter from sparse follow-up data, Biometrics 41)."""
+    usable = [(one, other) for one, other in pairs if one.count > 1 and other.count > 1]
+    sizes = sum(one.count for one, _ in pairs), sum(other.count for _, other in pairs)
+    if not usable:
+        return Apart(math.nan, -math.inf, math.inf, math.inf, *sizes)
+    weights = np.array([one.count * other.count / (one.count + other.count) for one, other in usable])
+    weights /= weights.sum()
+    differences = np.array([other.mean - one.mean for one, other in usable])
+    variances = np.array([one.variance / one.count + other.variance / other.count for one, other in usable])
+    estimate, variance = float(weights @ differences), float(weights**2 @ variances)
+    interval = sequences.difference(estimate, variance, information, alpha)
+    return Apart(estimate, float(interval.lower), float(interval.upper), variance, *sizes)
+
+
+def errors_apart(counted: Counted, control: str, candidate: str, alpha: float, slice_: str = "") -> Apart:
+    """Of the error rates."""
+    pairs = [(one.errors(), other.errors()) for one, other in by_stage(counted, control, candidate, slice_)]
+    return apart(pairs, power.information(_EFFECT, alpha, 0.95), alpha)
+
+
+def by_stage(counted: Counted, control: str, candidate: str, slice_: str = "") -> list[tuple[Counts, Counts]]:
+    """What was counted of the two in each step; where nobody met the control any more, its step before stands in."""
+    found: list[tuple[Counts, Counts]] = []
+    before = Counts()
+    for stage in counts.stages(counted):
+        arms = counts.of_arms(counted, stage, slice_)
+        one = arms.get(control, Counts())
+        before = one if one.exposed else before
+        found.append((before, arms.get(candidate, Counts())))
+    return found

@@ -1,0 +1,273 @@
+"""What is decided reaches every gateway process, what is counted reaches the store, and no fault reaches a caller."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.request.questions import a_model, a_question
+from tests.studies.made_up import canary, split
+
+from fovea_server.errors import InferenceFailed
+from fovea_server.feature_log.note import NoLog
+from fovea_server.metrics import Metrics
+from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.routing import Routing
+from fovea_server.studies.caretaker import Caretaker
+from fovea_server.studies.database import Database
+from fovea_server.studies.declaration import Experiment
+from fovea_server.studies.exchange import Exchange
+from fovea_server.studies.observations import Observations
+from fovea_server.studies.store import ROLLED_BACK, RUNNING, STOPPED, Change, Store
+from fovea_server.studies.tally import Tally
+
+ME = Change("me", "because")
+
+
+class Process:
+    """A gateway process, as far as experiments go."""
+
+    def __init__(self, url: str, folder: Path, is_first: bool = False) -> None:
+        self.store = Store(Database(url))
+        self.observations = Observations(self.store.database)
+        self.metrics = Metrics()
+        self.tally = Tally(self.metrics)
+        self.routing = Routing(Catalogue([a_model("alpha"), a_model("beta")]), self.tally)
+        caretaker = Caretaker(self.store, self.observations, folder / "declarations") if is_first else None
+        self.exchange = Exchange(
+            self.store, self.observations, self.routing, self.tally, self.metrics, caretaker, give_every=0.0
+        )
+
+    def serve(self, requests: int, failing: str = "", begin: int = 0) -> dict[str, int]:
+        """How many met each arm; what the arm `failing` is asked fails."""
+        met: dict[str, int] = {}
+        for number in range(begin, begin + requests):
+            question = a_question(f"r{number}", unit=f"user-{number}")
+            note = NoLog().note(question)
+            route = self.routing.route(question)
+            arm = route.exposure.arm if route.exposure else ""
+            met[arm] = met.get(arm, 0) + 1
+            try:
+                with self.routing.follow(route, note):
+                    if arm == failing:
+                        raise InferenceFailed("no")
+                    note.answer = _answer()
+            except InferenceFailed:
+                pass
+        return met
+
+    @property
+    def is_up(self) -> float | None:
+        return self.metrics.registry.get_sample_value("fovea_experiments_store_up")
+
+
+def _answer() -> object:
+    from types import SimpleNamespace
+
+    prediction = SimpleNamespace(score=0.9)
+    return SimpleNamespace(results=[SimpleNamespace(predictions=[prediction])], timings_ms=SimpleNamespace(total=10.0))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/experiments.db"
+
+
+@pytest.fixture
+def make(url: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    made: list[Process] = []
+
+    def one(is_first: bool = False) -> Process:
+        made.append(Process(url, tmp_path, is_first))
+        return made[-1]
+
+    yield one
+    for process in made:
+        process.exchange.stop()
+        process.store.database.close()
+
+
+def _start(store: Store, experiment: Experiment) -> None:
+    store.start(store.create(experiment, ME), ME)
+
+
+def _within(seconds: float, seen: Callable[[], bool]) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if seen():
+            return True
+        time.sleep(0.02)
+    return seen()
+
+
+def test_every_process_sees_a_change_within_two_seconds_and_a_rollback_within_one(make: Callable[..., Process]) -> None:
+    processes = [make(is_first=True), make(), make()]
+    for process in processes:
+        process.exchange.start()
+    _start(processes[0].store, split())
+    assert _within(2, lambda: all(process.routing.plan.splits for process in processes))
+    arms = [{unit: process.routing.plan.splits["alpha"].arm_of(unit) for unit in "abcdefgh"} for process in processes]
+    assert arms[0] == arms[1] == arms[2]
+    store = processes[0].store
+    store.roll_back(store.get("trial"), ME)
+    assert _within(1, lambda: not any(process.routing.plan.splits for process in processes))
+
+
+def test_where_no_experiment_was_ever_declared_nothing_is_written(make: Callable[..., Process], tmp_path: Path) -> None:
+    process = make(is_first=True)
+    process.exchange.exchange()
+    assert not list(tmp_path.iterdir())
+    assert process.is_up == 1
+
+
+def test_counts_of_all_processes_survive_their_end_and_are_given_once(make: Callable[..., Process]) -> None:
+    first, second = make(), make()
+    _start(first.store, split())
+    for process in (first, second, first):
+        process.exchange.exchange()
+    met = [first.serve(300), second.serve(200, begin=300)]
+    for process in (first, second, first):
+        process.exchange.exchange()
+    second.exchange.stop()
+    counted = first.observations.counted("trial")
+    for place, counts in counted.items():
+        assert counts.answered == counts.units == sum(each[place.arm] for each in met)
+
+
+def test_while_the_database_is_locked_everybody_is_assigned_as_before_and_the_fault_is_exported(
+    make: Callable[..., Process], tmp_path: Path
+) -> None:
+    process = make(is_first=True)
+    _start(process.store, split())
+    process.exchange.exchange()
+    before = process.serve(200)
+    lock = sqlite3.connect(tmp_path / "experiments.db", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    process.exchange.exchange()
+    assert process.serve(200) == before
+    assert process.is_up == 0
+    assert "locked" in (process.exchange.fault or "")
+    lock.execute("ROLLBACK")
+    lock.close()
+    process.exchange.exchange()
+    assert (process.is_up, process.exchange.fault) == (1, None)
+    assert sum(counts.answered for counts in process.observations.counted("trial").values()) == 400
+
+
+def test_when_the_database_is_gone_or_spoilt_the_last_known_plan_stays(
+    make: Callable[..., Process], tmp_path: Path
+) -> None:
+    process = make()
+    _start(process.store, split())
+    process.exchange.exchange()
+    plan = process.routing.plan
+    for name in ("experiments.db", "experiments.db-wal", "experiments.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / name).write_bytes(b"spoilt" * 2000)
+    process.store.database.close()
+    process.exchange.exchange()
+    assert process.routing.plan == plan
+    assert process.is_up == 0
+    assert process.serve(50).keys() <= {"control", "candidate"}
+
+
+def test_a_canary_that_fails_is_taken_back_by_itself_and_the_journal_says_why(make: Callable[..., Process]) -> None:
+    process = make(is_first=True)
+    _start(process.store, canary(canary={"steps": [0.5, 1.0]}))
+    process.exchange.exchange()
+    assert set(process.serve(200, failing="candidate")) == {"control", "candidate"}
+    process.exchange.exchange()
+    assert process.store.get("trial").state == ROLLED_BACK
+    assert set(process.serve(100)) == {""}
+    last = process.store.journal("trial")[-1]
+    assert last.who == "fovea serve"
+    assert "its error rate is +" in last.why
+
+
+def test_a_canary_that_fails_while_nobody_can_be_told_is_held_back_by_the_process_that_sees_it(
+    make: Callable[..., Process], tmp_path: Path
+) -> None:
+    process = make(is_first=True)
+    _start(process.store, canary(canary={"steps": [0.5, 1.0]}))
+    process.exchange.exchange()
+    lock = sqlite3.connect(tmp_path / "experiments.db", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    process.serve(200, failing="candidate")
+    process.exchange.exchange()
+    assert set(process.serve(200, begin=200)) == {"control"}
+    lock.execute("ROLLBACK")
+    lock.close()
+    process.exchange.exchange()
+    assert process.store.get("trial").state == ROLLED_BACK
+
+
+def test_a_canary_without_findings_rises_step_by_step_until_its_candidate_answers_everybody(
+    make: Callable[..., Process],
+) -> None:
+    process = make(is_first=True)
+    _start(process.store, canary(canary={"steps": [0.25, 1.0], "hold_seconds": 0, "hold_requests": 40}))
+    process.exchange.exchange()
+    shares = []
+    for round_ in range(3):
+        met = process.serve(400, begin=400 * round_)
+        shares.append(met.get("candidate", 0) / 400)
+        process.exchange.exchange()
+    assert shares[0] == pytest.approx(0.25, abs=0.08)
+    assert shares[1] == 1.0
+    assert process.routing.plan.pointers == {"alpha": "beta"}
+    assert [entry.what for entry in process.store.journal("trial")][-2:] == [
+        "the candidate's share is now 100%",
+        "promoted; candidate (beta) answers for alpha",
+    ]
+
+
+def test_an_experiment_whose_end_has_come_is_stopped(make: Callable[..., Process]) -> None:
+    process = make(is_first=True)
+    _start(process.store, split(end="2020-01-01"))
+    process.exchange.exchange()
+    assert process.store.get("trial").state == STOPPED
+
+
+def test_before_its_start_nobody_meets_it(make: Callable[..., Process]) -> None:
+    process = make(is_first=True)
+    _start(process.store, split(start="2999-01-01"))
+    process.exchange.exchange()
+    assert process.store.get("trial").state == RUNNING
+    assert set(process.serve(50)) == {""}
+
+
+DECLARED = """
+name = "trial"
+model = "alpha"
+arms = [
+    {{ name = "control", model = "alpha", weight = {control} }},
+    {{ name = "candidate", model = "beta", weight = 0.5 }},
+]
+"""
+
+
+def test_a_file_declares_a_draft_and_a_bad_edit_disturbs_nothing_that_runs(
+    make: Callable[..., Process], tmp_path: Path
+) -> None:
+    process = make(is_first=True)
+    folder = tmp_path / "declarations"
+    folder.mkdir()
+    (folder / "trial.toml").write_text(DECLARED.format(control=0.5))
+    process.exchange.exchange()
+    kept = process.store.start(process.store.get("trial"), ME)
+    process.exchange.exchange()
+    met = process.serve(200)
+    for control in (0.4, "half", "", 0.5001):
+        (folder / "trial.toml").write_text(DECLARED.format(control=control))
+        process.exchange.exchange()
+        assert process.exchange.fault is None
+        assert process.store.get("trial") == kept
+        assert process.serve(200) == met
+    arms = DECLARED.format(control=0.5) + "minimum_sample = 9\n"
+    (folder / "trial.toml").write_text(arms)
+    process.exchange.exchange()
+    assert process.store.get("trial").experiment == kept.experiment
+    assert process.store.journal("trial")[-1].what == "refused to change what is running"
