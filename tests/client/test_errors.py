@@ -56,8 +56,18 @@ FAMILIES: dict[type[served.FoveaError], type[FoveaClientError]] = {
     served.FoveaError: ServerFailed,
 }
 
-# Said on the control socket alone, which is no client's.
-NEVER_TO_A_CLIENT = {served.ModelRefused}
+# Said on the control socket, of feedback, of what is on record and of experiments; the clients ask for none of these.
+NEVER_TO_A_CLIENT = {
+    served.ModelRefused,
+    served.UnknownLabel,
+    served.NoSuchImage,
+    served.FeatureLogOff,
+    served.FeatureLogUnavailable,
+    served.BadExperiment,
+    served.UnknownExperiment,
+    served.ExperimentRefused,
+    served.ExperimentsUnavailable,
+}
 
 
 class FromTheFuture(served.FoveaError):

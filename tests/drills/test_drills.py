@@ -25,7 +25,7 @@ def shared(package: ModelPackage) -> Iterator[Bench]:
 @pytest.mark.parametrize("drill", catalogue.drills(), ids=lambda drill: drill.name)
 def test_a_drills_short_form_keeps_what_no_busy_machine_can_excuse(drill: Drill, shared: Bench) -> None:
     own = drill.hurts or drill.options
-    result = running.run(drill, SHORT, None if own else shared)
+    result = running.run(drill, SHORT, None if own else shared, shared.capacity)
     missed = [figure for figure in result.figures if not figure.passed and not figure.timed]
     assert result.figures
     assert not missed, f"{missed}; {result.notes}"

@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -136,9 +135,11 @@ def test_the_command_line_reads_stdin_and_prints_a_table(server: Served, espress
 def test_an_interrupted_run_shows_what_it_has(server: Served, folder: Path) -> None:
     command = [FOVEA, "classify", "--url", server.url, "--concurrency", "2", *[str(folder / "a_cup.jpg")] * 5000]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(2)
+        assert process.stdout is not None
+        first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        shown, said = process.communicate(timeout=20)
+        rest, said = process.communicate(timeout=20)
+        shown = first + rest
     assert process.returncode == 130
     assert b"espresso" in shown
     assert re.search(rb"interrupted; \d+ of 5000 images were asked about", said)

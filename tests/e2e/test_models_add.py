@@ -22,7 +22,7 @@ from tests.e2e.served import FOVEA, Served, served
 
 def _models(server: Served, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [FOVEA, "models", *map(str, arguments), "--state", str(server.state)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
 
 @pytest.fixture

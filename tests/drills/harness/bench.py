@@ -21,9 +21,11 @@ _IMAGES = 100
 
 
 class Bench:
-    """Everything is made at its first use, and stopped with the `with` block."""
+    """Everything is made at its first use, and stopped with the `with` block. A capacity given is not measured again."""
 
-    def __init__(self, scale: Scale, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, scale: Scale, options: tuple[str, ...] = (), capacity: Capacity | None = None) -> None:
+        if capacity is not None:
+            vars(self)["capacity"] = capacity
         self.scale = scale
         self._options = options
         self._stack = contextlib.ExitStack()
@@ -66,7 +68,7 @@ class Bench:
 
     @property
     def c(self) -> float:
-        return self.capacity.rate
+        return self.scale.share * self.capacity.rate
 
     def watch(self) -> Watch:
         """Of the server's memory and descriptors."""

@@ -22,6 +22,7 @@ class Scale:
     bound: float
     probe: float  # seconds that one rate is tried while c is sought
     probes: int  # rates that are tried
+    share: float = 1.0  # of what was found that counts as c
 
     def pick(self, full: _T, short: _T, long: _T | None = None) -> _T:
         """The value for this scale; the long form is the full one unless it is given."""
@@ -32,8 +33,9 @@ class Scale:
 
 FULL = Scale("full", bound=0.1, probe=8, probes=7)
 LONG = Scale("long", bound=0.1, probe=5, probes=5)
-# Continuous integration shares its machine, so its bound is generous: it needs a rate that the server can hold.
-SHORT = Scale("short", bound=0.4, probe=2, probes=3)
+# Continuous integration shares its machine, so its bound is generous: it needs a rate that the server can hold, also
+# when others come.
+SHORT = Scale("short", bound=0.4, probe=2, probes=3, share=0.4)
 SCALES = {scale.name: scale for scale in (FULL, LONG, SHORT)}
 
 

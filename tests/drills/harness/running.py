@@ -15,6 +15,7 @@ from dataclasses import asdict
 from benchmarks import machine
 from tests.drills.harness import page, results
 from tests.drills.harness.bench import Bench
+from tests.drills.harness.capacity import Capacity
 from tests.drills.harness.drill import SCALES, Drill, Scale
 from tests.drills.harness.figures import Figure
 from tests.drills.harness.results import Result
@@ -44,11 +45,14 @@ def main(drills: Sequence[Drill], arguments: Sequence[str] | None = None) -> int
     return 1 if any(results.unexcused(result) for result in outcomes) else 0
 
 
-def run(drill: Drill, scale: Scale, bench: Bench | None = None) -> Result:
-    """One drill, on a bench of its own unless one is lent. Whatever stops it is a missed figure of its own."""
+def run(drill: Drill, scale: Scale, bench: Bench | None = None, capacity: Capacity | None = None) -> Result:
+    """One drill, on a bench of its own unless one is lent. Whatever stops it is a missed figure of its own.
+
+    Where the capacity was measured already, on another server, the bench of its own takes that.
+    """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        bench = bench or stack.enter_context(Bench(scale, drill.options))
+        bench = bench or stack.enter_context(Bench(scale, drill.options, capacity))
         try:
             with _within(drill.seconds):
                 figures = drill.run(bench)
