@@ -21,7 +21,7 @@ _IMAGES = 100
 
 
 class Bench:
-    """Everything is made at its first use, and stopped with the `with` block. A capacity given is not measured again."""
+    """Made at first use, and stopped with the `with` block. A capacity that is given is not measured again."""
 
     def __init__(self, scale: Scale, options: tuple[str, ...] = (), capacity: Capacity | None = None) -> None:
         if capacity is not None:
