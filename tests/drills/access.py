@@ -106,6 +106,7 @@ DRILL = Drill(
     promise="Every route with no key, a wrong, a revoked, the right one and one of another scope: exactly 401, 403 or "
     "an answer; Triton's ports refuse what reaches files and memory.",
     run=run,
+    twin="tests/edge/test_access.py",
 )
 
 if __name__ == "__main__":

@@ -138,6 +138,7 @@ DRILL = Drill(
     promise="A model's process is killed, crashes, exits or gets no more memory, five times each under 0.5c: not ready "
     "within 2 s, back within 3 s, nothing lost but what was in flight, and that told as UNAVAILABLE.",
     run=run,
+    twin="tests/e2e/test_failures.py",
     seconds=480,
 )
 

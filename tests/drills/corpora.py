@@ -121,6 +121,7 @@ DRILL = Drill(
     promise="Every file of the corpora, over REST and gRPC, alone and with 7 good ones beside it: typed, none of 5xx, "
     "no process dies, each within 1 s, and all good ones answered rightly.",
     run=run,
+    twin="tests/e2e/test_corpora.py",
     seconds=1200,
 )
 

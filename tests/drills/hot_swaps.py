@@ -141,6 +141,7 @@ def _network(folder: Path, seed: int) -> ModelPackage:
         name=f"network{seed}",
         preprocessing=contract_file.read(str(contract)),
         embedding_only=True,
+        full_decode=True,
         limits={name: limit for name, limit in _LIMITS.items() if name == "embedding_drift"},
     )
     return add(wish, Places(ROOT / "model_repository", folder / f"added{seed}"))
@@ -170,6 +171,7 @@ DRILL = Drill(
     promise="A hundred versions of a model under 0.7c, one in ten broken: no failed request, and every answer names "
     "the version that made it.",
     run=run,
+    twin="tests/e2e/test_models_add.py",
     seconds=900,
 )
 

@@ -84,6 +84,7 @@ DRILL = Drill(
     promise="The folder of the feature log is full: no answer fails, a counter rises, and writing goes on within 10 s "
     "of there being room again.",
     run=run,
+    twin="tests/feature_log/test_crashes.py",
     hurts=True,
     seconds=180,
 )

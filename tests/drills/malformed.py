@@ -33,6 +33,7 @@ DRILL = Drill(
     name="malformed",
     promise="Schemathesis on the OpenAPI document, and random protobufs: no 5xx, and every refusal has its reason.",
     run=run,
+    twin="tests/e2e/test_malformed.py",
     seconds=600,
 )
 

@@ -57,6 +57,7 @@ DRILL = Drill(
     name="triton_killed",
     promise="tritonserver is killed: ready again within 10 s, no orphan, no shared memory left.",
     run=run,
+    twin="tests/e2e/test_failures.py",
     hurts=True,
     seconds=240,
 )

@@ -75,7 +75,7 @@ async def test_both_faces_answer_who_trusts_the_signer_and_nobody_else(
     installed: TlsSettings, pki: dict[str, Signed]
 ) -> None:
     async with faces(certificates=Certificates(installed)) as served:
-        assert await _models(served, pki["first"]) == [1, 1]
+        assert await _models(served, pki["first"]) == [2, 2]
         assert await _models(served, pki["second"]) == REFUSED
         async with AsyncClient(f"http://127.0.0.1:{served.rest_port}", retries=0) as plain:
             with pytest.raises(FoveaClientError):
@@ -90,7 +90,7 @@ async def test_with_a_client_ca_callers_must_show_a_certificate_that_it_signed(
 ) -> None:
     settings = TlsSettings(installed.certificate, installed.key, pki["first"].certificate)
     async with faces(certificates=Certificates(settings)) as served:
-        assert await _models(served, pki["first"], pki["caller"]) == [1, 1]
+        assert await _models(served, pki["first"], pki["caller"]) == [2, 2]
         for shown in (None, pki["other caller"]):
             rest, grpc = await _models(served, pki["first"], shown)
             assert rest != 1
@@ -102,9 +102,9 @@ async def test_replaced_files_count_for_the_next_connection_on_both_faces(
 ) -> None:
     monkeypatch.setattr(tls, "_LOOK_AGAIN", 0.0)
     async with faces(certificates=Certificates(installed)) as served:
-        assert await _models(served, pki["first"]) == [1, 1]
+        assert await _models(served, pki["first"]) == [2, 2]
         _install(pki["other server"], installed)
-        assert await _models(served, pki["second"]) == [1, 1]
+        assert await _models(served, pki["second"]) == [2, 2]
         assert await _models(served, pki["first"]) == REFUSED
 
 
@@ -115,9 +115,9 @@ async def test_a_replaced_client_ca_shuts_out_whom_it_did_not_sign(
     trusted = tmp_path / "callers.pem"
     shutil.copy(pki["first"].certificate, trusted)
     async with faces(certificates=Certificates(TlsSettings(installed.certificate, installed.key, trusted))) as served:
-        assert await _models(served, pki["first"], pki["caller"]) == [1, 1]
+        assert await _models(served, pki["first"], pki["caller"]) == [2, 2]
         shutil.copy(pki["second"].certificate, trusted)
-        assert await _models(served, pki["first"], pki["other caller"]) == [1, 1]
+        assert await _models(served, pki["first"], pki["other caller"]) == [2, 2]
         rest, grpc = await _models(served, pki["first"], pki["caller"])
         assert rest != 1
         assert grpc == "UNREACHABLE"
@@ -140,11 +140,11 @@ async def test_a_broken_replacement_keeps_the_old_certificate_and_is_logged_once
         else:  # the certificate is there, its key is not yet
             shutil.copy(pki["other server"].certificate, installed.certificate)
         for _ in range(2):
-            assert await _models(served, pki["first"]) == [1, 1]
+            assert await _models(served, pki["first"]) == [2, 2]
         said = capsys.readouterr()
         assert (said.out + said.err).count("the certificate stays as it was") == 1
         _install(pki["other server"], installed)
-        assert await _models(served, pki["second"]) == [1, 1]
+        assert await _models(served, pki["second"]) == [2, 2]
 
 
 def test_what_is_wrong_with_a_file_is_said_with_its_name(

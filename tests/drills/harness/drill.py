@@ -43,6 +43,7 @@ SCALES = {scale.name: scale for scale in (FULL, LONG, SHORT)}
 class Drill:
     """`options` are for `fovea serve`; a drill that `hurts` its server, or has options, gets one of its own.
 
+    `twin` is the test that continuous integration runs instead of the short form, where there is one.
     `seconds` is how long the full form may take, with starting and stopping; the runner ends it then.
     """
 
@@ -51,4 +52,5 @@ class Drill:
     run: Callable[[Bench], list[Figure]]
     options: tuple[str, ...] = ()
     hurts: bool = False
+    twin: str = ""
     seconds: float = 600

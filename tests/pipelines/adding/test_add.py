@@ -37,6 +37,7 @@ def wish(package: ModelPackage, tmp_path: Path) -> Wish:
         preprocessing=contract_file.read(str(tmp_path / "contract.toml")),
         labels=LABELS,
         limits=LIMITS,
+        full_decode=True,
     )
 
 
@@ -61,7 +62,7 @@ def test_a_package_says_where_it_came_from_and_what_was_checked(wish: Wish, plac
 
 def test_what_a_fraction_of_a_jpeg_would_spoil_is_decoded_in_full(wish: Wish, places: Places) -> None:
     """At 32 pixels a sharp scene at a quarter of its size is beyond the gate's limits."""
-    package = add(wish, places)
+    package = add(dataclasses.replace(wish, full_decode=False), places)
     assert not package.contract.scaled_decode
     assert contract_of(places.added / package.preprocess) == package.contract
 
