@@ -13,8 +13,8 @@ PAGE = ROOT / "docs" / "drills.md"
 _HEAD = """# Drills
 
 Each drill starts a server, hurts it, and compares what happened with what was promised. `make drills` runs them all
-(`DRILL=spike` one, `SCALE=short` the short forms that continuous integration runs), and one alone runs as
-`python -m tests.drills.spike`. This page is made from the results in `tests/drills/results` by
+(`DRILL=spike` one, `SCALE=short` the short forms; continuous integration runs those too, or tests of the same things),
+and one alone runs as `python -m tests.drills.spike`. This page is made from the results in `tests/drills/results` by
 `python -m tests.drills --page`; nothing on it is written by hand.
 
 `c` is the highest rate at which p99 meets the bound, measured first in the same run. Load is open loop: requests arrive
