@@ -20,7 +20,7 @@ from tests.e2e.served import served
 
 
 def run(bench: Bench) -> list[Figure]:
-    restarts = bench.scale.pick(full=10, short=2)
+    restarts = bench.scale.pick(full=10, short=1)
     # Of one replica, which carries the load alone while the other restarts.
     rate = 0.7 * bench.c
     ports = [free_ports(5), free_ports(5)]

@@ -19,7 +19,7 @@ _BAD = 0.05
 
 
 def run(bench: Bench) -> list[Figure]:
-    seconds = bench.scale.pick(full=1800.0, long=600.0, short=30.0)
+    seconds = bench.scale.pick(full=1800.0, long=600.0, short=15.0)
     requests, statuses = _mixed(bench)
     with bench.watch() as watch, open_loop.load(bench.server.rest_port, requests, [(0.7 * bench.c, seconds)]) as load:
         records = load.wait()
