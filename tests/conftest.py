@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fovea_pipelines import build
@@ -67,6 +68,12 @@ def corpora() -> list[Path]:
     if not folder.is_dir():
         pytest.skip(f"no {folder.name}/ beside the checkout")
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "README.md")
+
+
+def children_running(module: str, parent: int | None = None) -> list[psutil.Process]:
+    """The children alive, of this process or of another, that run this module."""
+    alive = [child for child in psutil.Process(parent).children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if module in child.cmdline()]
 
 
 def free_ports(count: int) -> list[int]:

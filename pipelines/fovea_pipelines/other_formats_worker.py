@@ -9,23 +9,20 @@ can say no more than that.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
-import signal
 import sys
 from typing import BinaryIO
 
+from fovea_pipelines.child_process import end_with
 from fovea_pipelines.not_converted import NotConverted, OutOfMemory
 
 READY, DONE, FAILED = "ready", "done", "failed"
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main() -> None:
     number, memory, parent, formats = sys.argv[1:]
-    _end_with(int(parent))
+    end_with(int(parent))
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)
     from fovea_pipelines import other_formats
 
@@ -60,13 +57,6 @@ def _answer(file: BinaryIO, form: str, size: int, max_pixels: int) -> str:
 
 def _line(word: str, sentence: object) -> str:
     return f"{word} {' '.join(str(sentence).split())[:500]}"
-
-
-def _end_with(parent: int) -> None:
-    """Die when the gateway does, however it dies (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # it has died already
 
 
 def _limit(memory: int) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from tests.conftest import children_running
 
 FOVEA = Path(sys.executable).parent / "fovea"
 START_SECONDS = 60
@@ -55,9 +56,7 @@ class Served:
 
     def followers(self) -> list[psutil.Process]:
         """The gateway processes of the moment besides the first."""
-        children = psutil.Process(self.process.pid).children()
-        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-        return [child for child in alive if "fovea_server.workers.follower" in child.cmdline()]
+        return children_running("fovea_server.workers.follower", self.process.pid)
 
     def is_ready(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):

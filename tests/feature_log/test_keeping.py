@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.conftest import children_running
 from tests.feature_log.made_up import record, write
 
 from fovea_server.feature_log import keeping
@@ -50,8 +51,7 @@ async def test_a_keeper_that_dies_is_started_again_and_the_death_is_counted(
 
 def _keepers() -> list[psutil.Process]:
     """Of this process, which may have children of other tests, too."""
-    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if "feature_log.keeper" in " ".join(child.cmdline())]
+    return children_running("fovea_server.feature_log.keeper")
 
 
 async def keeper_has_seen_it(metrics: Metrics) -> None:

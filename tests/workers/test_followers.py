@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from tests.conftest import free_ports
+from tests.conftest import children_running, free_ports
 
 from fovea_server.domain import Model, ModelIdentity
 from fovea_server.edge.listen import EdgeSettings
@@ -78,8 +78,7 @@ async def test_a_follower_says_what_it_is_told() -> None:
 
 def _followers() -> list[psutil.Process]:
     """Of this process, which may have children of other tests, too."""
-    alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
-    return [each for each in alive if follower.__name__ in each.cmdline()]
+    return children_running(follower.__name__)
 
 
 async def test_one_that_is_killed_comes_back_as_the_server_then_is() -> None:

@@ -21,6 +21,7 @@ from fovea_server.domain import (
     StageTimings,
     Timings,
 )
+from fovea_server.request.routing import Route
 
 
 def answer(
@@ -30,6 +31,7 @@ def answer(
     inferences: Sequence[Inference],
     engine: Span,
     now: float,
+    route: Route,
 ) -> Answer:
     """The answer to one question; `engine` is from asking for a slot to having Triton's answer, `now` the clock."""
     return Answer(
@@ -43,6 +45,8 @@ def answer(
             [inference.preprocess for inference in inferences if inference.preprocess],
             [inference.model for inference in inferences if inference.model],
         ),
+        degraded=route.degraded,
+        exposure=route.exposure,
     )
 
 

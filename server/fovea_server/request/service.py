@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -96,8 +95,7 @@ class Service:
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
         note.inferences = inferences
-        answer = answers.answer(question, models, facts, inferences, Span(begin, now), now)
-        answer = note.answer = dataclasses.replace(answer, degraded=route.degraded, exposure=route.exposure)
+        answer = note.answer = answers.answer(question, models, facts, inferences, Span(begin, now), now, route)
         if self._copies:
             self._copies.offer(question, image, answer)
         return answer

@@ -8,8 +8,6 @@ does.
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import pickle
 import signal
 import socket
@@ -17,6 +15,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from fovea_pipelines.child_process import end_with
 from fovea_server import logs
 from fovea_server.gateway import Entrance, Gateway
 from fovea_server.metrics import Metrics
@@ -27,12 +26,10 @@ from fovea_server.triton.client import TritonClient
 from fovea_server.workers.channel import Channel, ChannelClosed, Handler, Refused
 from fovea_server.workers.state import State
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main() -> None:
     file, worker, parent = map(int, sys.argv[1:])
-    _end_with(parent)
+    end_with(parent)
     settings: Settings = pickle.load(sys.stdin.buffer)  # noqa: S301  (from the process that started us)
     logs.configure(settings.log_level, worker=worker)
     import uvloop
@@ -113,13 +110,6 @@ class Follower:
         except (ChannelClosed, Refused):
             return self._metrics.exposition()
         return said.encode()
-
-
-def _end_with(parent: int) -> None:
-    """Die when the server's first process does, however it dies (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # it has died already
 
 
 if __name__ == "__main__":
