@@ -85,6 +85,11 @@ def failure(error: Any, target: str, request_id: str | None = None) -> FoveaClie
     return _unnamed(error.code(), error.details() or "", target, request_id)
 
 
+def is_lost(error: Any) -> bool:
+    """Whether grpc.aio put its own failure to send in the place of what the server said (grpc/grpc issue 36066)."""
+    return error.code() is grpc.StatusCode.INTERNAL and error.details() == "Internal error from Core"
+
+
 def _named(status: status_pb2.Status, request_id: str | None) -> FoveaClientError | None:
     info, asked, again = error_details_pb2.ErrorInfo(), error_details_pb2.RequestInfo(), error_details_pb2.RetryInfo()
     for detail in status.details:

@@ -99,6 +99,9 @@ class AsyncGrpcClient:
                 while sending.unreadable:
                     yield sending.unreadable.popleft()
         except grpc.RpcError as error:
+            if grpc_wire.is_lost(error):
+                # Whoever refuses a stream says the same of a call that sends no images.
+                await self._once(self._stub.ListModels, vision_pb2.ListModelsRequest(), Budget(timeout), None)
             raise grpc_wire.failure(error, self._target) from error
         finally:
             call.cancel()

@@ -21,6 +21,7 @@ from tests.edge.faces import Faces, faces
 from tests.edge.who_may import METHODS, ROUTES, WHO, Keys, make_keys
 from tests.edge.who_may import expected as expected_of
 
+from fovea_client import AsyncGrpcClient, NotAllowed
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.access import keys
 from fovea_server.access.guard import Guard
@@ -101,6 +102,15 @@ def _assert_status(error: Any, code: grpc.StatusCode) -> None:
     info = error_details_pb2.ErrorInfo()
     assert any(detail.Unpack(info) for detail in status.details)
     assert (info.domain, info.reason) == ("fovea", code.name)
+
+
+async def test_the_asynchronous_client_is_told_why_its_stream_was_refused(made: tuple[Guard, Keys]) -> None:
+    """grpc.aio loses one such answer in a hundred."""
+    guard, texts = made
+    async with faces(guard) as served, AsyncGrpcClient(served.grpc, api_key=texts["wrong"]) as client:
+        for _ in range(500):
+            with pytest.raises(NotAllowed, match="not known here"):
+                _ = [said async for said in client.classify_stream([b"picture"] * 3)]
 
 
 async def test_health_needs_no_key_and_unknown_services_do(made: tuple[Guard, Keys]) -> None:
