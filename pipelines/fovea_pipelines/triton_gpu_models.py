@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import triton_python_backend_utils as pb_utils  # provided by Triton's Python backend
 
+from fovea_pipelines import garbage
 from fovea_pipelines.dali_executor import DaliGpuExecutor, Device, GpuResult, OnDevice
 from fovea_pipelines.dali_graph import OnGpu
 from fovea_pipelines.engines import choice
@@ -37,6 +38,7 @@ class Preprocess:
         self._executor = DaliGpuExecutor(contract, settings.max_batch, settings.threads(), device)
         self._stays = settings.text("pixels") == "device"
         self._on_host = HostCopy(settings.device)
+        garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begin = time.monotonic_ns()
@@ -72,6 +74,7 @@ class Network:
         _check_gpu(settings)
         package = ModelPackage.read(settings.folder)
         self._engine = _engine(package, settings)
+        garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begin = time.monotonic_ns()

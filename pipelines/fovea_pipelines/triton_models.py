@@ -17,7 +17,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # provided by Triton's Python backend
 from numpy.typing import NDArray
 
-from fovea_pipelines import precision
+from fovea_pipelines import garbage, precision
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.preprocessed import Preprocessed, Result, Undecodable
 from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, UNDECODABLE
@@ -36,6 +36,7 @@ class Preprocess:
         settings = ModelSettings(args)
         contract = contract_of(settings.folder)
         self._executor = DaliExecutor(contract, max_batch=settings.max_batch, threads=settings.threads())
+        garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begin = time.monotonic_ns()
@@ -63,6 +64,7 @@ class OpenVinoNetwork:
         chosen = precision.choose(package, os.environ.get(precision.VARIABLE) or settings.text("precision"))
         model = precision.artefact_of(package, chosen)
         self._engine = OpenVinoEngine(model, chosen, streams=settings.threads())
+        garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         begin = time.monotonic_ns()

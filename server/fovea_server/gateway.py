@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from fovea_pipelines import garbage
 from fovea_server.access import policy
 from fovea_server.access.guard import Guard
 from fovea_server.edge import open_files, rest_app
@@ -128,6 +129,7 @@ class Gateway:
         await self._experiments.start()
         await self._rest.open()
         await self._grpc.open()
+        garbage.keep_what_is_alive()
 
     async def close(self, grace: float) -> None:
         """Take nothing more; give what is being answered `grace` seconds."""

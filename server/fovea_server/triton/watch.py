@@ -95,7 +95,8 @@ class Watch:
                 endings.follow(running)
                 if ended.done():
                     return Trouble(f"tritonserver ended with {exit_in_words(ended.result())}")
-                if trouble := await self._look(self._missing(running), probes):
+                lost = self._missing(running) and self.lost()
+                if trouble := await self._look(lost, probes):
                     return trouble
                 woken = asyncio.create_task(endings.ended.wait())
                 await asyncio.wait({ended, woken}, timeout=self._settings.look, return_when=asyncio.FIRST_COMPLETED)
