@@ -53,8 +53,10 @@ class OpenVinoEngine:
     def run(self, images: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
         """Outputs for each image, UINT8 (height, width, 3), in order."""
         results: list[Outputs | None] = [None] * len(images)
-        for index, pixels in enumerate(images):
-            self._queue.start_async({"PIXELS": pixels[np.newaxis]}, (results, index))
+        # Shared, not copied, which takes a tenth off an inference: they have to be in one piece, and kept till the end.
+        kept = [np.ascontiguousarray(pixels)[np.newaxis] for pixels in images]
+        for index, pixels in enumerate(kept):
+            self._queue.start_async({"PIXELS": pixels}, (results, index), share_inputs=True)
         self._queue.wait_all()
         return [result for result in results if result is not None]
 
