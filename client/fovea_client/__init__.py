@@ -3,6 +3,7 @@
 from fovea_client.answers import (
     Analysis,
     Classification,
+    Exposure,
     ImageFacts,
     Model,
     ModelIdentity,
@@ -13,6 +14,7 @@ from fovea_client.answers import (
     Timings,
 )
 from fovea_client.connect import connect
+from fovea_client.context import Context
 from fovea_client.errors import (
     BadImage,
     BadRequest,
@@ -25,6 +27,7 @@ from fovea_client.errors import (
     UnknownModel,
     Unreachable,
 )
+from fovea_client.feedback import Feedback, FeedbackReport
 from fovea_client.rest import Client
 from fovea_client.rest_async import AsyncClient
 from fovea_client.rpc import GrpcClient
@@ -37,6 +40,9 @@ __all__ = [
     "GrpcClient",
     "AsyncGrpcClient",
     "connect",
+    "Context",
+    "Feedback",
+    "FeedbackReport",
     "Classification",
     "Analysis",
     "Result",
@@ -47,6 +53,7 @@ __all__ = [
     "Quality",
     "Timings",
     "StageTimings",
+    "Exposure",
     "FoveaClientError",
     "BadImage",
     "BadRequest",

@@ -61,6 +61,14 @@ class StageTimings:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """The experiment that decided who answers, and which of its arms did."""
+
+    name: str
+    arm: str
+
+
+@dataclass(frozen=True)
 class Classification:
     """The labels of one image, and all that was learned on the way."""
 
@@ -71,6 +79,7 @@ class Classification:
     quality: Quality
     embedding: tuple[float, ...] | None  # None unless asked for, or the model only embeds
     timings_ms: Timings
+    experiment: Exposure | None = None  # None where the caller met none
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,7 @@ class Analysis:
     image: ImageFacts
     results: tuple[Result, ...]
     timings_ms: Timings
+    experiment: Exposure | None = None  # None where the caller met none
 
     def result_of(self, model: str) -> Result:
         """The result of the model of this name. Raises KeyError where it was not asked."""

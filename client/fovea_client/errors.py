@@ -37,7 +37,10 @@ class BadImage(FoveaClientError):
 class BadRequest(FoveaClientError):
     """What was asked is at fault, not the image."""
 
-    reasons = ("MALFORMED_REQUEST", "BAD_PARAMETER", "HEADERS_TOO_LARGE", "RECEIVE_TIMEOUT")
+    reasons = (
+        *("MALFORMED_REQUEST", "BAD_PARAMETER", "HEADERS_TOO_LARGE", "RECEIVE_TIMEOUT"),
+        *("UNKNOWN_LABEL", "FEATURE_LOG_OFF"),
+    )
 
 
 class NotAllowed(FoveaClientError):
@@ -59,7 +62,7 @@ class ServerBusy(FoveaClientError):
 class NotReady(FoveaClientError):
     """The server is there, but is starting, stopping, or what it needs dies again and again."""
 
-    reasons = ("NOT_READY", "CRASH_LOOP", "DRAINING")
+    reasons = ("NOT_READY", "CRASH_LOOP", "DRAINING", "FEATURE_LOG_UNAVAILABLE")
 
 
 class DeadlineExceeded(FoveaClientError):

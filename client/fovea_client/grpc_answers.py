@@ -7,6 +7,7 @@ from typing import Any
 from fovea_client.answers import (
     Analysis,
     Classification,
+    Exposure,
     ImageFacts,
     Model,
     ModelIdentity,
@@ -21,7 +22,11 @@ from fovea_client.wire import vision_pb2
 
 def classification(said: vision_pb2.ClassifyResponse) -> Classification:
     return Classification(
-        id=said.id, image=_facts(said.image), timings_ms=_timings(said.timings_ms), **_of_one_model(said)
+        id=said.id,
+        image=_facts(said.image),
+        timings_ms=_timings(said.timings_ms),
+        experiment=_exposure(said),
+        **_of_one_model(said),
     )
 
 
@@ -31,6 +36,7 @@ def analysis(said: vision_pb2.AnalyzeResponse) -> Analysis:
         image=_facts(said.image),
         results=tuple(_result(one) for one in said.results),
         timings_ms=_timings(said.timings_ms),
+        experiment=_exposure(said),
     )
 
 
@@ -55,6 +61,10 @@ def _of_one_model(said: vision_pb2.ClassifyResponse | vision_pb2.Result) -> dict
         "quality": Quality(quality.brightness, quality.contrast, quality.sharpness),
         "embedding": tuple(said.embedding) or None,
     }
+
+
+def _exposure(said: vision_pb2.ClassifyResponse | vision_pb2.AnalyzeResponse) -> Exposure | None:
+    return Exposure(said.experiment.name, said.experiment.arm) if said.HasField("experiment") else None
 
 
 def _identity(said: vision_pb2.ModelIdentity) -> ModelIdentity:

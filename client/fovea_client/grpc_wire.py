@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from fovea_client import grpc_answers, model_names
 from fovea_client.answers import Classification
 from fovea_client.errors import BadImage, DeadlineExceeded, FoveaClientError, ServerFailed, Unreachable, from_reason
+from fovea_client.feedback import Feedback, Status
 from fovea_client.images import Image
 from fovea_client.request_ids import made_or_checked
 from fovea_client.wire import vision_pb2
@@ -64,6 +65,27 @@ def analyze(
         embedding=embedding,
         request_id=made_or_checked(request_id),
     )
+
+
+def feedback(given: Iterable[Feedback]) -> vision_pb2.GiveFeedbackRequest:
+    return vision_pb2.GiveFeedbackRequest(feedback=map(_feedback, given))
+
+
+def feedback_outcomes(said: vision_pb2.GiveFeedbackResponse) -> list[Status | FoveaClientError]:
+    """What became of each, in order."""
+    return [_feedback_outcome(one) for one in said.outcomes]
+
+
+def _feedback(given: Feedback) -> vision_pb2.Feedback:
+    if isinstance(given.label, int):
+        return vision_pb2.Feedback(id=given.id, index=given.label, model=given.model or "")
+    return vision_pb2.Feedback(id=given.id, label=given.label, model=given.model or "")
+
+
+def _feedback_outcome(said: vision_pb2.FeedbackOutcome) -> Status | FoveaClientError:
+    if said.status == vision_pb2.FeedbackOutcome.REFUSED:
+        return _named(said.error, None) or ServerFailed(said.error.message or "the feedback was refused")
+    return "matched" if said.status == vision_pb2.FeedbackOutcome.MATCHED else "pending"
 
 
 def outcome(said: vision_pb2.ClassifyStreamResponse) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
@@ -12,8 +12,10 @@ import httpx
 from fovea_client import credentials, images, rest_answers, rest_wire
 from fovea_client.answers import Analysis, Classification, Model
 from fovea_client.attempts import Budget, answered
+from fovea_client.context import NOTHING_ELSE, Context
 from fovea_client.credentials import Pem
 from fovea_client.errors import FoveaClientError
+from fovea_client.feedback import Feedback, FeedbackReport, Status
 from fovea_client.images import Image
 from fovea_client.rest_wire import Call, Reply
 from fovea_client.retry import Retry
@@ -53,9 +55,10 @@ class Client:
         embedding: bool = False,
         timeout: float = 10.0,
         request_id: str | None = None,
+        context: Context = NOTHING_ELSE,
     ) -> Classification:
         """The labels of one image: its bytes, or a path to them. `timeout` is in seconds, over all tries."""
-        call = rest_wire.classify(images.read(image), model, top_k, embedding, request_id)
+        call = rest_wire.classify(images.read(image), model, top_k, embedding, request_id, context)
         return rest_answers.classification(self._content(call, timeout), self._url)
 
     def analyze(
@@ -67,10 +70,22 @@ class Client:
         embedding: bool = False,
         timeout: float = 10.0,
         request_id: str | None = None,
+        context: Context = NOTHING_ELSE,
     ) -> Analysis:
         """What each of several models, by name, says of one image, which is sent once. The rest is as in `classify`."""
-        call = rest_wire.analyze(images.read(image), models, top_k, embedding, request_id)
+        call = rest_wire.analyze(images.read(image), models, top_k, embedding, request_id, context)
         return rest_answers.analysis(self._content(call, timeout), self._url)
+
+    def feedback(self, answer_id: str, label: str | int, *, model: str | None = None, timeout: float = 10.0) -> Status:
+        """Say what turned out to be true of an answer: a label of the model, or its index. It is kept; "matched" if
+        the server gave that answer lately. Saying it again does no harm, and another label takes its place."""
+        call = rest_wire.feedback(Feedback(answer_id, label, model))
+        return rest_answers.feedback(self._content(call, timeout), self._url)
+
+    def feedback_many(self, given: Iterable[Feedback], timeout: float = 60.0) -> FeedbackReport:
+        """The same of up to 10,000 answers at once: each is kept, or refused with an error of its own."""
+        call = rest_wire.feedback_many(given)
+        return rest_answers.feedback_report(self._content(call, timeout), self._url)
 
     def models(self, timeout: float = 10.0) -> tuple[Model, ...]:
         """The models that can be asked for."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from fovea_client.answers import (
     Analysis,
     Classification,
+    Exposure,
     ImageFacts,
     Model,
     ModelIdentity,
@@ -19,6 +20,8 @@ from fovea_client.answers import (
     StageTimings,
     Timings,
 )
+from fovea_client.errors import from_reason
+from fovea_client.feedback import FeedbackReport, Status
 from fovea_client.rest_wire import not_ours
 
 T = TypeVar("T")
@@ -30,6 +33,7 @@ def classification(said: dict[str, Any], url: str) -> Classification:
             id=said["id"],
             image=_known(ImageFacts, said["image"]),
             timings_ms=_known(Timings, said["timings_ms"]),
+            experiment=_known(Exposure, said["experiment"]) if said.get("experiment") else None,
             **_of_one_model(said),
         )
 
@@ -41,12 +45,24 @@ def analysis(said: dict[str, Any], url: str) -> Analysis:
             image=_known(ImageFacts, said["image"]),
             results=tuple(_result(one) for one in said["results"]),
             timings_ms=_known(Timings, said["timings_ms"]),
+            experiment=_known(Exposure, said["experiment"]) if said.get("experiment") else None,
         )
 
 
 def models(said: dict[str, Any], url: str) -> tuple[Model, ...]:
     with _taken_for_ours(said, url):
         return tuple(_known(Model, {**one, "identity": _known(ModelIdentity, one)}) for one in said["models"])
+
+
+def feedback(said: dict[str, Any], url: str) -> Status:
+    with _taken_for_ours(said, url):
+        return "matched" if said["status"] == "matched" else "pending"
+
+
+def feedback_report(said: dict[str, Any], url: str) -> FeedbackReport:
+    with _taken_for_ours(said, url):
+        refused = {one["line"] - 1: from_reason(one["reason"], one["detail"]) for one in said["refused"]}
+        return FeedbackReport(said["matched"], said["pending"], refused)
 
 
 @contextmanager

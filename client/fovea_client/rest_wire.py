@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 
 from fovea_client import model_names
+from fovea_client.context import NOTHING_ELSE, Context
 from fovea_client.errors import DeadlineExceeded, FoveaClientError, ServerFailed, Unreachable, from_reason
+from fovea_client.feedback import Feedback
 from fovea_client.request_ids import made_or_checked
 from fovea_client.version import __version__
 
@@ -33,6 +35,8 @@ class Call:
     request_id: str
     params: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    content_type: str = "application/octet-stream"
+    context: Context = NOTHING_ELSE
 
     def headers(self, seconds: float) -> dict[str, str]:
         headers = {
@@ -40,8 +44,9 @@ class Call:
             "User-Agent": f"fovea-client/{__version__}",
             "X-Request-ID": self.request_id,
             "X-Request-Timeout": f"{min(seconds, LONGEST):.3f}",
+            **self.context.headers(),
         }
-        return headers if self.body is None else {**headers, "Content-Type": "application/octet-stream"}
+        return headers if self.body is None else {**headers, "Content-Type": self.content_type}
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,29 @@ def base_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def classify(image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None) -> Call:
+def classify(
+    image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None, context: Context
+) -> Call:
     which = {"model": model} if model else {}
-    return _about("/v1/classify", image, which, top_k, embedding, request_id)
+    return _about("/v1/classify", image, which, top_k, embedding, request_id, context)
 
 
-def analyze(image: bytes, models: Iterable[str], top_k: int, embedding: bool, request_id: str | None) -> Call:
+def analyze(
+    image: bytes, models: Iterable[str], top_k: int, embedding: bool, request_id: str | None, context: Context
+) -> Call:
     which = {"models": ",".join(model_names.checked(models))}
-    return _about("/v1/analyze", image, which, top_k, embedding, request_id)
+    return _about("/v1/analyze", image, which, top_k, embedding, request_id, context)
+
+
+def feedback(given: Feedback) -> Call:
+    body = json.dumps(given.to_mapping()).encode()
+    return Call("POST", "/v1/feedback", uuid.uuid4().hex, body=body, content_type="application/json")
+
+
+def feedback_many(given: Iterable[Feedback]) -> Call:
+    """A line each."""
+    body = "".join(f"{json.dumps(one.to_mapping())}\n" for one in given).encode()
+    return Call("POST", "/v1/feedback", uuid.uuid4().hex, body=body, content_type="application/x-ndjson")
 
 
 def list_models() -> Call:
@@ -109,9 +129,10 @@ def content(reply: Reply, url: str, call: Call) -> dict[str, Any]:
         said = json.loads(reply.body)
     except ValueError:
         said = None
-    if not isinstance(said, dict) or (reply.status != HTTPStatus.OK and "reason" not in said):
+    is_good = reply.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED)
+    if not isinstance(said, dict) or not (is_good or "reason" in said):
         raise not_ours(url, f"HTTP {reply.status}, {reply.body[:80]!r}", call.request_id)
-    if reply.status == HTTPStatus.OK:
+    if is_good:
         return said
     raise from_reason(
         str(said["reason"]),
@@ -121,11 +142,19 @@ def content(reply: Reply, url: str, call: Call) -> dict[str, Any]:
     )
 
 
-def _about(path: str, image: bytes, which: dict[str, str], top_k: int, embedding: bool, request_id: str | None) -> Call:
+def _about(
+    path: str,
+    image: bytes,
+    which: dict[str, str],
+    top_k: int,
+    embedding: bool,
+    request_id: str | None,
+    context: Context,
+) -> Call:
     params = {**which, "top_k": str(top_k)}
     if embedding:
         params["embedding"] = "true"
-    return Call("POST", path, made_or_checked(request_id), params, image)
+    return Call("POST", path, made_or_checked(request_id), params, image, context=context)
 
 
 def _seconds(retry_after: str | None) -> float | None:

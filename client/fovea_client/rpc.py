@@ -11,8 +11,10 @@ import grpc
 from fovea_client import grpc_answers, grpc_wire, images
 from fovea_client.answers import Analysis, Classification, Model
 from fovea_client.attempts import Budget, answered
+from fovea_client.context import NOTHING_ELSE, Context
 from fovea_client.credentials import Pem, authorization, grpc_credentials
 from fovea_client.errors import FoveaClientError
+from fovea_client.feedback import Feedback, FeedbackReport, Status
 from fovea_client.grpc_wire import Item, Outcome
 from fovea_client.images import Image
 from fovea_client.retry import Retry
@@ -57,10 +59,13 @@ class GrpcClient:
         embedding: bool = False,
         timeout: float = 10.0,
         request_id: str | None = None,
+        context: Context = NOTHING_ELSE,
     ) -> Classification:
         """The labels of one image: its bytes, or a path to them. `timeout` is in seconds, over all tries."""
         request = grpc_wire.classify(images.read(image), model, top_k, embedding, request_id)
-        return grpc_answers.classification(self._answer(self._stub.Classify, request, timeout, request.request_id))
+        return grpc_answers.classification(
+            self._answer(self._stub.Classify, request, timeout, request.request_id, context)
+        )
 
     def analyze(
         self,
@@ -71,10 +76,11 @@ class GrpcClient:
         embedding: bool = False,
         timeout: float = 10.0,
         request_id: str | None = None,
+        context: Context = NOTHING_ELSE,
     ) -> Analysis:
         """What each of several models, by name, says of one image, which is sent once. The rest is as in `classify`."""
         request = grpc_wire.analyze(images.read(image), models, top_k, embedding, request_id)
-        return grpc_answers.analysis(self._answer(self._stub.Analyze, request, timeout, request.request_id))
+        return grpc_answers.analysis(self._answer(self._stub.Analyze, request, timeout, request.request_id, context))
 
     def classify_stream(
         self,
@@ -84,6 +90,7 @@ class GrpcClient:
         top_k: int = 5,
         embedding: bool = False,
         timeout: float = 60.0,
+        context: Context = NOTHING_ELSE,
     ) -> Iterator[tuple[str, Outcome]]:
         """Many images over one call: (id, answer or error) of each, as it is ready, in no particular order.
 
@@ -93,7 +100,9 @@ class GrpcClient:
         """
         check_many(items)
         sending = Sending(model, top_k, embedding)
-        call = self._stub.ClassifyStream(sending.requests(items), timeout=timeout, metadata=self._metadata)
+        call = self._stub.ClassifyStream(
+            sending.requests(items), timeout=timeout, metadata=self._metadata + context.metadata()
+        )
         try:
             for said in call:
                 yield sending.received(said)
@@ -107,6 +116,18 @@ class GrpcClient:
             yield sending.unreadable.popleft()
         if sending.failure is not None:
             raise sending.failure
+
+    def feedback(self, answer_id: str, label: str | int, *, model: str | None = None, timeout: float = 10.0) -> Status:
+        """Say what turned out to be true of an answer: a label of the model, or its index. It is kept; "matched" if
+        the server gave that answer lately. Saying it again does no harm, and another label takes its place."""
+        (outcome,) = self._feedback([Feedback(answer_id, label, model)], timeout)
+        if isinstance(outcome, FoveaClientError):
+            raise outcome
+        return outcome
+
+    def feedback_many(self, given: Iterable[Feedback], timeout: float = 60.0) -> FeedbackReport:
+        """The same of up to 10,000 answers at once: each is kept, or refused with an error of its own."""
+        return FeedbackReport.of(self._feedback(given, timeout))
 
     def models(self, timeout: float = 10.0) -> tuple[Model, ...]:
         """The models that can be asked for."""
@@ -131,11 +152,24 @@ class GrpcClient:
     ) -> None:
         self.close()
 
-    def _answer(self, method: Any, request: Any, timeout: float, request_id: str | None = None) -> Any:
-        return answered(lambda budget: self._once(method, request, budget, request_id), self._retry, timeout)
+    def _feedback(self, given: Iterable[Feedback], timeout: float) -> list[Status | FoveaClientError]:
+        said = self._answer(self._stub.GiveFeedback, grpc_wire.feedback(given), timeout)
+        return grpc_wire.feedback_outcomes(said)
 
-    def _once(self, method: Any, request: Any, budget: Budget, request_id: str | None) -> Any:
+    def _answer(
+        self,
+        method: Any,
+        request: Any,
+        timeout: float,
+        request_id: str | None = None,
+        context: Context = NOTHING_ELSE,
+    ) -> Any:
+        return answered(lambda budget: self._once(method, request, budget, request_id, context), self._retry, timeout)
+
+    def _once(
+        self, method: Any, request: Any, budget: Budget, request_id: str | None, context: Context = NOTHING_ELSE
+    ) -> Any:
         try:
-            return method(request, timeout=budget.remaining(), metadata=self._metadata)
+            return method(request, timeout=budget.remaining(), metadata=self._metadata + context.metadata())
         except grpc.RpcError as error:
             raise grpc_wire.failure(error, self._target, request_id) from error

@@ -27,6 +27,7 @@ class Answered:
     """The good answer: as many labels as asked for, the embedding where asked for."""
 
     extra: dict[str, Any] = field(default_factory=dict)  # fields of a server newer than the client
+    arm: str = ""  # of the experiment "story", where the caller met it
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Asked:
     params: dict[str, str]
     connection: Any = None
     authorization: str | None = None
+    context: dict[str, str] = field(default_factory=dict)
     at: float = field(default_factory=time.monotonic)
 
 
@@ -98,7 +100,13 @@ class _Handler(BaseHTTPRequestHandler):
         params = dict(parse_qsl(urlsplit(self.path).query))
         seconds = float(self.headers.get("X-Request-Timeout", "10"))
         asked = Asked(
-            image, self.headers["X-Request-ID"], seconds, params, self.client_address, self.headers["Authorization"]
+            image,
+            self.headers["X-Request-ID"],
+            seconds,
+            params,
+            self.client_address,
+            self.headers["Authorization"],
+            _context(self.headers.items()),
         )
         self._reply(self.script.next(asked), asked)
 
@@ -112,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, reply: Reply, asked: Asked) -> None:
         if isinstance(reply, Answered):
-            self._send(200, json.dumps({**self._answer(asked), **reply.extra}).encode())
+            self._send(200, json.dumps({**self._answer(asked), **_exposure(reply), **reply.extra}).encode())
         elif isinstance(reply, Refused):
             self._send(*_problem(reply.error, asked.request_id))
         elif isinstance(reply, Raw):
@@ -157,6 +165,14 @@ def http_server(script: Script) -> Iterator[str]:
         thread.join(5)
 
 
+def _exposure(reply: Answered) -> dict[str, Any]:
+    return {"experiment": {"name": "story", "arm": reply.arm}} if reply.arm else {}
+
+
+def _context(sent: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name.lower(): value for name, value in sent if name.lower() in ("x-unit", "x-slice", "x-priority")}
+
+
 def _problem(error: FoveaError, request_id: str) -> tuple[int, bytes, dict[str, str]]:
     body = {
         "type": "about:blank",
@@ -185,7 +201,8 @@ class _Vision(vision_pb2_grpc.VisionServicer):
     def _reply(self, request: Any, context: Any, answer: Callable[[Any], Any]) -> Any:
         reply = self._script.next(_asked(request, context))
         if isinstance(reply, Answered):
-            return answer(request)
+            said = answer(request)
+            return type(said)(**_exposure(reply), **{known.name: value for known, value in said.ListFields()})
         if isinstance(reply, Slow):
             self._script.over.wait(reply.seconds)
         if isinstance(reply, Refused):
@@ -214,7 +231,8 @@ class _Vision(vision_pb2_grpc.VisionServicer):
 def _asked(request: Any, context: Any) -> Asked:
     key = dict(context.invocation_metadata()).get("authorization")
     params = {"top_k": str(request.top_k)}
-    return Asked(request.image, request.request_id, context.time_remaining(), params, authorization=key)
+    said = _context(context.invocation_metadata())
+    return Asked(request.image, request.request_id, context.time_remaining(), params, authorization=key, context=said)
 
 
 def _classification(request: Any) -> Any:

@@ -40,6 +40,8 @@ FAMILIES: dict[type[served.FoveaError], type[FoveaClientError]] = {
     served.BadParameter: BadRequest,
     served.HeadersTooLarge: BadRequest,
     served.ReceiveTimeout: BadRequest,
+    served.UnknownLabel: BadRequest,
+    served.FeatureLogOff: BadRequest,
     served.Unauthenticated: NotAllowed,
     served.PermissionDenied: NotAllowed,
     served.TooManyConnections: ServerBusy,
@@ -50,19 +52,17 @@ FAMILIES: dict[type[served.FoveaError], type[FoveaClientError]] = {
     served.NotReady: NotReady,
     served.CrashLoop: NotReady,
     served.Draining: NotReady,
+    served.FeatureLogUnavailable: NotReady,
     served.DeadlineExceeded: DeadlineExceeded,
     served.DeadlineUnreachable: DeadlineExceeded,
     served.InferenceFailed: ServerFailed,
     served.FoveaError: ServerFailed,
 }
 
-# Said on the control socket, of feedback, of what is on record and of experiments; the clients ask for none of these.
+# Said on the control socket, of what is on record and of experiments; the clients ask for none of these.
 NEVER_TO_A_CLIENT = {
     served.ModelRefused,
-    served.UnknownLabel,
     served.NoSuchImage,
-    served.FeatureLogOff,
-    served.FeatureLogUnavailable,
     served.BadExperiment,
     served.UnknownExperiment,
     served.ExperimentRefused,

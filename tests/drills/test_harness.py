@@ -25,8 +25,11 @@ _LAST = b'HTTP/1.1 503 Gone\r\nContent-Length: 21\r\nConnection: close\r\n\r\n{"
 
 
 @contextlib.contextmanager
-def _server(*answers: bytes | None, seconds: float = 0.0) -> Iterator[int]:
-    """Answers the requests of all connections in turn, `seconds` after each came; None hangs up instead."""
+def _server(*answers: bytes | None, seconds: float = 0.0, unasked: bytes | None = None) -> Iterator[int]:
+    """Answers the requests of all connections in turn, `seconds` after each came; None hangs up instead.
+
+    `unasked` follows an answer a moment later, and the connection ends.
+    """
     loop, ready = asyncio.new_event_loop(), threading.Event()
     turns = iter(answers * 1000)
     port = 0
@@ -42,6 +45,10 @@ def _server(*answers: bytes | None, seconds: float = 0.0) -> Iterator[int]:
                 if answer is None:
                     break
                 writer.write(answer)
+                if unasked:
+                    await asyncio.sleep(0.05)
+                    writer.write(unasked)
+                    break
         writer.close()
 
     async def serve() -> None:
@@ -68,6 +75,12 @@ def test_every_request_has_a_record_of_what_it_got() -> None:
     assert records.outcomes() == {"200 3": 10, "429 BUSY": 10, "503 DRAINING": 10, "connection lost": 10}
     assert records.untyped() == {"connection lost": 10}
     assert (len(records.good), len(records.refused), len(records.unanswered)) == (10, 20, 10)
+
+
+def test_what_nobody_asked_for_is_nobodys_outcome() -> None:
+    with _server(_GOOD, unasked=_LAST) as port:
+        records = open_loop.run(port, [open_loop.post(b"x")], rate=5, seconds=1)
+    assert records.outcomes() == {"200 3": 5}
 
 
 def test_requests_do_not_wait_for_those_before_them() -> None:

@@ -13,10 +13,12 @@ import grpc
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from tests.client.callers import CLIENTS, ask_at
 from tests.conftest import Photograph, free_ports
 from tests.e2e.served import Served, served
 from typer.testing import CliRunner
 
+from fovea_client import BadRequest, Context, Feedback
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_pipelines.package import ModelPackage
 from fovea_server.cli.main import app
@@ -122,6 +124,28 @@ def test_grpc_says_slices_and_gives_feedback(kept: Where, espresso: bytes) -> No
     _until(10, lambda: len(_joined(where, "rpc1")) == 1)
     (row,) = _joined(where, "rpc1")
     assert (row["slices"], row["label"], row["correct"]) == ({"device": "scanner"}, "espresso", True)
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_each_client_gives_feedback_and_says_what_images_are_told_apart_by(
+    kept: Where, espresso: bytes, name: str
+) -> None:
+    server, where = kept
+    address = server.grpc if "Grpc" in name else server.url
+    for number, image in enumerate((espresso, espresso, espresso)):
+        context = Context(slices={"client": name})
+        ask_at(name, address, "classify", image, request_id=f"{name}{number}", context=context)
+    assert ask_at(name, address, "feedback", f"{name}0", "espresso") in ("matched", "pending")
+    with pytest.raises(BadRequest, match="the nearest: espresso") as refused:
+        ask_at(name, address, "feedback", f"{name}1", "espreso")
+    assert refused.value.reason == "UNKNOWN_LABEL"
+    given = [Feedback(f"{name}1", 968), Feedback(f"{name}2", "cupp"), Feedback(f"{name}2", "espresso", "other")]
+    report = ask_at(name, address, "feedback_many", given)
+    assert (report.accepted, sorted(report.refused)) == (1, [1, 2])
+    assert [report.refused[place].reason for place in (1, 2)] == ["UNKNOWN_LABEL", "UNKNOWN_MODEL"]
+    rows = _until(10, lambda: len(rows := _joined(where, name)) == 3 and rows)
+    assert [row["label"] for row in rows] == ["espresso", "cup", None]
+    assert [row["slices"] for row in rows] == [{"client": name}] * 3
 
 
 def test_every_outcome_is_on_record_and_what_is_no_feedback_is_refused_by_its_field(kept: Where) -> None:

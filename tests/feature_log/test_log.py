@@ -89,12 +89,33 @@ def test_embeddings_are_kept_of_the_share_asked_for_and_always_of_the_same_image
 
 
 def test_what_does_not_fit_the_queue_is_dropped_and_counted(where: Places, metrics: Metrics, running: Running) -> None:
-    log = running(queue_records=10_000, queue_bytes=1000)
+    log = running(queue_records=10_000, queue_bytes=1000, capture=1.0)
     for _ in range(3):
         with log.note(question(image=b"x" * 400)) as note:
             tell(note, [model()])
     _rows(where, 2)
     assert 'fovea_feature_log_dropped_total{why="queue_full"} 1.0' in metrics.exposition().decode()
+
+
+@pytest.mark.parametrize("size", [7, 1 << 18, (1 << 18) + 1, 3 << 20])
+def test_an_image_of_any_size_is_named_by_its_digest_and_let_go_of(
+    where: Places, metrics: Metrics, running: Running, size: int
+) -> None:
+    image = b"p" * size
+    with running(queue_bytes=4 << 20).note(question(image=image)) as note:
+        tell(note, [model()])
+    (row,) = _rows(where, 1)
+    assert (row["image_sha256"], row["image_bytes"]) == (hashlib.sha256(image).hexdigest(), size)
+    assert (note.image, note.question.image) == (b"", b"")
+
+
+def test_images_that_are_not_kept_take_no_room_in_the_queue(where: Places, metrics: Metrics, running: Running) -> None:
+    log = running(queue_records=10_000, queue_bytes=1000)
+    for _ in range(3):
+        with log.note(question(image=b"x" * 400)) as note:
+            tell(note, [model()])
+    _rows(where, 3)
+    assert 'dropped_total{why="queue_full"}' not in metrics.exposition().decode()
 
 
 def test_what_nobody_compacts_is_bounded_and_writing_goes_on_once_somebody_has(

@@ -24,9 +24,12 @@ class Note:
     __slots__ = (
         "_offer",
         "answer",
+        "digest",
         "ended",
         "exposure",
         "facts",
+        "image",
+        "image_bytes",
         "inferences",
         "models",
         "outcome",
@@ -37,6 +40,9 @@ class Note:
     def __init__(self, question: Question, offer: Callable[[Note], None]) -> None:
         self._offer = offer
         self.question = question
+        self.image = question.image  # empty once nobody needs it any more
+        self.image_bytes = len(question.image)
+        self.digest = ""  # its SHA-256, once somebody computed it
         self.models: Sequence[Model] = ()
         self.facts: ImageFacts | None = None
         self.inferences: Sequence[Inference] = ()

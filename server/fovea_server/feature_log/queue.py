@@ -33,7 +33,7 @@ class Queue:
         self.wake = threading.Event()
 
     def offer(self, note: Note) -> None:
-        size = len(note.question.image)
+        size = len(note.image)
         if len(self._notes) >= self._most or self._bytes_in - self._bytes_out + size > self._most_bytes:
             self._metrics.feature_log_dropped("queue_full")
             return
@@ -50,7 +50,7 @@ class Queue:
     def take(self, most: int) -> tuple[list[Note], list[Given]]:
         """What has waited longest, for the writer's thread."""
         notes = [self._notes.popleft() for _ in range(min(most, len(self._notes)))]
-        self._bytes_out += sum(len(note.question.image) for note in notes)
+        self._bytes_out += sum(len(note.image) for note in notes)
         return notes, [self._given.popleft() for _ in range(len(self._given))]
 
     def __len__(self) -> int:

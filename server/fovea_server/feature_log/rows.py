@@ -1,11 +1,11 @@
-"""From what was noted of a request to the rows of the log. Runs in the writer's thread, off the request's path."""
+"""From what was noted of a request to the rows of the log, in the writer's thread, off the request's path."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,13 @@ class Rows:
         self._settings = settings
         self._pseudonyms = pseudonyms
 
+    def hash(self, note: Note) -> None:
+        """Name the image by its digest, and let go of its bytes unless they are to be kept. On any thread."""
+        note.digest = hashlib.sha256(note.image).hexdigest()
+        if not self._is_captured(note):
+            note.image = b""
+            note.question = replace(note.question, image=b"")
+
     def of(self, notes: Sequence[Note]) -> list[Written]:
         """What each note becomes. Many at once, because NumPy lets go of Python's lock around each computation, and
         each time the event loop may have to wait for it."""
@@ -44,22 +51,22 @@ class Rows:
 
     def _of(self, note: Note, entropies: Sequence[float | None]) -> Written:
         """One row for each model that answered; one for a request that was refused."""
-        question = note.question
-        digest = hashlib.sha256(question.image).hexdigest()
-        captured = note.facts is not None and self._is_captured(digest, question.caller.name)
-        common = {**self._common(note, digest), "captured": captured}
-        capture = (digest, question.image) if captured else None
+        if not note.digest:
+            self.hash(note)
+        captured = self._is_captured(note)
+        common = {**self._common(note), "captured": captured}
+        capture = (note.digest, note.image) if captured else None
         if note.answer is None:
             asked = _model(note.models[0]) if len(note.models) == 1 else {}
             return Written([frame("records", {**common, **asked})], capture)
-        with_embedding = in_sample(digest, self._settings.embeddings)
+        with_embedding = in_sample(note.digest, self._settings.embeddings)
         frames = []
         for index, (model, inference) in enumerate(zip(note.models, note.inferences, strict=True)):
             row = {**common, **_model(model), **_said(note, index), "entropy": entropies[index]}
             frames.append(frame("records", row, _half(inference.embedding) if with_embedding else b""))
         return Written(frames, capture)
 
-    def _common(self, note: Note, digest: str) -> Row:
+    def _common(self, note: Note) -> Row:
         question = note.question
         row: Row = {
             "schema_version": SCHEMA_VERSION,
@@ -67,8 +74,8 @@ class Rows:
             "time": int(note.ended * 1e6),
             "caller": self._pseudonyms.of(question.caller.name),
             "outcome": note.outcome,
-            "image_sha256": digest,
-            "image_bytes": len(question.image),
+            "image_sha256": note.digest,
+            "image_bytes": note.image_bytes,
             "total_ms": round(note.seconds * 1000, 3),
         }
         if question.slices:
@@ -85,8 +92,11 @@ class Rows:
             )
         return row
 
-    def _is_captured(self, digest: str, caller: str) -> bool:
-        return caller not in self._settings.never_captured and in_sample(digest, self._settings.capture)
+    def _is_captured(self, note: Note) -> bool:
+        """Of what its header shows to be an image; the rest is nothing to train on."""
+        if note.facts is None or note.question.caller.name in self._settings.never_captured:
+            return False
+        return in_sample(note.digest, self._settings.capture)
 
 
 def in_sample(digest: str, share: float) -> bool:

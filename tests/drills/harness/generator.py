@@ -121,6 +121,9 @@ class _Connection(asyncio.Protocol):
         self.transport.write(self._run.plan.requests[self._run.rows[row]["ask"]])
 
     def data_received(self, data: bytes) -> None:
+        if self._row is None:
+            self.transport.close()  # nothing was asked: the server ends a connection that has idled for long
+            return
         self._received += data
         if not self._length:
             self._read_head()
@@ -147,7 +150,8 @@ class _Connection(asyncio.Protocol):
         answer = bytes(self._received[: self._length])
         self._received.clear()
         self._length = 0
-        row, self._row = cast("int", self._row), None
+        row, self._row = self._row, None
+        assert row is not None
         self._run.outcome(row, self._status, _word(answer))
         if self._last:
             self.transport.close()
