@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 
 from fovea_pipelines import build
 from fovea_pipelines.package import ModelPackage
+
+# What a shell starts in the background ignores Ctrl-C, and so would whatever the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

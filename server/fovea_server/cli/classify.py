@@ -199,9 +199,7 @@ def _report(answers: Iterator[tuple[str, Outcome]], total: int, json_lines: bool
 def _json_line(name: str, outcome: Outcome) -> str:
     if isinstance(outcome, FoveaClientError):
         return json.dumps({"path": name, "error": {"reason": outcome.reason, "detail": outcome.message}})
-    answer = dataclasses.asdict(outcome)
-    if outcome.embedding is None:
-        del answer["embedding"]
+    answer = {field: value for field, value in dataclasses.asdict(outcome).items() if value is not None}
     return json.dumps({"path": name, **answer})
 
 
