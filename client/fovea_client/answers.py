@@ -120,5 +120,6 @@ class Model:
     licence: str
     labels: int  # how many it tells apart; 0 for a model that only embeds
     features: int  # how many numbers its embedding has
+    engine: str  # what runs its network: openvino and the precision, onnxruntime-cuda or tensorrt
     default: bool
     ready: bool

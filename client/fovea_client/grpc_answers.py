@@ -42,7 +42,12 @@ def analysis(said: vision_pb2.AnalyzeResponse) -> Analysis:
 
 def models(said: vision_pb2.ListModelsResponse) -> tuple[Model, ...]:
     return tuple(
-        Model(_identity(one.identity), one.description, one.licence, one.labels, one.features, one.default, one.ready)
+        Model(
+            _identity(one.identity),
+            *(one.description, one.licence, one.labels, one.features, one.engine),
+            default=one.default,
+            ready=one.ready,
+        )
         for one in said.models
     )
 

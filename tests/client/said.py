@@ -18,6 +18,7 @@ MODEL = {
     "licence": "Apache-2.0",
     "labels": 1000,
     "features": 1280,
+    "engine": "openvino int8",
     "default": True,
 }
 

@@ -222,7 +222,7 @@ class _Vision(vision_pb2_grpc.VisionServicer):
                 yield vision_pb2.ClassifyStreamResponse(id=request.request_id, answer=_classification(request))
 
     def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
-        facts = {key: said.MODEL[key] for key in ("description", "licence", "labels", "features", "default")}
+        facts = {key: said.MODEL[key] for key in ("description", "licence", "labels", "features", "engine", "default")}
         identity = {key: said.MODEL[key] for key in ("name", "version", "digest")}
         model = vision_pb2.Model(identity=identity, ready=self._script.ready, **facts)
         return vision_pb2.ListModelsResponse(models=[model])

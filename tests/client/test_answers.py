@@ -65,7 +65,9 @@ def test_each_request_has_an_id_even_if_the_caller_gave_none(name: str) -> None:
 
 
 def test_the_models_are_listed(name: str) -> None:
-    expected = Model(IDENTITY, str(MODEL["description"]), "Apache-2.0", 1000, 1280, default=True, ready=True)
+    expected = Model(
+        IDENTITY, str(MODEL["description"]), "Apache-2.0", 1000, 1280, "openvino int8", default=True, ready=True
+    )
     assert ask(name, Script(), "models") == (expected,)
 
 

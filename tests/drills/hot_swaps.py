@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import sys
 import tempfile
@@ -94,7 +95,9 @@ def run(bench: Bench) -> list[Figure]:
         models_add.take_into_service(first, state)
         requests = [open_loop.post(image, path=f"/v1/classify?model={_NAME}") for image in bench.images]
         with open_loop.load(bench.server.rest_port, requests, [(rate, _A_SWAP * swaps)]) as load, asker.asking():
-            took_over, refused = _swap(swaps, a_broken_one, networks, state, asker)
+            said = io.StringIO()  # a line for each version, and for one in ten why it is refused
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                took_over, refused = _swap(swaps, a_broken_one, networks, state, asker)
             seconds = time.monotonic() - load.begins
             records = load.wait()
     failed = {word: n for word, n in records.outcomes().items() if not word.startswith("200 ")}

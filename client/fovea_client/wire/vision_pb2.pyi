@@ -183,7 +183,7 @@ class ListModelsResponse(_message.Message):
     def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("identity", "description", "licence", "labels", "default", "ready", "features")
+    __slots__ = ("identity", "description", "licence", "labels", "default", "ready", "features", "engine")
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     LICENCE_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +191,7 @@ class Model(_message.Message):
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
     identity: ModelIdentity
     description: str
     licence: str
@@ -198,7 +199,8 @@ class Model(_message.Message):
     default: bool
     ready: bool
     features: int
-    def __init__(self, identity: _Optional[_Union[ModelIdentity, _Mapping]] = ..., description: _Optional[str] = ..., licence: _Optional[str] = ..., labels: _Optional[int] = ..., default: bool = ..., ready: bool = ..., features: _Optional[int] = ...) -> None: ...
+    engine: str
+    def __init__(self, identity: _Optional[_Union[ModelIdentity, _Mapping]] = ..., description: _Optional[str] = ..., licence: _Optional[str] = ..., labels: _Optional[int] = ..., default: bool = ..., ready: bool = ..., features: _Optional[int] = ..., engine: _Optional[str] = ...) -> None: ...
 
 class GiveFeedbackRequest(_message.Message):
     __slots__ = ("feedback",)

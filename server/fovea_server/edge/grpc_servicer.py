@@ -116,6 +116,7 @@ class Vision(vision_pb2_grpc.VisionServicer):
                     licence=model.licence,
                     labels=len(model.labels),
                     features=model.features,
+                    engine=model.engine,
                     default=model is self._catalogue.default,
                     ready=self._readiness.is_ready,
                 )
