@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import pytest
 from PIL import Image
 from tests.studies.made_up import shadow, split
 
@@ -79,6 +80,16 @@ def test_disagreements_are_listed_with_thumbnails_where_they_were_captured(reado
     assert shown.count("data:image/jpeg;base64,") == 1
     assert "candidate: &lt;dog&gt;" in shown
     assert "only the control was right on 2" in shown
+
+
+@pytest.mark.parametrize(("effect", "labels"), [(0.02, 3), (0.1, 5)])
+def test_levels_that_lie_too_close_for_words_are_lines_alone(effect: float, labels: int) -> None:
+    readings = [Reading(at, 0.0, -0.26, 0.26, 1000, 1000) for at in range(10)]
+    shown = interval_chart.draw(readings, "accuracy", effect)
+    heights = sorted(float(y) for y in re.findall(r'<text x="84" y="([\d.]+)" text-anchor="end">[^<]', shown))
+    assert len(heights) == labels
+    assert min(np.diff(heights)) >= 14
+    assert shown.count("<line") == 5
 
 
 def test_of_two_looks_or_fewer_no_chart_is_drawn() -> None:

@@ -10,6 +10,7 @@ from fovea_server.studies.observations import Reading
 from fovea_server.studies.verdict import amount
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 260, 90, 16, 14, 34
+_LINE = 14  # of text, in height
 
 
 def draw(readings: Sequence[Reading], metric: str, effect: float) -> str:
@@ -30,8 +31,12 @@ def draw(readings: Sequence[Reading], metric: str, effect: float) -> str:
     band = [(x(each.at), y(each.upper)) for each in readings]
     band += [(x(each.at), y(each.lower)) for each in reversed(readings)]
     estimate = [(x(each.at), y(each.estimate)) for each in readings]
-    marks = (span, effect, 0.0, -effect, -span)
-    levels = "".join(_level(y(value), amount(metric, value), value == 0) for value in marks)
+    words = {value: amount(metric, value) for value in (span, 0.0, -span)}
+    if min(y(0.0) - y(effect), y(effect) - y(span)) >= _LINE:  # else they would lie on top of each other
+        words |= {value: amount(metric, value) for value in (effect, -effect)}
+    levels = "".join(
+        _level(y(value), words.get(value, ""), value == 0) for value in (span, effect, 0.0, -effect, -span)
+    )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="the interval over time">{levels}'
         f'<polygon class="band" points="{_points(band)}"/><polyline class="estimate" points="{_points(estimate)}"/>'

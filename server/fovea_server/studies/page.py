@@ -90,13 +90,16 @@ def _comparison(readout: Readout, comparison: Comparison, readouts: Readouts) ->
     chart = interval_chart.draw(
         readouts.over_time(readout.kept, comparison.arm), experiment.primary_metric, experiment.decision.smallest_effect
     )
-    wanted = f"{comparison.wanted:,} answers are planned for" if comparison.wanted else "nothing can be planned yet"
-    left = f"{wanted}; {verdict.duration(comparison.seconds_left)} at the pace of so far."
+    left = "How many answers it takes cannot be told yet."
+    if comparison.wanted:
+        pace = f", {verdict.duration(comparison.seconds_left)} more at the pace of so far"
+        left = f"{comparison.wanted:,} answers are planned for{pace if comparison.seconds_left is not None else ''}."
+    said = verdict.in_words(experiment, comparison)
     slices = [_row(experiment.primary_metric, name, each) for name, each in comparison.slices.items()]
     table = _table(("slice", "difference", "interval", "control", "candidate"), slices) if slices else ""
     return (
         f"<h2>{_text(comparison.arm)} against {_text(experiment.control.name)}</h2>{chart}"
-        f"<p>{_text(verdict.in_words(experiment, comparison))}. {left}</p>{table}"
+        f"<p>{_text(said[:1].upper() + said[1:])}. {left}</p>{table}"
     )
 
 
