@@ -67,7 +67,9 @@ def test_a_sweep_that_is_interrupted_leaves_no_process_and_goes_on_to_its_file(
         sweep.send_signal(signal.SIGINT)
         _, said = sweep.communicate(timeout=60)
     finally:
-        sweep.kill()
+        left = [*psutil.Process(sweep.pid).children(recursive=True), sweep] if sweep.poll() is None else []
+        for process in left:
+            process.kill()
     assert sweep.returncode == 130
     assert "fovea tune --resume" in said
     assert not [process for process in below if process.is_running()]
