@@ -33,7 +33,7 @@ def classification(said: dict[str, Any], url: str) -> Classification:
             id=said["id"],
             image=_known(ImageFacts, said["image"]),
             timings_ms=_known(Timings, said["timings_ms"]),
-            experiment=_known(Exposure, said["experiment"]) if said.get("experiment") else None,
+            experiment=_exposure(said),
             **_of_one_model(said),
         )
 
@@ -45,7 +45,7 @@ def analysis(said: dict[str, Any], url: str) -> Analysis:
             image=_known(ImageFacts, said["image"]),
             results=tuple(_result(one) for one in said["results"]),
             timings_ms=_known(Timings, said["timings_ms"]),
-            experiment=_known(Exposure, said["experiment"]) if said.get("experiment") else None,
+            experiment=_exposure(said),
         )
 
 
@@ -87,6 +87,10 @@ def _of_one_model(said: dict[str, Any]) -> dict[str, Any]:
         "quality": _known(Quality, said["quality"]),
         "embedding": None if embedding is None else tuple(embedding),
     }
+
+
+def _exposure(said: dict[str, Any]) -> Exposure | None:
+    return _known(Exposure, said["experiment"]) if said.get("experiment") else None
 
 
 def _known(noun: type[T], said: dict[str, Any]) -> T:

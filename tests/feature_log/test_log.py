@@ -98,9 +98,7 @@ def test_what_does_not_fit_the_queue_is_dropped_and_counted(where: Places, metri
 
 
 @pytest.mark.parametrize("size", [7, 1 << 18, (1 << 18) + 1, 3 << 20])
-def test_an_image_of_any_size_is_named_by_its_digest_and_let_go_of(
-    where: Places, metrics: Metrics, running: Running, size: int
-) -> None:
+def test_an_image_of_any_size_is_named_by_its_digest_and_let_go_of(where: Places, running: Running, size: int) -> None:
     image = b"p" * size
     with running(queue_bytes=4 << 20).note(question(image=image)) as note:
         tell(note, [model()])

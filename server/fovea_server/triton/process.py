@@ -163,7 +163,7 @@ class TritonProcess:
         running: dict[int, str] = {}
         for child in _children(self.pid):
             with contextlib.suppress(OSError, IndexError):
-                command = Path(f"/proc/{child}/cmdline").read_text().split("\0")  # empty of a zombie
+                command = os.fsdecode(Path(f"/proc/{child}/cmdline").read_bytes()).split("\0")  # empty of a zombie
                 running[child] = Path(command[1]).parts[-3]  # …/MODEL/VERSION/model.py
         return running
 
