@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from fovea_pipelines import geometry, headers, png_surplus, reduced_jpeg
+from fovea_pipelines import geometry, headers, png_surplus, reduced_jpeg, unsound_jpeg
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.dali_gpu_lane import Device, GpuLanes, GpuResult, OnDevice
 from fovea_pipelines.dali_lanes import CpuLane, Job
@@ -51,7 +51,8 @@ class DaliExecutor:
 
         A failure that is not of an image's making is the result of the image it happened with, as RuntimeError.
         """
-        jobs = self._reduced_where_allowed([_job(image, self._contract) for image in images])
+        large_reduced = self._reduced_where_allowed([_job(image, self._contract) for image in images])
+        jobs = [_sound(job) for job in large_reduced]
         encoded = iter(self._encoded.run([job for job in jobs if isinstance(job, Job) and job.is_encoded]))
         reduced = iter(self._reduced.run([job for job in jobs if isinstance(job, Job) and not job.is_encoded]))
         return [next(encoded if job.is_encoded else reduced) if isinstance(job, Job) else job for job in jobs]
@@ -89,7 +90,7 @@ class DaliGpuExecutor:
 
     def run(self, images: Sequence[EncodedImage]) -> list[GpuResult]:
         """As `DaliExecutor.run`. The pixels of images decoded together lie one after the other."""
-        jobs = [_job(image, self._contract) for image in images]
+        jobs = [_sound(_job(image, self._contract)) for image in images]
         done = iter(self._lanes.run([job for job in jobs if isinstance(job, Job)]))
         return [next(done) if isinstance(job, Job) else job for job in jobs]
 
@@ -103,6 +104,21 @@ def _job(image: EncodedImage, contract: Contract) -> Job | Undecodable:
         return Undecodable(str(refusal))
     if header.unmarked_inks:
         image = np.concatenate((image[:2], _ADOBE_MARKER, image[2:]))
+        header = dataclasses.replace(header, scan=header.scan and header.scan + _ADOBE_MARKER.size)
     if contract.orientation == "ignore":
         header = dataclasses.replace(header, orientation=1)
     return Job(image, header, geometry.plan(*geometry.upright_size(header), contract))
+
+
+def _sound(job: Job | Undecodable) -> Job | Undecodable | RuntimeError:
+    """In place of an image that DALI is not to be given, one that it is, of the same pixels."""
+    if isinstance(job, Undecodable) or not job.is_encoded or not unsound_jpeg.is_one(job.source, job.header):
+        return job
+    try:
+        bmp = unsound_jpeg.as_bmp(job.source.tobytes())
+    except headers.Damaged as refusal:
+        return Undecodable(str(refusal))
+    except MemoryError:
+        return RuntimeError(f"there is no memory for the pixels of {job.header.width}x{job.header.height}")
+    header = dataclasses.replace(job.header, format="bmp")
+    return dataclasses.replace(job, source=np.frombuffer(bmp, np.uint8), header=header)

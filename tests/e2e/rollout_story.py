@@ -35,6 +35,7 @@ from fovea_pipelines.package import ModelPackage
 DEFAULT = "efficientnet_lite0"
 OPTIONS = ("--log-embeddings=1", "--capture=1", "--workers=2", "--shadow-busy=1")
 _AT_ONCE = 6  # callers
+_ROLLBACK = 1.0  # seconds
 _PATIENCE = 60.0  # seconds for a chapter to end as it should
 
 
@@ -150,6 +151,31 @@ def canary(story: Story) -> None:
     }
 
 
+def promotion(story: Story) -> None:
+    """A candidate that was promoted answers everybody, and nobody any more once it is rolled back."""
+    arms = [f"control={DEFAULT}:0.9", "candidate=damaged:0.1"]
+    story.declare("promoted", "split", arms, "primary_metric=latency")
+    story.fovea("ab", "promote", "promoted", "--why=to see it")
+    story.until(lambda: set(_who_answers(story)) == {"damaged"})
+    story.fovea("ab", "rollback", "promoted", "--why=to see that too")
+    began = last = time.monotonic()
+    for _ in range(3):  # by both processes, again and again
+        while True:
+            asked = time.monotonic()
+            if set(_who_answers(story)) == {DEFAULT}:
+                break
+            last = asked
+            assert last < began + _PATIENCE, f"the candidate still answers:\n{story.server.log[-1500:]}"
+    story.seen["rollback"] = {"seconds_until_the_candidate_answered_nobody": round(last - began, 2)}
+
+
+def _who_answers(story: Story) -> list[str]:
+    """Over connections of their own, so that both processes are asked."""
+    image = story.photographs[0].content
+    answers = [httpx.post(f"{story.server.url}/v1/classify", content=image, timeout=10) for _ in range(6)]
+    return [answer.json()["model"]["name"] if answer.is_success else "damaged" for answer in answers]
+
+
 def no_difference(story: Story) -> None:
     """f32 against int8 by the labels of real photographs."""
     arms = ["control=plain:0.5", "candidate=small:0.5"]
@@ -245,11 +271,13 @@ def main() -> None:
         with served(free_ports(5), f"--feature-log={log}", *OPTIONS) as server:
             story = Story(server, log, photographs)
             models(story, package)
-            for chapter in (canary, no_difference, shadow, export):
+            for chapter in (canary, promotion, no_difference, shadow, export):
                 began = time.monotonic()
                 chapter(story)
                 sys.stderr.write(f"{chapter.__name__}: {time.monotonic() - began:.0f} s\n")
         sys.stdout.write(json.dumps(story.seen, indent=1) + "\n")
+        if story.seen["rollback"]["seconds_until_the_candidate_answered_nobody"] > _ROLLBACK:
+            sys.exit(f"a rollback is to take at most {_ROLLBACK:g} s")
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ def test_a_bad_image_is_named_and_the_ones_beside_it_are_answered_as_if_alone(
 ) -> None:
     good = [espresso, _bytes(picture.resize((300, 200)), "PNG"), _bytes(picture, "WEBP")]
     alone = [_one(executor, content) for content in good]
-    bad = [espresso[:20_000], b"not an image", espresso[:-2_000]]
+    # A progressive one is for DALI to fail on.
+    bad = [espresso[:20_000], b"not an image", _bytes(picture, "JPEG", progressive=True)[:-2_000]]
     batch = [good[0], bad[0], good[1], bad[1], bad[2], good[2]]
     results = executor.run([_array(content) for content in batch])
     assert [isinstance(result, Undecodable) for result in results] == [False, True, False, True, True, False]

@@ -28,6 +28,7 @@ class Frame:
     """Size in pixels as stored, and the EXIF orientation, 1 to 8, that is to be applied to it.
 
     `unmarked_inks`: a JPEG of four inks that lacks Adobe's marker.
+    `scan`: the byte at which the pixels of a JPEG begin, where one scan holds them all.
     """
 
     width: int
@@ -35,6 +36,7 @@ class Frame:
     orientation: int = 1
     unmarked_inks: bool = False
     load: Load = field(default_factory=Load)
+    scan: int = 0
 
 
 def not_served(what: str) -> FormatNotServed:

@@ -12,7 +12,7 @@ from fovea_pipelines.headers.refusals import Damaged
 
 # A few bytes make a scan that costs a pass over all pixels: 400 of them, 39 KB, took 11 s at 7000x7000.
 _MOST_SCANS = 64
-_MOST_SEGMENTS = 4096
+_MOST_SEGMENTS = 1024  # a photograph has a dozen; one with a 20 MB depth map in its XMP, 320
 
 _APP1, _APP2, _APP14, _SOS, _EOI, _PROGRESSIVE = 0xE1, 0xE2, 0xEE, 0xDA, 0xD9, 0xC2
 _CARRIED = frozenset((*range(0xE0, 0xF0), 0xFE))  # APP0 to APP15, and comments
@@ -41,7 +41,7 @@ Segment = tuple[int, int, int]  # marker, where its length stands, where it ends
 
 def read(image: bytes) -> Frame:
     """The size in the frame header and the orientation in the EXIF segment."""
-    kind, size, components, blocks, scans, adobe = 0, None, 0, [], 0, False
+    kind, size, components, blocks, scans, adobe, only_scan = 0, None, 0, [], 0, False, 0
     carried: list[Segment] = []
     for marker, start, end in _segments(image):
         if marker in _CARRIED:
@@ -49,7 +49,9 @@ def read(image: bytes) -> Frame:
         if marker == _SOS:
             scans += 1
             # A scan of all components is the only one of its frame, unless that is progressive.
-            if scans > _MOST_SCANS or (kind != _PROGRESSIVE and image[start + 2 : start + 3] == bytes([components])):
+            holds_all = kind != _PROGRESSIVE and image[start + 2 : start + 3] == bytes([components])
+            only_scan = end if holds_all else 0
+            if scans > _MOST_SCANS or only_scan:
                 break
         elif marker in _SERVED or marker in _REFUSED:
             if size:
@@ -63,7 +65,7 @@ def read(image: bytes) -> Frame:
         raise Damaged("it has no frame header before its pixels")
     _check_scans(scans)
     orientation = exif.agreed(map(exif.orientations, blocks))
-    return Frame(*size, orientation, components == 4 and not adobe, _load(image, carried))
+    return Frame(*size, orientation, components == 4 and not adobe, _load(image, carried), only_scan)
 
 
 def _load(image: bytes, carried: list[Segment]) -> Load:

@@ -57,6 +57,7 @@ class Header:
     and height are as stored; `orientation` is EXIF's, 1 to 8.
 
     `unmarked_inks`: a JPEG of four inks that lacks the marker by which decoders know that they are stored inverted.
+    `scan`: the byte at which the pixels of a JPEG begin, where one scan holds them all; 0 otherwise.
     """
 
     format: str
@@ -64,7 +65,9 @@ class Header:
     height: int
     orientation: int
     unmarked_inks: bool = False
-    load: Load = field(default_factory=Load, compare=False)  # what it is does not depend on what it carries
+    # What it is does not depend on what it carries, nor on where.
+    load: Load = field(default_factory=Load, compare=False)
+    scan: int = field(default=0, compare=False)
 
 
 def read(image: bytes, also: frozenset[str] = frozenset()) -> Header:
@@ -85,7 +88,7 @@ def read(image: bytes, also: frozenset[str] = frozenset()) -> Header:
 def _header(name: str, frame: Frame) -> Header:
     if not frame.width or not frame.height:
         raise Damaged(f"its header says {frame.width}x{frame.height}, which has no pixels")
-    return Header(name, frame.width, frame.height, frame.orientation, frame.unmarked_inks, frame.load)
+    return Header(name, frame.width, frame.height, frame.orientation, frame.unmarked_inks, frame.load, frame.scan)
 
 
 def _format(image: bytes, also: frozenset[str]) -> str:
