@@ -19,6 +19,7 @@ from fovea_client.wire import vision_pb2, vision_pb2_grpc
 
 _HOLDERS = 24  # large images that fill Triton, so that all others must wait
 _PATIENT = {"X-Request-Timeout": "120", "X-Priority": "batch"}  # interactive ones would be refused, not kept waiting
+_PADDING = 100_000  # bytes behind an image that is quick to decode, so that it is as long as a photograph
 _PATIENCE = 20.0  # seconds that the callers get to arrive
 
 
@@ -48,7 +49,7 @@ async def _drill(server: Served, callers: int) -> _Happened:
     large = open_loop.post(odd_images.large_png(), media_type="image/png", headers=_PATIENT)
     holders = [asyncio.create_task(_ask(server, large)) for _ in range(_HOLDERS)]
     await asyncio.sleep(0.5)
-    small = odd_images.thumbnail()
+    small = odd_images.thumbnail() + bytes(_PADDING)
     request = open_loop.post(small, headers=_PATIENT)
     rest = [asyncio.create_task(_ask(server, request)) for _ in range(callers // 2)]
     async with grpc.aio.insecure_channel(server.grpc) as channel:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from fastapi import FastAPI
 from tests.conftest import free_ports
 
 from fovea_server.access.guard import Guard
 from fovea_server.domain import ANYONE, Caller, Deadline, Inference, Model, ModelIdentity, Question
 from fovea_server.edge import rest_app
 from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.direct_paths import DirectPaths
 from fovea_server.edge.grpc_access import GuardedCalls
 from fovea_server.edge.grpc_face import GrpcFace
 from fovea_server.edge.grpc_servicer import Vision
@@ -63,7 +63,7 @@ class Faces:
     grpc: str
     service: NotingService
     metrics: Metrics
-    app: FastAPI
+    app: DirectPaths
     experiments: Experiments
     state: Path
 

@@ -70,7 +70,7 @@ async def test_no_route_of_the_application_is_missing_from_the_table() -> None:
         return str(route.path)  # type: ignore[attr-defined]
 
     async with faces() as served:
-        assert {path_of(route) for route in served.app.routes} == set(scopes.PATHS) | scopes.OPEN_PATHS
+        assert {path_of(route) for route in served.app.app.routes} == set(scopes.PATHS) | scopes.OPEN_PATHS
         assert {path for _, path in ROUTES} >= set(scopes.PATHS) - {"/static-offline-docs"}
 
 

@@ -100,8 +100,11 @@ def _outcome(faces: Faces, outcome: str) -> float:
     return faces.metrics.registry.get_sample_value("fovea_requests_total", {"outcome": outcome}) or 0
 
 
-async def test_rest_callers_who_hang_up_leave_the_room_and_stop_the_work(faces: Faces, espresso: bytes) -> None:
-    writers = await _rest_callers(faces, espresso, _PLACES + 5)
+@pytest.mark.parametrize("more", [0, 300_000], ids=["80 KB", "380 KB"])
+async def test_rest_callers_who_hang_up_leave_the_room_and_stop_the_work(
+    faces: Faces, espresso: bytes, more: int
+) -> None:
+    writers = await _rest_callers(faces, espresso + bytes(more), _PLACES + 5)
     await _until(lambda: faces.admission.waiting == 5)
     for writer in writers[_PLACES:]:
         writer.close()

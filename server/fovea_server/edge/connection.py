@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from fovea_server.edge.bounded_connection import BoundedConnection
+from fovea_server.edge.one_write import OneWrite
 from fovea_server.errors import FoveaError
 
 
@@ -23,6 +24,13 @@ class Connection(BoundedConnection):
         self._answered: RequestResponseCycle | None = None  # of several that were sent ahead, the one whose turn it is
         self._is_over = False
         self.app = self._answer
+
+    def on_message_complete(self) -> None:
+        """All of it is here: read on, to notice when the caller goes away. uvicorn stopped reading at 64 KB of a body,
+        and would not begin again before the answer."""
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -42,7 +50,13 @@ class Connection(BoundedConnection):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answered = cycle
+        self._answer_out = OneWrite(cycle)
+        cycle.transport = self._answer_out  # type: ignore[assignment]  # what a cycle needs of one
         super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self._answer_out.flush()
+        super().on_response_complete()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._is_over:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea_server.edge import options, uploads
-from fovea_server.edge.image_route import ImageRoute
+from fovea_server.edge.direct_paths import DirectPaths
 from fovea_server.errors import BadParameter
 from fovea_server.studies import documents, page
 from fovea_server.studies.events import Events
@@ -31,11 +31,12 @@ class EventDocument(BaseModel):
     value: float = Field(1.0, allow_inf_nan=False)
 
 
-def add(app: FastAPI, readouts: Readouts, events: Events, problem: dict[str, Any]) -> None:
+def add(paths: DirectPaths, readouts: Readouts, events: Events, problem: dict[str, Any]) -> None:
     """Plain functions: they read a database, and FastAPI gives them threads of their own.
 
     `problem` describes a problem document to OpenAPI.
     """
+    app = paths.app
     problems: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 413, 422, 503), problem)
 
     @app.get("/v1/experiments", summary="The experiments there are", responses=problems)
@@ -59,16 +60,13 @@ def add(app: FastAPI, readouts: Readouts, events: Events, problem: dict[str, Any
         events.report(said.name, said.unit, said.value)
         return Response(status_code=202)
 
-    app.router.add_api_route(
+    paths.post(
         "/v1/events",
         event,
-        methods=["POST"],
         summary="Report what became of a unit, for experiments on event:NAME",
         status_code=202,
         responses=problems,
         openapi_extra={"requestBody": {"content": {"application/json": {"schema": EventDocument.model_json_schema()}}}},
-        route_class_override=ImageRoute,
-        response_class=Response,
     )
 
 

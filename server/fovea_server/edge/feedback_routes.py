@@ -10,12 +10,12 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 
 from fovea_server.domain import Caller
 from fovea_server.edge import feedback_documents as documents
 from fovea_server.edge import options, uploads
-from fovea_server.edge.image_route import ImageRoute
+from fovea_server.edge.direct_paths import DirectPaths
 from fovea_server.errors import BadParameter, FoveaError
 from fovea_server.feature_log.log import FeatureLog, there
 
@@ -29,7 +29,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-def add(app: FastAPI, log: FeatureLog | None, problem: dict[str, Any], caller: Callable[[], Caller]) -> None:
+def add(paths: DirectPaths, log: FeatureLog | None, problem: dict[str, Any], caller: Callable[[], Caller]) -> None:
     """POST /v1/feedback and GET /v1/features/{sha256}; without a log both say that there is none.
 
     `problem` describes a problem document to OpenAPI; `caller` says who asks.
@@ -49,22 +49,19 @@ def add(app: FastAPI, log: FeatureLog | None, problem: dict[str, Any], caller: C
             raise outcome
         return _json(documents.of_accepted(outcome), HTTPStatus.ACCEPTED)
 
-    app.router.add_api_route(
+    paths.post(
         "/v1/feedback",
         feedback,
-        methods=["POST"],
         summary="What turned out to be true of an answer",
-        route_class_override=ImageRoute,
         responses={
             202: {"model": documents.AcceptedDocument},
             200: {"model": documents.BulkDocument, "description": "To lines: what became of each"},
             **dict.fromkeys((400, 404, 409, 413, 422, 503, 504), problem),
         },
         openapi_extra={"requestBody": _BODY},
-        response_class=Response,
     )
 
-    @app.get(
+    @paths.app.get(
         "/v1/features/{sha256}",
         summary="What is on record of an image, by the SHA-256 of its bytes",
         responses=dict.fromkeys((404, 409, 422, 503), problem),

@@ -35,9 +35,14 @@ class RefuseMalformed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     def _one(self, answer: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def unary(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            if isinstance(request, MalformedRequest):
-                await self._abort(request, context)
-            return await answer(request, context)
+            try:
+                if isinstance(request, MalformedRequest):
+                    await self._abort(request, context)
+                return await answer(request, context)
+            except grpc.aio.AbortError as aborted:
+                grpc_status.forget_frames(aborted)
+                del request
+                raise
 
         return unary
 
@@ -48,6 +53,9 @@ class RefuseMalformed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                     yield response
             except MalformedRequest as error:
                 await self._abort(error, context)
+            except grpc.aio.AbortError as aborted:
+                grpc_status.forget_frames(aborted)
+                raise
 
         return stream
 

@@ -20,6 +20,15 @@ async def abort(context: grpc.aio.ServicerContext, error: FoveaError, request_id
     await context.abort(error.rpc, status.message, (details, ("x-request-id", request_id)))
 
 
+def forget_frames(aborted: grpc.aio.AbortError) -> None:
+    """Call it in the outermost frame of a call, before raising on.
+
+    grpc.aio keeps the error of an aborted call in a cycle with the call, and the error keeps all that the frames it
+    passed through held: a refused image, and its message, until a garbage collection finds them.
+    """
+    aborted.__traceback__ = aborted.__context__ = None
+
+
 def of_error(error: FoveaError, request_id: str) -> status_pb2.Status:
     """The status with its details; `code` is the error's gRPC code."""
     details: list[Message] = [

@@ -24,7 +24,7 @@ from fovea_server.edge import (
     slices,
     uploads,
 )
-from fovea_server.edge.image_route import ImageRoute
+from fovea_server.edge.direct_paths import DirectPaths
 from fovea_server.edge.request_id import HEADER, of_request
 from fovea_server.errors import FoveaError
 from fovea_server.feature_log.log import FeatureLog
@@ -141,7 +141,6 @@ def _described(document: type[BaseModel], which: dict[str, Any]) -> dict[str, An
             **dict.fromkeys((400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504), _PROBLEM),
         },
         "openapi_extra": {"requestBody": _BODY, "parameters": [which, *_OPTIONS]},
-        "response_class": Response,
     }
 
 
@@ -154,7 +153,7 @@ def create(
     exposed: Callable[[], Awaitable[bytes]],
     log: FeatureLog | None = None,
     experiments: Experiments | None = None,
-) -> FastAPI:
+) -> DirectPaths:
     """The application; everything it needs is built elsewhere and given to it. `exposed` are all metrics as text."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
     app: FastAPI = FastAPIOffline(title="Fovea", version=__version__, description=_DESCRIPTION)
@@ -162,6 +161,7 @@ def create(
     app.add_exception_handler(FoveaError, answers.on_fovea_error)
     app.add_exception_handler(HTTPException, answers.on_http_exception)
     app.add_exception_handler(Exception, answers.on_any_other)
+    direct = DirectPaths(app, answers)
 
     async def asked(request: Request, models: tuple[str, ...]) -> Question:
         received = time.monotonic()
@@ -191,27 +191,21 @@ def create(
         question = await asked(request, options.several_models(names))
         return rest_answers.of_analysis(await service.answer(question))
 
-    for path, endpoint, summary, description in (
-        (
-            "/v1/classify",
-            classify,
-            "Labels for one image",
-            _described(rest_answers.ClassificationDocument, _MODEL),
-        ),
-        (
-            "/v1/analyze",
-            analyze,
-            "What several models say of one image, which is decoded once",
-            _described(rest_answers.AnalysisDocument, _MODELS),
-        ),
-    ):
-        app.router.add_api_route(
-            path, endpoint, methods=["POST"], summary=summary, route_class_override=ImageRoute, **description
-        )
-
-    feedback_routes.add(app, log, _PROBLEM, current.get)
+    direct.post(
+        "/v1/classify",
+        classify,
+        summary="Labels for one image",
+        **_described(rest_answers.ClassificationDocument, _MODEL),
+    )
+    direct.post(
+        "/v1/analyze",
+        analyze,
+        summary="What several models say of one image, which is decoded once",
+        **_described(rest_answers.AnalysisDocument, _MODELS),
+    )
+    feedback_routes.add(direct, log, _PROBLEM, current.get)
     if experiments:
-        experiments_routes.add(app, experiments.readouts, experiments.events, _PROBLEM)
+        experiments_routes.add(direct, experiments.readouts, experiments.events, _PROBLEM)
 
     @app.get("/v1/models", summary="The models that can be asked for", response_model=rest_answers.ModelsDocument)
     async def models() -> dict[str, Any]:
@@ -235,4 +229,4 @@ def create(
     async def metrics_page() -> Response:
         return Response(await exposed(), headers={"Content-Type": exposition.CONTENT_TYPE})
 
-    return app
+    return direct

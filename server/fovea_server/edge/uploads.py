@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncGenerator
+import contextlib
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import orjson
 from starlette.datastructures import UploadFile
@@ -15,6 +17,11 @@ from starlette.requests import ClientDisconnect, Request
 from fovea_server.domain import Deadline
 from fovea_server.errors import DeadlineExceeded, MalformedRequest, TooManyBytes
 from fovea_server.request.gate import Gate
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
 
 _FIELD = "image"
 _ENVELOPE = 64 * 1024  # bytes that a form or JSON may add around the image
@@ -28,16 +35,21 @@ async def read_image(request: Request, gate: Gate, deadline: Deadline) -> bytes:
     Raises TooManyBytes before more than the limit has been read, MalformedRequest for an envelope that cannot be
     opened, and DeadlineExceeded where the body is not there in time.
     """
-    try:
-        return await asyncio.wait_for(_read_image(request, gate), deadline.remaining())
-    except (asyncio.TimeoutError, TimeoutError):
-        raise DeadlineExceeded("the deadline passed while the body was still being sent") from None
+    async with _until(deadline):
+        return await _read_image(request, gate)
 
 
 async def read_body(request: Request, limit: int, deadline: Deadline) -> bytes:
     """A body that is no image. Raises TooManyBytes, MalformedRequest or DeadlineExceeded likewise."""
+    async with _until(deadline):
+        return await _read(request, limit)
+
+
+@contextlib.asynccontextmanager
+async def _until(deadline: Deadline) -> AsyncIterator[None]:
     try:
-        return await asyncio.wait_for(_read(request, limit), deadline.remaining())
+        async with timeout(deadline.remaining()):  # in the same task, which `wait_for` is not before Python 3.12
+            yield
     except (asyncio.TimeoutError, TimeoutError):
         raise DeadlineExceeded("the deadline passed while the body was still being sent") from None
 

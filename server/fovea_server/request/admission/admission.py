@@ -131,14 +131,13 @@ class Admission:
         # What cannot be answered in time any more leaves when that is certain, not when it is its turn.
         leaves = loop.call_later(max(turn.deadline.remaining() - self._forecast.fastest, 0.0), self._expire, turn)
         try:
-            refusal = await turn.told
+            if await turn.told is not None:
+                raise _taken(turn)
         except asyncio.CancelledError:
             self._cancelled(turn)
             raise
         finally:
             leaves.cancel()
-        if refusal is not None:
-            raise refusal
 
     def leave(self, turn: Turn, error: BaseException | None) -> None:
         """Its work is done, well or not; the next may come in."""
@@ -195,12 +194,13 @@ class Admission:
         short = self._settings.short_patience * self.limit
         if not self._room.is_too_much(turn, short if self.is_overloaded else self._settings.patience * self.limit):
             return
-        refusal = self._refused(turn, self._overloaded(turn))
-        if not self.is_overloaded:
-            for newest in self._room.beyond(short):
-                self._turn_away(newest, self._overloaded(newest))
-        self._overload.begin(time.monotonic())
-        raise refusal
+        try:
+            raise self._refused(turn, self._overloaded(turn))
+        finally:
+            if not self.is_overloaded:
+                for newest in self._room.beyond(short):
+                    self._turn_away(newest, self._overloaded(newest))
+            self._overload.begin(time.monotonic())
 
     def _make_place(self, turn: Turn) -> None:
         while not self._room.has_place(turn):
@@ -233,3 +233,15 @@ class Admission:
     def _retry_after(self, turn: Turn) -> float:
         """Seconds until what waits is done, and what was turned away of late and will be back."""
         return self._forecast.retry_after(self._room.work + self._overload.turned_away(turn.cost, time.monotonic()))
+
+
+def _taken(turn: Turn) -> FoveaError:
+    """Why it was turned away, held by it no more: raised, the error holds its frames, and these the turn and the image.
+
+    For the same reason what is raised here is kept in no variable: a garbage collection would have to find the image.
+    """
+    told = turn.told
+    del turn.told
+    refusal = told.result()
+    assert refusal is not None
+    return refusal

@@ -1,0 +1,38 @@
+"""A refused call lets go of its image at once, and not when the garbage collector next comes by."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator
+
+import grpc.aio
+import pytest
+from tests.edge.faces import faces
+
+from fovea_client.wire import vision_pb2, vision_pb2_grpc
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def _requests_alive() -> int:
+    return sum(isinstance(each, vision_pb2.ClassifyRequest) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize(("image", "model"), [(b"no image", ""), (b"", ""), (b"no image", "unknown")])
+@pytest.mark.usefixtures("without_collector")
+async def test_nothing_of_it_is_kept(image: bytes, model: str) -> None:
+    async with faces() as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        vision = vision_pb2_grpc.VisionStub(channel)
+        before = _requests_alive()
+        for _ in range(5):
+            with pytest.raises(grpc.aio.AioRpcError, match=r"INVALID_ARGUMENT|NOT_FOUND"):
+                await vision.Classify(vision_pb2.ClassifyRequest(image=image, model=model), timeout=10)
+        await asyncio.sleep(0.1)
+        assert _requests_alive() - before <= 1, "the last may still be on its way"
