@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -268,3 +270,32 @@ async def _failing_inside(load: _Load) -> None:
     with pytest.raises(Busy):
         async with load.admission.slot(1, Deadline.after(1)):
             raise Busy("the model's queue is full")
+
+
+class _Image:
+    """Something that can be seen to be let go of."""
+
+
+async def test_the_images_of_who_is_turned_away_are_let_go_of_without_a_garbage_collection() -> None:
+    admission = Admission(AdmissionSettings(max_in_flight=10, batch=None, patience=4, short_patience=0.5))
+    kept, why = list[weakref.ref[_Image]](), Counter[str]()
+
+    async def ask(image: _Image) -> None:
+        try:
+            async with admission.slot(100, Deadline.after(30)):
+                await asyncio.sleep(_SERVICE)
+        except FoveaError as error:
+            why[error.reason] += 1
+            kept.append(weakref.ref(image))
+
+    gc.collect()
+    gc.disable()
+    try:
+        tasks = [asyncio.create_task(ask(_Image())) for _ in range(10 + 42)]
+        await asyncio.gather(*tasks)
+        tasks.clear()
+        await _settle()
+        assert why["BUSY"] == 37, "one that found the room full, and those beyond the short patience"
+        assert [each for each in kept if each() is not None] == []
+    finally:
+        gc.enable()
