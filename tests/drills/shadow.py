@@ -88,7 +88,6 @@ DRILL = Drill(
     name="shadow",
     promise="Copies for a candidate in the shadow add at most 5% to the p99 of those who are answered.",
     run=run,
-    options=("--shadow-busy=0.05",),
     seconds=420,
 )
 

@@ -129,7 +129,7 @@ def serve(
     ] = "",
     shadow_busy: Annotated[
         float, typer.Option(help="Share of the time that copies for candidates may take, 0 to 1.", min=0.001, max=1)
-    ] = 0.05,
+    ] = 0.005,
     start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
     crash_loop_deaths: Annotated[
         int, typer.Option(help="Deaths of Triton or its models' processes that are a crash loop.", min=2)
