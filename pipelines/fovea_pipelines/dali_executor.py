@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -52,7 +52,7 @@ class DaliExecutor:
         A failure that is not of an image's making is the result of the image it happened with, as RuntimeError.
         """
         large_reduced = self._reduced_where_allowed([_job(image, self._contract) for image in images])
-        jobs = [_sound(job) for job in large_reduced]
+        jobs = _all_sound(large_reduced, self._readers.map)
         encoded = iter(self._encoded.run([job for job in jobs if isinstance(job, Job) and job.is_encoded]))
         reduced = iter(self._reduced.run([job for job in jobs if isinstance(job, Job) and not job.is_encoded]))
         return [next(encoded if job.is_encoded else reduced) if isinstance(job, Job) else job for job in jobs]
@@ -86,11 +86,12 @@ class DaliGpuExecutor:
 
     def __init__(self, contract: Contract, max_batch: int, threads: int, device: Device | None = None) -> None:
         self._contract = contract
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="jpeg")
         self._lanes = GpuLanes(contract, max_batch, threads, device or Device())
 
     def run(self, images: Sequence[EncodedImage]) -> list[GpuResult]:
         """As `DaliExecutor.run`. The pixels of images decoded together lie one after the other."""
-        jobs = [_sound(_job(image, self._contract)) for image in images]
+        jobs = _all_sound([_job(image, self._contract) for image in images], self._readers.map)
         done = iter(self._lanes.run([job for job in jobs if isinstance(job, Job)]))
         return [next(done) if isinstance(job, Job) else job for job in jobs]
 
@@ -110,10 +111,18 @@ def _job(image: EncodedImage, contract: Contract) -> Job | Undecodable:
     return Job(image, header, geometry.plan(*geometry.upright_size(header), contract))
 
 
-def _sound(job: Job | Undecodable) -> Job | Undecodable | RuntimeError:
-    """In place of an image that DALI is not to be given, one that it is, of the same pixels."""
-    if isinstance(job, Undecodable) or not job.is_encoded or not unsound_jpeg.is_one(job.source, job.header):
-        return job
+def _all_sound(
+    jobs: Sequence[Job | Undecodable], each: Callable[..., Iterable[Job | Undecodable | RuntimeError]]
+) -> list[Job | Undecodable | RuntimeError]:
+    """In place of images that DALI is not to be given, some that it is, of the same pixels, made several at once."""
+    marks = [isinstance(job, Job) and job.is_encoded and unsound_jpeg.is_one(job.source, job.header) for job in jobs]
+    if not any(marks):
+        return list(jobs)
+    made = iter(each(_made_sound, [job for job, unsound in zip(jobs, marks, strict=True) if unsound]))
+    return [next(made) if unsound else job for job, unsound in zip(jobs, marks, strict=True)]
+
+
+def _made_sound(job: Job) -> Job | Undecodable | RuntimeError:
     try:
         bmp = unsound_jpeg.as_bmp(job.source.tobytes())
     except headers.Damaged as refusal:

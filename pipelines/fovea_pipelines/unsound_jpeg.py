@@ -1,23 +1,25 @@
-"""JPEGs whose pixels break off at a marker that does not belong there, or have no end: Pillow reads them, not DALI.
+"""JPEGs of one scan that is followed by anything but its end: Pillow reads them, not DALI.
 
-On such a file nvImageCodec 0.9 forgets its pixels, 0.7 MB at 600x400, and never gives the memory back.
+Many of these nvImageCodec 0.9 decodes all the same, fails at the end, hands them to its next decoder and forgets the
+pixels it had, 0.7 MB at 600x400, for good. Of JPEGs of several scans, which it reads to the end before it makes pixels,
+it forgets nothing.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from fovea_pipelines.headers import Damaged, Header
 
 _STUFFED, _RESTART, _END = 0x00, 0xD0, 0xD9  # ITU-T T.81, B.1.1: FF 00 is a byte FF; FF D0 to FF D7 restart
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _CARRIED = frozenset((0xDC, *range(0xE0, 0xF0), 0xFE))  # DNL, APP0 to APP15 and comments: a decoder steps over them
+_MOST_CARRIED = 64  # of them; a sound file has none or few, and 20 MB may hold five million
 
 
 def is_one(image: NDArray[np.uint8], header: Header) -> bool:
@@ -36,22 +38,25 @@ def is_one(image: NDArray[np.uint8], header: Header) -> bool:
 def _ends(rest: bytes) -> bool:
     """Whether whole segments that a decoder steps over, or none, lead from here to the end of the image."""
     position = 0
-    while found := _MARKER.search(rest, position):
-        marker, start = found[1][0], found.end()
-        if marker not in _CARRIED:
-            return marker == _END
+    for _ in range(_MOST_CARRIED):
+        found = _MARKER.search(rest, position)
+        if not found or found[1][0] not in _CARRIED:
+            return found is not None and found[1][0] == _END
+        start = found.end()
         position = start + max(2, int.from_bytes(rest[start : start + 2], "big"))
     return False
 
 
 def as_bmp(image: bytes) -> bytes:
-    """The pixels as stored, as Pillow reads them, in a file that every decoder reads. Raises Damaged."""
+    """The pixels as stored, as Pillow reads them, in a file that every decoder reads. Raises Damaged.
+
+    Pillow's own limit on pixels is left out: how many there may be was seen to before.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # how large it may be was seen to before
-            opened = Image.open(io.BytesIO(image), formats=("JPEG",))
+        opened = JpegImageFile(io.BytesIO(image))
+        opened.load()
         file = io.BytesIO()
-        opened.convert("RGB").save(file, "BMP")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        (opened if opened.mode == "RGB" else opened.convert("RGB")).save(file, "BMP")
+    except (OSError, SyntaxError, ValueError) as error:
         raise Damaged(f"the decoder cannot read it; it is damaged or incomplete ({error})") from error
     return file.getvalue()

@@ -161,10 +161,9 @@ def promotion(story: Story) -> None:
     began = last = time.monotonic()
     for _ in range(3):  # by both processes, again and again
         while True:
-            asked = time.monotonic()
             if set(_who_answers(story)) == {DEFAULT}:
                 break
-            last = asked
+            last = time.monotonic()
             assert last < began + _PATIENCE, f"the candidate still answers:\n{story.server.log[-1500:]}"
     story.seen["rollback"] = {"seconds_until_the_candidate_answered_nobody": round(last - began, 2)}
 

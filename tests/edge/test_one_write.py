@@ -79,3 +79,20 @@ async def test_a_real_connection_answers_head_continue_and_long_pages(espresso: 
         writer.write(espresso)
         assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).startswith(b"HTTP/1.1 200 ")
         writer.close()
+
+
+async def test_a_real_answer_is_one_write(espresso: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    transport = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+    write = transport.write
+
+    def noting(self: object, data: bytes) -> None:
+        written.append(bytes(data))
+        write(self, data)
+
+    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        monkeypatch.setattr(transport, "write", noting)
+        answer = await client.post("/v1/classify", content=espresso)
+    assert answer.status_code == 200
+    assert [each.endswith(answer.content) for each in written if each.startswith(b"HTTP/1.1 200")] == [True]
+    assert answer.content not in written

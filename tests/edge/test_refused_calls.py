@@ -36,3 +36,20 @@ async def test_nothing_of_it_is_kept(image: bytes, model: str) -> None:
                 await vision.Classify(vision_pb2.ClassifyRequest(image=image, model=model), timeout=10)
         await asyncio.sleep(0.1)
         assert _requests_alive() - before <= 1, "the last may still be on its way"
+
+
+@pytest.mark.usefixtures("without_collector")
+async def test_nor_of_a_stream_that_ends_at_a_message_that_is_none(espresso: bytes) -> None:
+    good = vision_pb2.ClassifyRequest(image=espresso).SerializeToString()
+    async with faces() as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        method = channel.stream_stream("/fovea.v1.Vision/ClassifyStream", request_serializer=bytes)
+        before = _requests_alive()
+        for _ in range(5):
+            stream = method()
+            await stream.write(good)
+            await stream.read()
+            await stream.write(b"\xff\xff no message")
+            with pytest.raises(grpc.aio.AioRpcError):
+                await stream.read()
+        await asyncio.sleep(0.1)
+        assert _requests_alive() - before <= 1, "the last may still be on its way"

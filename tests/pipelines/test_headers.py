@@ -296,6 +296,7 @@ _J, _P, _W, _B = _image("jpeg"), _image("png"), _image("webp"), _image("bmp")
         (_jpeg(b"\xff\xd0"), "marker FF D0 at byte 3 does not belong"),
         (_jpeg(_segment(0xC0, struct.pack(">BHHB9x", 8, 5, 5, 3))), "second frame header"),
         (_jpeg(_segment(0xE0, b"") * 2000), "more than 1,024 segments"),
+        (_jpeg((b"\xff" * 900 + _segment(0xE0, b"")) * 80), "more than 65,536 fill bytes before its markers"),
         (_jpeg(_exif_segment(_tiff(6)) * 5), "more than 4 EXIF blocks"),
         (_jpeg(_exif_segment(_tiff(6, more=bytes(12 * 600)))), "EXIF has 601 entries; at most 512"),
         (_patched(_J, _frame(_J) + 5, ">HH", 0, 40), "40x0, which has no pixels"),

@@ -74,6 +74,7 @@ def test_whole_jpegs_of_every_kind_are_sound(picture: Image.Image, sound: bytes)
         lambda image: image[:-2] + TABLE + END,
         lambda image: _broken(image, 0x8F),
         lambda image: _broken(image, 0x01),
+        lambda image: image[:-2] + b"\xff\xfe\x00\x02" * 5_000_000 + END,
         lambda image: image[: image.index(b"\xff\xda") + 14],
         lambda image: image[: image.index(b"\xff\xda") + 15],
     ],
@@ -87,6 +88,7 @@ def test_whole_jpegs_of_every_kind_are_sound(picture: Image.Image, sound: bytes)
         "table",
         "reserved",
         "TEM",
+        "five million comments",
         "no pixels",
         "one byte",
     ],
@@ -150,8 +152,12 @@ def test_the_graph_of_the_gpu_gets_it_in_the_same_form(package: ModelPackage, so
     np.testing.assert_array_equal(np.from_dlpack(padded.pixels), np.from_dlpack(whole.pixels))
 
 
-def test_what_breaks_off_leaves_no_memory_behind(executor: DaliExecutor, sound: bytes) -> None:
-    images = [_array(_broken(sound, marker)) for marker in (0x8F, 0xE0, 0xDB)]
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_breaks_off_leaves_no_memory_behind(
+    executor: DaliExecutor, picture: Image.Image, progressive: bool
+) -> None:
+    whole = _jpeg(picture, progressive=progressive)
+    images = [_array(_broken(whole, marker)) for marker in (0x8F, 0xE0, 0xDB)]
     for image in images * 4:
         executor.run([image])
     before = psutil.Process().memory_info().rss

@@ -12,6 +12,7 @@ from fovea_pipelines.headers.refusals import Damaged
 
 # A few bytes make a scan that costs a pass over all pixels: 400 of them, 39 KB, took 11 s at 7000x7000.
 _MOST_SCANS = 64
+_MOST_FILL = 65_536  # bytes FF before markers; Pillow takes half a microsecond for each
 _MOST_SEGMENTS = 1024  # a photograph has a dozen; one with a 20 MB depth map in its XMP, 320
 
 _APP1, _APP2, _APP14, _SOS, _EOI, _PROGRESSIVE = 0xE1, 0xE2, 0xEE, 0xDA, 0xD9, 0xC2
@@ -87,7 +88,7 @@ def _check_scans(count: int) -> None:
 
 def _segments(image: bytes) -> Iterator[Segment]:
     """Every segment with a length: strictly one after the other up to the first scan, as they are found after it."""
-    position, scanned = 2, False
+    position, filled, scanned = 2, 0, False
     for _ in range(_MOST_SEGMENTS):
         found = _MARKER_AFTER_SCAN.search(image, position) if scanned else _MARKER.match(image, position)
         if not found and not scanned:
@@ -95,6 +96,9 @@ def _segments(image: bytes) -> Iterator[Segment]:
         if not found or found[1][0] == _EOI:
             return
         marker, start = found[1][0], found.end()
+        filled += 0 if scanned else start - 2 - position
+        if filled > _MOST_FILL:
+            raise Damaged(f"it has more than {_MOST_FILL:,} fill bytes before its markers")
         if marker in _BARE:
             raise Damaged(f"marker FF {marker:02X} at byte {start - 1:,} does not belong there")
         position = start + _length(image, marker, start)

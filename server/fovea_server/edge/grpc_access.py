@@ -67,9 +67,13 @@ def _asking_again(handler: Any, ask: Callable[[], Caller], identity: str) -> Any
 
     async def stream(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         try:
-            async for response in handler.stream_stream(sent_by_who_may(requests), context):
-                yield response
-        except (Unauthenticated, PermissionDenied) as error:
-            await grpc_status.abort(context, error, identity)
+            try:
+                async for response in handler.stream_stream(sent_by_who_may(requests), context):
+                    yield response
+            except (Unauthenticated, PermissionDenied) as error:
+                await grpc_status.abort(context, error, identity)
+        except grpc.aio.AbortError as aborted:
+            grpc_status.forget_frames(aborted)
+            raise
 
     return handler._replace(stream_stream=stream)

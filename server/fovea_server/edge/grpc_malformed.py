@@ -49,10 +49,12 @@ class RefuseMalformed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     def _several(self, answer: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def stream(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             try:
-                async for response in answer(_sound(requests), context):
-                    yield response
-            except MalformedRequest as error:
-                await self._abort(error, context)
+                try:
+                    async for response in answer(_sound(requests), context):
+                        yield response
+                except MalformedRequest as error:
+                    error.__traceback__ = None  # its frames hold it, and the last good request
+                    await self._abort(error, context)
             except grpc.aio.AbortError as aborted:
                 grpc_status.forget_frames(aborted)
                 raise

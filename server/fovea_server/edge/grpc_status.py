@@ -21,7 +21,7 @@ async def abort(context: grpc.aio.ServicerContext, error: FoveaError, request_id
 
 
 def forget_frames(aborted: grpc.aio.AbortError) -> None:
-    """Call it in the outermost frame of a call, before raising on.
+    """Call it in the outermost frames of a call, before raising on.
 
     grpc.aio keeps the error of an aborted call in a cycle with the call, and the error keeps all that the frames it
     passed through held: a refused image, and its message, until a garbage collection finds them.
