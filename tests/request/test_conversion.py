@@ -184,9 +184,7 @@ async def test_a_deadline_ends_the_waiting_and_the_work(one: Conversion) -> None
     worker = await _stopped(one)
     at_work, waiting = (asyncio.create_task(_png(one, GIF, seconds)) for seconds in (0.2, 0.1))
     # Where the first image took long, on a loaded machine, it is known at once that this one comes too late.
-    with pytest.raises(
-        (DeadlineExceeded, DeadlineUnreachable), match=r"while 1 requests were waiting|in 100 ms"
-    ):
+    with pytest.raises((DeadlineExceeded, DeadlineUnreachable), match=r"while 1 requests were waiting|in 100 ms"):
         await waiting
     with pytest.raises(DeadlineExceeded, match="the deadline passed while the GIF was being decoded"):
         await at_work
