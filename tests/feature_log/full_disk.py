@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from tests.feature_log.made_up import model, places, question, tell
+from tests.small_disk import fill
 
 from fovea_server.domain import ANYONE
 from fovea_server.errors import FeatureLogUnavailable
@@ -38,13 +39,7 @@ async def main(folder: Path) -> dict[str, object]:
         return time.monotonic() - began
 
     await offered_until("fovea_feature_log_records_total")
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            pass
+    filler = fill(folder)
     dropped_after = await offered_until("fovea_feature_log_dropped_total", why="not_written")
     try:
         await log.feedback.accept([Feedback("a", "tench")] * 500, ANYONE)  # more than is left of a page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
+from tests import small_disk
 from tests.conftest import ROOT
 from tests.feature_log.made_up import places
 
@@ -45,14 +44,7 @@ def test_a_gateway_killed_by_sigkill_loses_at_most_the_last_second(tmp_path: Pat
 
 
 def test_a_full_disk_drops_records_refuses_feedback_and_writing_goes_on_once_there_is_room(tmp_path: Path) -> None:
-    mount = f"mount -t tmpfs -o size=1m tmpfs {tmp_path}"
-    script = f"{mount} && exec {sys.executable} -m tests.feature_log.full_disk {tmp_path}"
-    alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    if subprocess.run([*alone, mount], capture_output=True).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    done = subprocess.run([*alone, script], capture_output=True, text=True, timeout=100, **_HERE)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = small_disk.said_on(tmp_path, "tests.feature_log.full_disk")
     assert said["feedback"] == "it cannot be written: No space left on device"
     assert said["dropped_after"] < 20
     assert said["resumed_after"] < 10

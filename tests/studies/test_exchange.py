@@ -8,67 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.request.questions import a_model, a_question
+from tests import small_disk
 from tests.studies.made_up import canary, split
+from tests.studies.processes import ME, Process, start
 
-from fovea_server.errors import InferenceFailed
-from fovea_server.feature_log.note import NoLog
-from fovea_server.metrics import Metrics
-from fovea_server.request.catalogue import Catalogue
-from fovea_server.request.routing import Routing
-from fovea_server.studies.caretaker import Caretaker
-from fovea_server.studies.database import Database
-from fovea_server.studies.declaration import Experiment
-from fovea_server.studies.exchange import Exchange
-from fovea_server.studies.observations import Observations
-from fovea_server.studies.store import ROLLED_BACK, RUNNING, STOPPED, Change, Store
-from fovea_server.studies.tally import Tally
-
-ME = Change("me", "because")
-
-
-class Process:
-    """A gateway process, as far as experiments go."""
-
-    def __init__(self, url: str, folder: Path, is_first: bool = False) -> None:
-        self.store = Store(Database(url))
-        self.observations = Observations(self.store.database)
-        self.metrics = Metrics()
-        self.tally = Tally(self.metrics)
-        self.routing = Routing(Catalogue([a_model("alpha"), a_model("beta")]), self.tally)
-        caretaker = Caretaker(self.store, self.observations, folder / "declarations") if is_first else None
-        self.exchange = Exchange(
-            self.store, self.observations, self.routing, self.tally, self.metrics, caretaker, give_every=0.0
-        )
-
-    def serve(self, requests: int, failing: str = "", begin: int = 0) -> dict[str, int]:
-        """How many met each arm; what the arm `failing` is asked fails."""
-        met: dict[str, int] = {}
-        for number in range(begin, begin + requests):
-            question = a_question(f"r{number}", unit=f"user-{number}")
-            note = NoLog().note(question)
-            route = self.routing.route(question)
-            arm = route.exposure.arm if route.exposure else ""
-            met[arm] = met.get(arm, 0) + 1
-            try:
-                with self.routing.follow(route, note):
-                    if arm == failing:
-                        raise InferenceFailed("no")
-                    note.answer = _answer()
-            except InferenceFailed:
-                pass
-        return met
-
-    @property
-    def is_up(self) -> float | None:
-        return self.metrics.registry.get_sample_value("fovea_experiments_store_up")
-
-
-def _answer() -> object:
-    from types import SimpleNamespace
-
-    prediction = SimpleNamespace(score=0.9)
-    return SimpleNamespace(results=[SimpleNamespace(predictions=[prediction])], timings_ms=SimpleNamespace(total=10.0))
+from fovea_server.studies.store import ROLLED_BACK, RUNNING, STOPPED
 
 
 @pytest.fixture
@@ -90,10 +34,6 @@ def make(url: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
         process.store.database.close()
 
 
-def _start(store: Store, experiment: Experiment) -> None:
-    store.start(store.create(experiment, ME), ME)
-
-
 def _within(seconds: float, seen: Callable[[], bool]) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -107,7 +47,7 @@ def test_every_process_sees_a_change_within_two_seconds_and_a_rollback_within_on
     processes = [make(is_first=True), make(), make()]
     for process in processes:
         process.exchange.start()
-    _start(processes[0].store, split())
+    start(processes[0].store, split())
     assert _within(2, lambda: all(process.routing.plan.splits for process in processes))
     arms = [{unit: process.routing.plan.splits["alpha"].arm_of(unit) for unit in "abcdefgh"} for process in processes]
     assert arms[0] == arms[1] == arms[2]
@@ -125,7 +65,7 @@ def test_where_no_experiment_was_ever_declared_nothing_is_written(make: Callable
 
 def test_counts_of_all_processes_survive_their_end_and_are_given_once(make: Callable[..., Process]) -> None:
     first, second = make(), make()
-    _start(first.store, split())
+    start(first.store, split())
     for process in (first, second, first):
         process.exchange.exchange()
     met = [first.serve(300), second.serve(200, begin=300)]
@@ -141,7 +81,7 @@ def test_while_the_database_is_locked_everybody_is_assigned_as_before_and_the_fa
     make: Callable[..., Process], tmp_path: Path
 ) -> None:
     process = make(is_first=True)
-    _start(process.store, split())
+    start(process.store, split())
     process.exchange.exchange()
     before = process.serve(200)
     lock = sqlite3.connect(tmp_path / "experiments.db", isolation_level=None)
@@ -157,11 +97,21 @@ def test_while_the_database_is_locked_everybody_is_assigned_as_before_and_the_fa
     assert sum(counts.answered for counts in process.observations.counted("trial").values()) == 400
 
 
+def test_on_a_full_disk_everybody_is_assigned_as_before_and_what_was_counted_is_given_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    said = small_disk.said_on(tmp_path, "tests.studies.full_disk")
+    assert said["full"]["same"]
+    assert "disk" in said["full"]["fault"]
+    assert said["full"]["up"] == 0
+    assert said["afterwards"] == {"fault": None, "up": 1, "counted": 400}
+
+
 def test_when_the_database_is_gone_or_spoilt_the_last_known_plan_stays(
     make: Callable[..., Process], tmp_path: Path
 ) -> None:
     process = make()
-    _start(process.store, split())
+    start(process.store, split())
     process.exchange.exchange()
     plan = process.routing.plan
     for name in ("experiments.db", "experiments.db-wal", "experiments.db-shm"):
@@ -176,7 +126,7 @@ def test_when_the_database_is_gone_or_spoilt_the_last_known_plan_stays(
 
 def test_a_canary_that_fails_is_taken_back_by_itself_and_the_journal_says_why(make: Callable[..., Process]) -> None:
     process = make(is_first=True)
-    _start(process.store, canary(canary={"steps": [0.5, 1.0]}))
+    start(process.store, canary(canary={"steps": [0.5, 1.0]}))
     process.exchange.exchange()
     assert set(process.serve(200, failing="candidate")) == {"control", "candidate"}
     process.exchange.exchange()
@@ -191,7 +141,7 @@ def test_a_canary_that_fails_while_nobody_can_be_told_is_held_back_by_the_proces
     make: Callable[..., Process], tmp_path: Path
 ) -> None:
     process = make(is_first=True)
-    _start(process.store, canary(canary={"steps": [0.5, 1.0]}))
+    start(process.store, canary(canary={"steps": [0.5, 1.0]}))
     process.exchange.exchange()
     lock = sqlite3.connect(tmp_path / "experiments.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
@@ -208,7 +158,7 @@ def test_a_canary_without_findings_rises_step_by_step_until_its_candidate_answer
     make: Callable[..., Process],
 ) -> None:
     process = make(is_first=True)
-    _start(process.store, canary(canary={"steps": [0.25, 1.0], "hold_seconds": 0, "hold_requests": 40}))
+    start(process.store, canary(canary={"steps": [0.25, 1.0], "hold_seconds": 0, "hold_requests": 40}))
     process.exchange.exchange()
     shares = []
     for round_ in range(3):
@@ -226,14 +176,14 @@ def test_a_canary_without_findings_rises_step_by_step_until_its_candidate_answer
 
 def test_an_experiment_whose_end_has_come_is_stopped(make: Callable[..., Process]) -> None:
     process = make(is_first=True)
-    _start(process.store, split(end="2020-01-01"))
+    start(process.store, split(end="2020-01-01"))
     process.exchange.exchange()
     assert process.store.get("trial").state == STOPPED
 
 
 def test_before_its_start_nobody_meets_it(make: Callable[..., Process]) -> None:
     process = make(is_first=True)
-    _start(process.store, split(start="2999-01-01"))
+    start(process.store, split(start="2999-01-01"))
     process.exchange.exchange()
     assert process.store.get("trial").state == RUNNING
     assert set(process.serve(50)) == {""}
