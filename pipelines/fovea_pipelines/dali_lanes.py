@@ -96,18 +96,22 @@ class CpuLane(Lane[Preprocessed]):
         with pipeline:
             source = fn.external_source(name="IMAGE", device="cpu", dtype=types.UINT8, ndim=1 if self._encoded else 3)
             image = dali_graph.decoded(source) if self._encoded else fn.reshape(source, layout="HWC")
-            pipeline.set_outputs(dali_graph.resized(self._contract, image, fed_passes(self._contract)))
+            pixels = dali_graph.resized(self._contract, image, fed_passes(self._contract))
+            pipeline.set_outputs(pixels, quality.dali_luma(pixels))
         pipeline.build()
         return pipeline
 
     def _run(self, pipeline: Pipeline, jobs: Sequence[Job]) -> list[Preprocessed]:
         feed(pipeline, jobs, self._contract)
-        (pixels,) = pipeline.run()
-        return [self._preprocessed(np.asarray(pixels[place]), job) for place, job in enumerate(jobs)]
+        pixels, luma = pipeline.run()
+        return [
+            self._preprocessed(np.asarray(pixels[place]), np.asarray(luma[place])[..., 0], job)
+            for place, job in enumerate(jobs)
+        ]
 
-    def _preprocessed(self, stored: NDArray[np.uint8], job: Job) -> Preprocessed:
+    def _preprocessed(self, stored: NDArray[np.uint8], luma: NDArray[np.uint8], job: Job) -> Preprocessed:
         """A copy: the pipeline's next run uses its memory again."""
-        return Preprocessed(self._finished(stored.copy(), job), quality.measure(stored))
+        return Preprocessed(self._finished(stored.copy(), job), quality.of_luma(luma))
 
     def _finished(self, stored: NDArray[np.uint8], job: Job) -> NDArray[np.uint8]:
         kept = geometry.upright(stored, job.header.orientation)
