@@ -8,17 +8,15 @@ it forgets nothing.
 from __future__ import annotations
 
 import io
-import re
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
-from fovea_pipelines.headers import Damaged, Header
+from fovea_pipelines.headers import Damaged, Header, jpeg
 
-_STUFFED, _RESTART, _END = 0x00, 0xD0, 0xD9  # ITU-T T.81, B.1.1: FF 00 is a byte FF; FF D0 to FF D7 restart
-_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
-_CARRIED = frozenset((0xDC, *range(0xE0, 0xF0), 0xFE))  # DNL, APP0 to APP15 and comments: a decoder steps over them
+_STUFFED, _END = 0x00, 0xD9  # ITU-T T.81, B.1.1: FF 00 is a byte FF
+_STEPPED_OVER = jpeg.CARRIED | {0xDC}  # by a decoder; FF DC is DNL
 _MOST_CARRIED = 64  # of them; a sound file has none or few, and 20 MB may hold five million
 
 
@@ -39,8 +37,8 @@ def _ends(rest: bytes) -> bool:
     """Whether whole segments that a decoder steps over, or none, lead from here to the end of the image."""
     position = 0
     for _ in range(_MOST_CARRIED):
-        found = _MARKER.search(rest, position)
-        if not found or found[1][0] not in _CARRIED:
+        found = jpeg.MARKER_AFTER_SCAN.search(rest, position)
+        if not found or found[1][0] not in _STEPPED_OVER:
             return found is not None and found[1][0] == _END
         start = found.end()
         position = start + max(2, int.from_bytes(rest[start : start + 2], "big"))

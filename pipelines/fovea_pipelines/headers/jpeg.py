@@ -16,7 +16,7 @@ _MOST_FILL = 65_536  # bytes FF before markers; Pillow takes half a microsecond 
 _MOST_SEGMENTS = 1024  # a photograph has a dozen; one with a 20 MB depth map in its XMP, 320
 
 _APP1, _APP2, _APP14, _SOS, _EOI, _PROGRESSIVE = 0xE1, 0xE2, 0xEE, 0xDA, 0xD9, 0xC2
-_CARRIED = frozenset((*range(0xE0, 0xF0), 0xFE))  # APP0 to APP15, and comments
+CARRIED = frozenset((*range(0xE0, 0xF0), 0xFE))  # APP0 to APP15, and comments
 _BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # TEM, RST0 to RST7, SOI: markers without a length
 _SERVED = frozenset((0xC0, 0xC1, _PROGRESSIVE))
 _REFUSED = {
@@ -33,7 +33,7 @@ _REFUSED = {
 }
 _EXIF, _ADOBE, _ICC = b"Exif\0\0", b"Adobe", b"ICC_PROFILE\0"
 _MARKER = re.compile(rb"\xff{1,1024}([^\x00\xff])", re.DOTALL)
-_MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # a scan holds FF 00 and FF D0 to FF D7
+MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # a scan holds FF 00 and FF D0 to FF D7
 _LENGTH = Struct(">H")
 _FRAME = Struct(">HBHHB")  # length, precision, height, width, components
 
@@ -45,7 +45,7 @@ def read(image: bytes) -> Frame:
     kind, size, components, blocks, scans, adobe, only_scan = 0, None, 0, [], 0, False, 0
     carried: list[Segment] = []
     for marker, start, end in _segments(image):
-        if marker in _CARRIED:
+        if marker in CARRIED:
             carried.append((marker, start, end))
         if marker == _SOS:
             scans += 1
@@ -90,7 +90,7 @@ def _segments(image: bytes) -> Iterator[Segment]:
     """Every segment with a length: strictly one after the other up to the first scan, as they are found after it."""
     position, filled, scanned = 2, 0, False
     for _ in range(_MOST_SEGMENTS):
-        found = _MARKER_AFTER_SCAN.search(image, position) if scanned else _MARKER.match(image, position)
+        found = MARKER_AFTER_SCAN.search(image, position) if scanned else _MARKER.match(image, position)
         if not found and not scanned:
             raise Damaged(f"there is no JPEG marker at byte {position:,} of {len(image):,}")
         if not found or found[1][0] == _EOI:

@@ -9,7 +9,6 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from fovea_server.edge.problems import Problems
-from fovea_server.errors import FoveaError
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -37,8 +36,6 @@ class DirectPaths:
         request = Request(scope, receive)
         try:
             response = await endpoint(request)
-        except FoveaError as error:
-            response = await self._problems.on_fovea_error(request, error)
         except Exception as error:
             response = await self._problems.on_any_other(request, error)
         await response(scope, receive, send)
