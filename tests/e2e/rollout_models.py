@@ -19,9 +19,13 @@ from fovea_pipelines.triton_models import OpenVinoNetwork
 
 class TritonPythonModel(OpenVinoNetwork):
     def execute(self, requests):
-        damaged = pb_utils.InferenceResponse(error=pb_utils.TritonError("damaged on purpose"))
         answers = super().execute(requests)
-        return [damaged if _is_hit(request) else answer for request, answer in zip(requests, answers)]
+        return [_damaged() if _is_hit(request) else answer for request, answer in zip(requests, answers)]
+
+
+def _damaged():
+    # One for each request: see `_failure` of triton_models.py.
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError("damaged on purpose"))
 
 
 def _is_hit(request):

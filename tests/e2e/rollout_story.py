@@ -122,7 +122,9 @@ class Story:
 def canary(story: Story) -> None:
     """A damaged model is rolled back by itself before it served 2,000 requests, and then meets nobody."""
     arms = [f"control={DEFAULT}", "candidate=damaged"]
-    story.declare("to-damaged", "canary", arms, "canary.steps=[0.2, 1.0]", "canary.hold_seconds=600")
+    settings = ("canary.steps=[0.2, 1.0]", "canary.hold_seconds=600")
+    # By its errors, however slow the machine finds a model that was loaded a moment ago.
+    story.declare("to-damaged", "canary", arms, *settings, "guardrails.p99_ratio=100")
     ended, began = threading.Event(), time.monotonic()
 
     def watch() -> None:
@@ -141,7 +143,7 @@ def canary(story: Story) -> None:
     why = story.fovea("ab", "show", "to-damaged").strip().splitlines()
     after = story.send(200, feedback=False)
     assert served_ < 2000, served_
-    assert set(after) == {""}, after
+    assert set(after) == {""}, f"{after}:\n{story.server.log[-3000:]}"
     story.seen["canary"] = {
         "candidate_served": served_,
         "control_served": next(arm["exposed"] for arm in said["seen"] if arm["name"] == "control"),
