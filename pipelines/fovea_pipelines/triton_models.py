@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from fovea_pipelines import garbage, precision
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.preprocessed import Preprocessed, Result, Undecodable
-from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, UNDECODABLE
+from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, TICKET, UNDECODABLE
+from fovea_pipelines.withdrawn import is_withdrawn
 
 if TYPE_CHECKING:
     from fovea_pipelines.outputs import Outputs
@@ -106,9 +107,10 @@ class GivenUp(Exception):
 
 def given_up(request: Any) -> GivenUp | None:
     """Why a request needs no answer: its caller went away, or the deadline that it brought has passed."""
-    if request.is_cancelled():
+    said = json.loads(request.parameters() or "{}")
+    ticket, deadline = said.get(TICKET), said.get(DEADLINE)
+    if is_withdrawn(ticket) if ticket else request.is_cancelled():
         return GivenUp(CANCELLED)
-    deadline = json.loads(request.parameters() or "{}").get(DEADLINE)
     if deadline is not None and time.monotonic_ns() > int(deadline):
         return GivenUp(LATE)
     return None

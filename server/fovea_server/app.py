@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
@@ -40,8 +41,10 @@ class App:
     """The first gateway process of a server, the Triton it looks after, and the processes that follow it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         process.sweep()
+        self._sockets = process.shared_folder_of_this_gateway()
+        settings = replace(settings, triton=replace(settings.triton, socket=str(self._sockets / "triton")))
+        self._settings = settings
         _check_writable(settings.state)
         self._entrance = Entrance.of(settings)
         self._say_who_may_ask()
@@ -69,7 +72,7 @@ class App:
         The result is for how many seconds a stopping server still answers while it already says it is not ready, so
         that balancers notice. Setting `hurry` ends the drain at once.
         """
-        self._client = TritonClient(self._settings.triton.address, self._key)
+        self._client = TritonClient(self._settings.triton, self._key)
         self._roster = self._build_roster()
         self._supervisor = self._build_supervisor()
         catalogue = self._roster.catalogue
@@ -111,6 +114,7 @@ class App:
             await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
             self._repositories.remove_what_is_of_the_moment()
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
     async def _start(self) -> None:
         """Triton and the followers side by side; returns once all that is public answers."""

@@ -25,7 +25,7 @@ def serve(
         int, typer.Option(help="Triton's own KServe v2 gRPC port, on loopback.", min=1, max=65535)
     ] = 8001,
     triton_http_port: Annotated[
-        int, typer.Option(help="Triton's own KServe v2 HTTP port, on loopback; 0 leaves it off.", min=0, max=65535)
+        int, typer.Option(help="Triton's own KServe v2 HTTP port, on loopback; 0 leaves it closed.", min=0, max=65535)
     ] = 0,
     triton_metrics_port: Annotated[
         int, typer.Option(help="Triton's own metrics port, on loopback.", min=1, max=65535)
@@ -241,7 +241,9 @@ async def _serve(settings: Settings, drain_notice: float) -> None:
 def _say_where(settings: Settings) -> None:
     edge, triton = settings.edge, settings.triton
     rest = f"{'https' if edge.tls else 'http'}://{edge.host}:{edge.rest_port}"
-    typer.echo(f"Fovea is ready. REST {rest}   gRPC {edge.host}:{edge.grpc_port}   Triton (KServe v2) {triton.address}")
+    typer.echo(
+        f"Fovea is ready. REST {rest}   gRPC {edge.host}:{edge.grpc_port}   Triton (KServe v2) {triton.grpc_address}"
+    )
     typer.echo(f"    curl --data-binary @{_example(settings)} {rest}/v1/classify")
     typer.echo(f"    {rest}/docs")
 

@@ -6,35 +6,38 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import grpc
 import grpc.aio
-import numpy as np
 from google.protobuf import json_format
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from fovea_pipelines.triton_folders import ANALYZE
-from fovea_pipelines.triton_messages import DEADLINE, LATE, UNDECODABLE
+from fovea_pipelines.triton_messages import DEADLINE, LATE, TICKET, UNDECODABLE
+from fovea_pipelines.withdrawn import Board
 from fovea_server.domain import Deadline, Inference, Model, Span
 from fovea_server.errors import Busy, DeadlineExceeded, FoveaError, InferenceFailed, ModelRefused, NotReady, Undecodable
+from fovea_server.triton import infer_messages
+from fovea_server.triton.connections import Answer, Connections, NotConnected
+from fovea_server.triton.process import TritonSettings
 from fovea_server.triton.pulse import Pulse
 
 _SERVICE = "/inference.GRPCInferenceService/"
-_DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8"), "UINT8": np.dtype("u1")}
+_TOO_LATE = "the deadline passed"
 _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
-    # A picture of 50 megapixels that was converted is a PNG of up to 200 MB.
-    ("grpc.max_send_message_length", 256 << 20),
-    ("grpc.max_receive_message_length", 64 << 20),
     # Triton is on this machine: when it is back, find out at once.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 )
 
 
-_NEVER_SENT = ("failed to connect", "Failed to connect", "not ready", "Server is stopping")
+_WENT_AWAY = "Triton went away while it was at work on this image"
+# How Triton sounds when it stops, or has lost a model.
+_STOPPING = ("has no available versions", "Server is stopping", "is not ready", "unknown model")
 
 # One network's outputs, and what its preprocessing measured; in the ensemble of all they follow MODEL/.
 # std::bad_alloc, Python, threads that cannot be started (EAGAIN), the Python backend's shared memory.
@@ -52,21 +55,18 @@ class WorkerDied(NotReady):
 
 
 class TritonClient:
-    """One channel to one tritonserver. Create it inside a running event loop.
+    """To one tritonserver. Create it inside a running event loop.
 
-    `key` opens the API that loads and unloads models; `pulse` knows which calls are under way. One that `is_patient`
-    lets a call wait for a connection, inside its deadline: whoever is told that Triton is back, rather than asking
-    until it is, hears it before gRPC tries to connect again.
+    `key` opens the API that loads and unloads models; `pulse` knows which calls are under way. Images go over HTTP/1.1,
+    which costs a third of what a call of grpc.aio does; what nobody waits for any more is said on a board.
     """
 
-    def __init__(self, address: str, key: str, *, is_patient: bool = False) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+    def __init__(self, settings: TritonSettings, key: str) -> None:
+        self._connections = Connections(settings.http_address)
+        self._board = Board()
+        self._channel = grpc.aio.insecure_channel(settings.grpc_address, options=_CHANNEL_OPTIONS)
         self._control = (("triton-grpc-protocol-fovea", key),)
-        self._is_patient = is_patient
         self.pulse = Pulse()
-        self._infer = self._method("ModelInfer")
-        self._live = self._method("ServerLive")
-        self._ready = self._method("ModelReady")
         self._config = self._method("ModelConfig")
         self._load = self._method("RepositoryModelLoad")
         self._unload = self._method("RepositoryModelUnload")
@@ -77,61 +77,68 @@ class TritonClient:
     ) -> list[Inference]:
         """Ask the models about one encoded image: one by its own ensemble, several by the ensemble of all.
 
-        Raises a FoveaError; cancelling it cancels the call. The models are told the deadline too.
+        Raises a FoveaError. The models are told the deadline too, and when this is cancelled.
         """
         if deadline.remaining() <= 0:
             raise DeadlineExceeded("the deadline passed before the model was asked")
         alone = len(models) == 1
-        request = service_pb2.ModelInferRequest(
-            model_name=models[0].ensemble if alone else ANALYZE,
-            id=request_id,
-            inputs=[_image_tensor(len(image))],
-            outputs=[] if alone else [_wanted(name) for name in _outputs_of_all(models)],
-            raw_input_contents=[image],
+        ticket = self._board.ticket()
+        question = infer_messages.question(
+            len(image),
+            request_id,
+            {DEADLINE: int(deadline.at * 1e9), TICKET: ticket},
+            () if alone else _outputs_of_all(models),
         )
-        request.parameters[DEADLINE].int64_param = int(deadline.at * 1e9)
-        tensors = _tensors(await self._answer(models, request, deadline))
+        path = f"/v2/models/{models[0].ensemble if alone else ANALYZE}/infer"
+        try:
+            tensors = infer_messages.tensors(await self._answer(models, path, question, image, deadline))
+        except (asyncio.CancelledError, DeadlineExceeded):
+            self._board.withdraw(ticket)
+            raise
         return [_inference(tensors)] if alone else [_inference(_of_model(model, tensors)) for model in models]
 
     async def _answer(
-        self, models: Sequence[Model], request: service_pb2.ModelInferRequest, deadline: Deadline
-    ) -> service_pb2.ModelInferResponse:
-        call = self._infer(request, timeout=max(deadline.remaining(), 0.001), wait_for_ready=self._is_patient)
+        self, models: Sequence[Model], path: str, question: bytes, image: bytes, deadline: Deadline
+    ) -> Answer:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer | None] = loop.create_future()
+        timer = loop.call_later(deadline.remaining(), answer.cancel, _TOO_LATE)
         needed = [name for model in models for name in (model.preprocess, model.network)]
-        with self.pulse.flight(needed, call.cancel) as flight:
+        with self.pulse.flight(needed, answer.cancel) as flight:
             try:
-                response = await call
-            except grpc.aio.AioRpcError as error:
-                details = error.details() or ""
-                if stub := _UNHEALTHY.search(details):
-                    self.pulse.unhealthy.add(stub[1])
-                elif _is_out_of_memory(details):
-                    self.pulse.unhealthy |= flight.models
-                elif error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
-                    self.pulse.answered(flight)
-                raise translate(error.code(), details) from None
-            except asyncio.CancelledError:
-                if flight.cut_off is None:
-                    raise
-                raise WorkerDied(flight.cut_off, retry_after=1.0) from None
-            self.pulse.answered(flight)
-        return response
+                await self._connections.post(path, question, image, answer)
+                said = await answer
+            except NotConnected as error:
+                raise NotReady(f"Triton is not there ({error})", retry_after=2.0) from None
+            except asyncio.CancelledError as cancelled:
+                if flight.cut_off is not None:
+                    raise WorkerDied(flight.cut_off, retry_after=1.0) from None
+                if _TOO_LATE in cancelled.args:
+                    raise _too_late() from None
+                raise
+            finally:
+                timer.cancel()
+            if said is None:
+                raise WorkerDied(_WENT_AWAY, retry_after=2.0)
+            if said.status == HTTPStatus.OK:
+                self.pulse.answered(flight)
+                return said
+            problem = infer_messages.error(said)
+            if stub := _UNHEALTHY.search(problem):
+                self.pulse.unhealthy.add(stub[1])
+            elif _is_out_of_memory(problem):
+                self.pulse.unhealthy |= flight.models
+            else:
+                self.pulse.answered(flight)
+            raise translate(said.status, problem)
 
     async def is_live(self, timeout: float) -> bool:
-        """Whether Triton's gRPC face answers at all."""
-        try:
-            response = await self._live(service_pb2.ServerLiveRequest(), timeout=timeout)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(response.live)
+        """Whether Triton answers at all."""
+        return await self._says_yes("/v2/health/live", timeout)
 
     async def is_ready(self, ensemble: str, timeout: float) -> bool:
         """Whether Triton says that the ensemble can answer; False where nothing answers at all."""
-        try:
-            response = await self._ready(service_pb2.ModelReadyRequest(name=ensemble), timeout=timeout)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(response.ready)
+        return await self._says_yes(f"/v2/models/{ensemble}/ready", timeout)
 
     async def load(self, name: str, timeout: float) -> None:
         """Load a model, or load it again as it now is, with what it is made of. Raises ModelRefused."""
@@ -163,7 +170,9 @@ class TritonClient:
             await asyncio.sleep(0.05)
 
     async def close(self) -> None:
+        await self._connections.close()
         await self._channel.close()
+        self._board.close()
 
     async def _change(self, method: Callable[..., Any], request: Any, timeout: float) -> None:
         try:
@@ -177,6 +186,10 @@ class TritonClient:
         except grpc.aio.AioRpcError as error:
             raise ModelRefused(f"Triton does not say whether {name} is unloaded: {error.details()}") from None
         return next((str(model.state) for model in index.models if model.name == name), "")
+
+    async def _says_yes(self, path: str, timeout: float) -> bool:
+        answer = await self._connections.get(path, timeout)
+        return answer is not None and answer.status == HTTPStatus.OK
 
     def _method(self, name: str) -> Callable[..., Any]:
         """A unary call of Triton's service, by the messages that its own stubs use."""
@@ -196,27 +209,11 @@ def _outputs_of_all(models: Sequence[Model]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _wanted(name: str) -> service_pb2.ModelInferRequest.InferRequestedOutputTensor:
-    return service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name)
-
-
 def _of_model(model: Model, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Of the outputs of all, those of one model, by the names they have in its own ensemble."""
     owners = {model.network, model.preprocess}
     split = ((name.rpartition("/"), tensor) for name, tensor in tensors.items())
     return {output: tensor for (owner, _, output), tensor in split if owner in owners}
-
-
-def _image_tensor(size: int) -> service_pb2.ModelInferRequest.InferInputTensor:
-    return service_pb2.ModelInferRequest.InferInputTensor(name="IMAGE", datatype="UINT8", shape=[1, size])
-
-
-def _tensors(response: service_pb2.ModelInferResponse) -> dict[str, NDArray[Any]]:
-    """The outputs for the one image, by name, without the batch dimension."""
-    return {
-        output.name: np.frombuffer(raw, _DTYPES[output.datatype]).reshape(output.shape)[0]
-        for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
-    }
 
 
 def _inference(tensors: Mapping[str, NDArray[Any]]) -> Inference:
@@ -235,38 +232,27 @@ def _span(nanoseconds: NDArray[Any]) -> Span | None:
     return Span(begin / 1e9, end / 1e9) if end else None
 
 
-def translate(code: grpc.StatusCode, details: str) -> FoveaError:
-    """Triton's status as an error of ours. Its texts are those of tritonserver 2.51."""
-    if UNDECODABLE in details:
-        return Undecodable(details.rpartition(UNDECODABLE)[2])
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED or LATE in details:
-        return DeadlineExceeded("the deadline passed while the model was at work")
-    if code is grpc.StatusCode.UNAVAILABLE and "maximum queue size" in details:
+def translate(status: int, problem: str) -> FoveaError:
+    """What Triton answered with this HTTP status, as an error of ours. Its texts are those of tritonserver 2.51."""
+    if UNDECODABLE in problem:
+        return Undecodable(problem.rpartition(UNDECODABLE)[2])
+    if LATE in problem:
+        return _too_late()
+    if "maximum queue size" in problem:
         return Busy("the model's queue is full", retry_after=1.0)
-    if _is_out_of_memory(details):
+    if _is_out_of_memory(problem):
         return NotReady("a model's process got no memory; it is being replaced", retry_after=1.0)
-    if _died(code, details):
-        return WorkerDied("Triton went away while it was at work on this image", retry_after=2.0)
-    if _is_gone(code, details):
-        return NotReady("Triton went away while it was at work on this image", retry_after=2.0)
-    return InferenceFailed(f"Triton answered {code.name}: {details[:300]}")
+    if "tub process" in problem:
+        return WorkerDied(_WENT_AWAY, retry_after=2.0)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE or any(sign in problem for sign in _STOPPING):
+        return NotReady("Triton went away before it took this image", retry_after=2.0)
+    return InferenceFailed(f"Triton answered {status}: {problem[:300]}")
 
 
-def _is_out_of_memory(details: str) -> bool:
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline passed while the model was at work")
+
+
+def _is_out_of_memory(problem: str) -> bool:
     """Whether a model's process got no memory, or no shared memory: it may answer again, or never."""
-    return any(sign in details for sign in _NO_MEMORY)
-
-
-def _died(code: grpc.StatusCode, details: str) -> bool:
-    """Whether something ended that had the image, rather than had not taken it yet."""
-    cut = code is grpc.StatusCode.UNAVAILABLE and not any(text in details for text in _NEVER_SENT)
-    return cut or "tub process" in details
-
-
-def _is_gone(code: grpc.StatusCode, details: str) -> bool:
-    """Whether this is how Triton sounds when it stops, has died, or has lost a model's process."""
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        return True
-    stopping = ("has no available versions", "Server is stopping", "is not ready", "unknown model")
-    dead_stub = ("Stub process", "stub process")
-    return any(text in details for text in (*stopping, *dead_stub))
+    return any(sign in problem for sign in _NO_MEMORY)

@@ -43,7 +43,8 @@ _ENVIRONMENTS = "python_environments"  # a file that names what Triton's Python 
 class TritonSettings:
     """Triton listens on loopback only; the gateway is the way in.
 
-    `http_port` 0 leaves its HTTP face off. `precision` is what networks compute in on a CPU.
+    Where `http_port` is 0 its HTTP face is `socket`, a file that only this user can open. `precision` is what networks
+    compute in on a CPU.
     """
 
     grpc_port: int = 8001
@@ -51,10 +52,15 @@ class TritonSettings:
     metrics_port: int = 8002
     start_timeout: float = 60.0
     precision: str = "auto"
+    socket: str = ""
 
     @property
-    def address(self) -> str:
+    def grpc_address(self) -> str:
         return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def http_address(self) -> str:
+        return f"127.0.0.1:{self.http_port}" if self.http_port else f"unix:{self.socket}"
 
 
 def sweep() -> None:
@@ -76,6 +82,11 @@ def _recorded(file: Path) -> list[Path]:
 def folder_of_this_gateway() -> Path:
     """A new folder that is swept once this process is gone, however it ends."""
     return Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}_"))
+
+
+def shared_folder_of_this_gateway() -> Path:
+    """As above, where paths are short: that of a socket has at most 107 bytes."""
+    return Path(tempfile.mkdtemp(prefix=f"{_REGIONS}{os.getpid()}_", dir=leftovers.SHARED_MEMORY))
 
 
 def _children(pid: int) -> list[int]:
@@ -130,6 +141,7 @@ class TritonProcess:
     async def start(self) -> None:
         """Start it; it is not ready yet. Raises OSError where the system cannot."""
         self._environments_before = leftovers.python_environments()
+        self._remove_socket()
         self._child = await asyncio.create_subprocess_exec(
             *self._command(),
             env=self._environment(),
@@ -205,6 +217,11 @@ class TritonProcess:
             await asyncio.wait({self._reader})
         self._remove_files()
 
+    def _remove_socket(self) -> None:
+        """Of a tritonserver that is gone; the next one does not take its place otherwise."""
+        if self._settings.socket:
+            Path(self._settings.socket).unlink(missing_ok=True)
+
     def _remove_files(self) -> None:
         leftovers.remove_environments(_recorded(self._folder / _ENVIRONMENTS))
         for region in leftovers.SHARED_MEMORY.glob(f"{self._regions}*"):
@@ -213,7 +230,6 @@ class TritonProcess:
 
     def _command(self) -> list[str]:
         settings = self._settings
-        http = [f"--http-port={settings.http_port}", "--http-address=127.0.0.1"] if settings.http_port else []
         name = self._installation.config_name
         return [
             str(self._installation.binary),
@@ -227,9 +243,9 @@ class TritonProcess:
             "--grpc-address=127.0.0.1",
             f"--grpc-port={settings.grpc_port}",
             f"--grpc-restricted-protocol={_RESTRICTED}:fovea={self._key}",
-            *([f"--http-restricted-api={_RESTRICTED}:fovea={self._key}"] if http else []),
-            f"--allow-http={str(bool(http)).lower()}",
-            *http,
+            f"--http-address={'127.0.0.1' if settings.http_port else settings.http_address}",
+            f"--http-port={settings.http_port}",
+            f"--http-restricted-api={_RESTRICTED}:fovea={self._key}",
             "--metrics-address=127.0.0.1",
             f"--metrics-port={settings.metrics_port}",
             *_MEMORY.get(name or "", []),

@@ -1,0 +1,133 @@
+"""HTTP/1.1 to Triton over connections that are kept, one request at a time on each; httptools parses the answers.
+
+The client of a library costs several times what the call itself does (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+import httptools
+
+_JSON_LENGTH = b"inference-header-content-length"
+_GET = b"GET %b HTTP/1.1\r\nHost: triton\r\n\r\n"
+_POST = b"POST %b HTTP/1.1\r\nHost: triton\r\nContent-Length: %d\r\nInference-Header-Content-Length: %d\r\n\r\n"
+
+
+class NotConnected(Exception):
+    """Nothing listens there; the request was not sent."""
+
+
+class Answer:
+    """A status, the length of the JSON that begins the body (0: nothing is said of one), and the body."""
+
+    __slots__ = ("body", "json_length", "status")
+
+    def __init__(self, status: int, json_length: int, body: bytes) -> None:
+        self.status = status
+        self.json_length = json_length
+        self.body = body
+
+
+class Connections:
+    """To one address: `unix:PATH`, or `HOST:PORT`. Use it inside one running event loop."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._idle: list[_Connection] = []
+        self._all: set[_Connection] = set()
+
+    async def post(self, path: str, json: bytes, tensor: bytes, answer: asyncio.Future[Answer | None]) -> None:
+        """Send JSON and the tensor behind it; `answer` gets an Answer, or None where the connection ended first.
+
+        Raises NotConnected. Where `answer` is cancelled meanwhile, the connection is used again once Triton is done.
+        """
+        head = _POST % (path.encode(), len(json) + len(tensor), len(json))
+        (await self._connection()).send((head, json, tensor), answer)
+
+    async def get(self, path: str, seconds: float) -> Answer | None:
+        """None where there was no answer in time, for whatever reason."""
+        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        try:
+            (await self._connection()).send((_GET % path.encode(),), answer)
+            return await asyncio.wait_for(answer, seconds)
+        except (NotConnected, asyncio.TimeoutError):
+            return None
+
+    async def close(self) -> None:
+        for connection in list(self._all):
+            connection.end()
+
+    async def _connection(self) -> _Connection:
+        if self._idle:
+            return self._idle.pop()
+        loop = asyncio.get_running_loop()
+        try:
+            if self._address.startswith("unix:"):
+                _, connection = await loop.create_unix_connection(self._new, self._address[5:])
+            else:
+                host, _, port = self._address.rpartition(":")
+                _, connection = await loop.create_connection(self._new, host, int(port))
+        except OSError as error:
+            raise NotConnected(error.strerror or str(error)) from None
+        return connection
+
+    def _new(self) -> _Connection:
+        return _Connection(self._idle, self._all)
+
+
+class _Connection(asyncio.Protocol):
+    """Puts itself among the idle once its answer is there, and leaves them when it ends."""
+
+    def __init__(self, idle: list[_Connection], open_ones: set[_Connection]) -> None:
+        self._idle = idle
+        self._open = open_ones
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: asyncio.Future[Answer | None] | None = None
+        self._json_length = 0
+        self._body: list[bytes] = []
+
+    def send(self, parts: Sequence[bytes], answer: asyncio.Future[Answer | None]) -> None:
+        self._answer = answer
+        self._transport.writelines(parts)
+
+    def end(self) -> None:
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._open.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.end()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == _JSON_LENGTH:
+            self._json_length = int(value)
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        said = Answer(self._parser.get_status_code(), self._json_length, b"".join(self._body))
+        self._body.clear()
+        self._json_length = 0
+        answer, self._answer = self._answer, None
+        if self._parser.should_keep_alive() and answer is not None:
+            self._idle.append(self)
+        else:
+            self.end()
+        if answer is not None and not answer.done():
+            answer.set_result(said)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.discard(self)
+        if self in self._idle:
+            self._idle.remove(self)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)

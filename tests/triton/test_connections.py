@@ -1,0 +1,125 @@
+"""Connections to Triton are kept and used again, also after a request that nobody waits for; what ends is said."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.conftest import free_ports
+from tests.triton.speaking import reply, speaking
+
+from fovea_server.triton.connections import Answer, Connections, NotConnected
+
+
+def _answer() -> asyncio.Future[Answer | None]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def _echo(body: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(reply(body, json_length=2))
+
+
+async def _asked(connections: Connections, body: bytes) -> Answer | None:
+    answer = _answer()
+    await connections.post("/v2/models/m/infer", b"{}", body, answer)
+    return await asyncio.wait_for(answer, 5)
+
+
+async def test_one_connection_serves_one_request_after_the_other(tmp_path: Path) -> None:
+    async with speaking(tmp_path / "s", _echo) as heard:
+        connections = Connections(f"unix:{tmp_path}/s")
+        for size in (0, 1000, 300_000):
+            said = await _asked(connections, bytes(size))
+            assert said is not None
+            assert (said.status, said.json_length, said.body) == (200, 2, b"{}" + bytes(size))
+        await connections.close()
+    assert heard.connections == 1
+    assert heard.heads[1].startswith(b"POST /v2/models/m/infer HTTP/1.1\r\n")
+    assert b"Inference-Header-Content-Length: 2\r\n" in heard.heads[1]
+
+
+async def test_as_many_are_open_as_requests_are_under_way(tmp_path: Path) -> None:
+    async def slowly(body: bytes, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.1)
+        await _echo(body, writer)
+
+    async with speaking(tmp_path / "s", slowly) as heard:
+        connections = Connections(f"unix:{tmp_path}/s")
+        for _ in range(3):
+            bodies = [b"%d" % number for number in range(8)]
+            said = await asyncio.gather(*(_asked(connections, body) for body in bodies))
+            assert [each and each.body[2:] for each in said] == bodies
+        await connections.close()
+    assert heard.connections == 8
+
+
+async def test_the_connection_of_who_gave_up_is_used_again_once_it_is_answered_and_not_before(tmp_path: Path) -> None:
+    answer_now = asyncio.Event()
+
+    async def on_demand(body: bytes, writer: asyncio.StreamWriter) -> None:
+        if body == b"{}late":
+            await answer_now.wait()
+        await _echo(body, writer)
+
+    async with speaking(tmp_path / "s", on_demand) as heard:
+        connections = Connections(f"unix:{tmp_path}/s")
+        given_up = _answer()
+        await connections.post("/", b"{}", b"late", given_up)
+        await asyncio.sleep(0.05)
+        given_up.cancel()
+        said = await _asked(connections, b"another")
+        assert said is not None
+        assert said.body == b"{}another"
+        assert heard.connections == 2
+        answer_now.set()
+        await asyncio.sleep(0.05)
+        said = await asyncio.gather(_asked(connections, b"a"), _asked(connections, b"b"))
+        assert [each and each.body for each in said] == [b"{}a", b"{}b"]
+        assert heard.connections == 2
+        await connections.close()
+
+
+@pytest.mark.parametrize("last_words", [b"", reply(b"whole")[:-2], b"\x16\x03\x01 what"])
+async def test_a_connection_that_ends_before_the_answer_is_none(tmp_path: Path, last_words: bytes) -> None:
+    async def break_off(body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(last_words)
+        writer.close()
+
+    async with speaking(tmp_path / "s", break_off):
+        connections = Connections(f"unix:{tmp_path}/s")
+        assert await _asked(connections, b"x") is None
+        await connections.close()
+
+
+async def test_a_connection_that_was_closed_while_idle_is_not_used(tmp_path: Path) -> None:
+    async def once(body: bytes, writer: asyncio.StreamWriter) -> None:
+        await _echo(body, writer)
+        writer.close()
+
+    async with speaking(tmp_path / "s", once) as heard:
+        connections = Connections(f"unix:{tmp_path}/s")
+        for _ in range(3):
+            assert await _asked(connections, b"x") is not None
+            await asyncio.sleep(0.05)
+        await connections.close()
+    assert heard.connections == 3
+
+
+async def test_nobody_there_is_said_for_a_socket_and_for_a_port(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    for address in (f"unix:{tmp_path}/nobody", f"127.0.0.1:{port}"):
+        connections = Connections(address)
+        with pytest.raises(NotConnected):
+            await connections.post("/", b"{}", b"", _answer())
+        assert await connections.get("/", 1) is None
+
+
+async def test_a_question_without_an_answer_in_time_is_none(tmp_path: Path) -> None:
+    async def never(body: bytes, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    async with speaking(tmp_path / "s", never):
+        connections = Connections(f"unix:{tmp_path}/s")
+        assert await connections.get("/v2/health/live", 0.05) is None
+        await connections.close()
