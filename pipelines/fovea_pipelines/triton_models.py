@@ -111,7 +111,7 @@ def given_up(request: Any) -> GivenUp | None:
     ticket, deadline = said.get(TICKET), said.get(DEADLINE)
     if is_withdrawn(ticket) if ticket else request.is_cancelled():
         return GivenUp(CANCELLED)
-    if deadline is not None and time.monotonic_ns() > int(deadline):
+    if isinstance(deadline, int) and time.monotonic_ns() > deadline:
         return GivenUp(LATE)
     return None
 

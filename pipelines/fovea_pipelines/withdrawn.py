@@ -6,24 +6,28 @@ away; and to ask Triton from within a model costs a round trip to its process fo
 
 from __future__ import annotations
 
-import functools
 import itertools
 import mmap
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 _FOLDER = Path("/dev/shm")  # noqa: S108  (where Linux keeps shared memory)
 _PLACES = 4096  # more than are ever under way at once; in each the number of the ticket that was withdrawn last
 _BYTES = 8 * _PLACES
-_TICKET = re.compile(r"(\d+_[0-9a-f]{8}):(\d+)")
+_TICKET = re.compile(r"([0-9]{1,10}_[0-9a-f]{8}):([0-9]{1,18})")
+_KEPT = 64  # boards that a reader keeps open: one for each gateway process
+
+_boards: dict[str, memoryview] = {}
 
 
 class Board:
     """Of one process. `ticket` is for one request; `withdraw` says that nobody waits for it any more.
 
-    The file's name begins as all of a gateway's in shared memory, with its process id: what was killed is swept.
+    Its file's name begins as all of a gateway's in shared memory, with its process id: what was killed is swept. Raises
+    OSError where shared memory is full.
     """
 
     def __init__(self) -> None:
@@ -32,8 +36,12 @@ class Board:
         self._file = _file(self._name)
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, _BYTES)
+            # All of it now: who touches a part that there is no room for, even reading, is killed (SIGBUS).
+            os.posix_fallocate(descriptor, 0, _BYTES)
             self._withdrawn = memoryview(mmap.mmap(descriptor, _BYTES)).cast("Q")
+        except OSError:
+            self.close()
+            raise
         finally:
             os.close(descriptor)
 
@@ -48,9 +56,9 @@ class Board:
         self._file.unlink(missing_ok=True)
 
 
-def is_withdrawn(ticket: str) -> bool:
-    """False also where the ticket is of no board that this process can read."""
-    said = _TICKET.fullmatch(ticket)
+def is_withdrawn(ticket: object) -> bool:
+    """False also of what is no ticket, and where it is of no board of this user's: strangers may send anything."""
+    said = _TICKET.fullmatch(ticket) if isinstance(ticket, str) else None
     board = _board(said[1]) if said else None
     if said is None or board is None:
         return False
@@ -58,13 +66,27 @@ def is_withdrawn(ticket: str) -> bool:
     return board[number % _PLACES] == number
 
 
-@functools.lru_cache(maxsize=64)
 def _board(name: str) -> memoryview | None:
+    if name not in _boards:
+        try:
+            opened = _opened(name)
+        except OSError:
+            return None
+        if len(_boards) == _KEPT:
+            del _boards[next(iter(_boards))]
+        _boards[name] = opened
+    return _boards[name]
+
+
+def _opened(name: str) -> memoryview:
+    descriptor = os.open(_file(name), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        with _file(name).open("rb") as file:
-            return memoryview(mmap.mmap(file.fileno(), _BYTES, access=mmap.ACCESS_READ)).cast("Q")
-    except (OSError, ValueError):
-        return None
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_size != _BYTES:
+            raise OSError(f"{_file(name)} is no board of this user's")
+        return memoryview(mmap.mmap(descriptor, _BYTES, access=mmap.ACCESS_READ)).cast("Q")
+    finally:
+        os.close(descriptor)
 
 
 def _file(name: str) -> Path:

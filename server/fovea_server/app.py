@@ -41,10 +41,8 @@ class App:
     """The first gateway process of a server, the Triton it looks after, and the processes that follow it."""
 
     def __init__(self, settings: Settings) -> None:
-        process.sweep()
-        self._sockets = process.shared_folder_of_this_gateway()
-        settings = replace(settings, triton=replace(settings.triton, socket=str(self._sockets / "triton")))
         self._settings = settings
+        process.sweep()
         _check_writable(settings.state)
         self._entrance = Entrance.of(settings)
         self._say_who_may_ask()
@@ -59,6 +57,9 @@ class App:
         batch = GPU_BATCH if self._device.device == "cuda" else tuned.largest_batch(self._stages)
         if batch:
             self._settings = replace(settings, admission=replace(settings.admission, batch=batch))
+        self._sockets = process.shared_folder_of_this_gateway()
+        triton = replace(settings.triton, socket=str(self._sockets / "triton"))
+        self._settings = replace(self._settings, triton=triton)
         self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()

@@ -43,7 +43,9 @@ def run(bench: Bench) -> list[Figure]:
 
 
 def _regions(server: Served) -> set[Path]:
-    return set(Path("/dev/shm").glob(f"fovea_{server.process.pid}_*"))
+    """Those of tritonserver: the socket's folder and the board of `withdrawn.py` are the gateway's, which lives."""
+    found = Path("/dev/shm").glob(f"fovea_{server.process.pid}_*")
+    return {path for path in found if path.is_file() and not path.name.endswith("_withdrawn")}
 
 
 def _is_alive(process: psutil.Process) -> bool:

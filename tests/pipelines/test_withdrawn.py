@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import small_disk
 
+from fovea_pipelines import withdrawn
 from fovea_pipelines.withdrawn import Board, is_withdrawn
 
 
@@ -47,10 +50,40 @@ def test_a_place_that_is_used_again_says_nothing_of_who_had_it_before(board: Boa
 
 
 @pytest.mark.parametrize(
-    "ticket", ["", "1", "1_00000000:1", "../../etc/passwd:1", "1_00000000:-1", "1_00000000:x", ":", "1_0000000g:1"]
+    "ticket",
+    [
+        *("", "1", "1_00000000:1", "../../etc/passwd:1", "1_00000000:-1", "1_00000000:x", ":", "1_0000000g:1"),
+        *("1_00000000:" + "9" * 5000, "\u0661_00000000:1", 7, 1.5, True, {"a": 1}, [1]),
+    ],
 )
-def test_what_is_no_ticket_of_a_board_that_is_there_is_not_withdrawn(ticket: str) -> None:
+def test_what_is_no_ticket_of_a_board_that_is_there_is_not_withdrawn(ticket: object) -> None:
     assert not is_withdrawn(ticket)
+
+
+def test_a_number_that_is_too_long_is_not_withdrawn(board: Board) -> None:
+    name = board.ticket().partition(":")[0]
+    assert not is_withdrawn(f"{name}:{'9' * 5000}")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "short", "link", "folder"])
+def test_what_is_no_board_is_not_read(kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(withdrawn, "_FOLDER", tmp_path)
+    place = tmp_path / "fovea_1_deadbeef_withdrawn"
+    if kind == "fifo":
+        os.mkfifo(place)  # who opens one to read waits for who writes
+    elif kind == "short":
+        place.write_bytes(bytes(100))
+    elif kind == "link":
+        (tmp_path / "else").write_bytes(bytes(8 * 4096))
+        place.symlink_to(tmp_path / "else")
+    else:
+        place.mkdir()
+    assert not is_withdrawn("1_deadbeef:0")
+
+
+def test_where_shared_memory_is_full_no_board_is_made_and_those_there_go_on(tmp_path: Path) -> None:
+    said = small_disk.said_on(tmp_path, "tests.pipelines.board_on_a_full_disk")
+    assert said == {"withdrawn": 2048, "refused": "No space left on device", "left": 1}
 
 
 def test_a_board_leaves_nothing_behind_and_is_nobody_elses_to_read() -> None:

@@ -139,13 +139,24 @@ async def test_what_is_cancelled_is_withdrawn_and_beside_it_nothing(client: Trit
 
 
 async def test_who_waits_for_what_is_gone_is_told_why(client: TritonClient, tmp_path: Path) -> None:
-    async with speaking(tmp_path / "s", _nothing):
+    async with speaking(tmp_path / "s", _nothing) as heard:
         call = asyncio.create_task(_asked(client))
         await asyncio.sleep(0.1)
         client.pulse.cut_off(["m"], "it died")
         error = await call
+        assert is_withdrawn(_ticket(heard.bodies[0]))
     assert isinstance(error, WorkerDied)
     assert str(error) == "it died"
+
+
+async def test_a_cancellation_at_the_moment_of_the_deadline_is_one(client: TritonClient, tmp_path: Path) -> None:
+    async with speaking(tmp_path / "s", _nothing):
+        call = asyncio.create_task(client.infer([_MODEL], b"image", "id", Deadline.after(10)))
+        await asyncio.sleep(0.1)
+        client.pulse.cut_off(["m"], "it died")
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
 
 
 async def test_a_triton_that_ends_meanwhile_and_one_that_is_not_there(client: TritonClient, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from tests.conftest import free_ports
 from tests.triton.speaking import reply, speaking
 
-from fovea_server.triton.connections import Answer, Connections, NotConnected
+from fovea_server.triton.connections import Answer, Connections, NotConnected, Outcome
 
 
-def _answer() -> asyncio.Future[Answer | None]:
+def _answer() -> asyncio.Future[Outcome]:
     return asyncio.get_running_loop().create_future()
 
 
@@ -23,7 +23,9 @@ async def _echo(body: bytes, writer: asyncio.StreamWriter) -> None:
 async def _asked(connections: Connections, body: bytes) -> Answer | None:
     answer = _answer()
     await connections.post("/v2/models/m/infer", b"{}", body, answer)
-    return await asyncio.wait_for(answer, 5)
+    said = await asyncio.wait_for(answer, 5)
+    assert said is None or isinstance(said, Answer)
+    return said
 
 
 async def test_one_connection_serves_one_request_after_the_other(tmp_path: Path) -> None:
@@ -104,6 +106,51 @@ async def test_a_connection_that_was_closed_while_idle_is_not_used(tmp_path: Pat
             await asyncio.sleep(0.05)
         await connections.close()
     assert heard.connections == 3
+
+
+async def test_one_that_is_ending_is_not_used(tmp_path: Path) -> None:
+    async def twice(body: bytes, writer: asyncio.StreamWriter) -> None:
+        await _echo(body, writer)
+        if body == b"{}first":
+            writer.write(b"\x16\x03 what nobody asked for")
+
+    async with speaking(tmp_path / "s", twice) as heard:
+        connections = Connections(f"unix:{tmp_path}/s")
+        assert await _asked(connections, b"first") is not None
+        for _ in range(20):
+            assert await _asked(connections, b"more") is not None
+        await connections.close()
+    assert heard.connections == 2
+
+
+async def test_an_interim_answer_is_not_the_answer(tmp_path: Path) -> None:
+    async def hesitate(body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await asyncio.sleep(0.02)
+        await _echo(body, writer)
+
+    async with speaking(tmp_path / "s", hesitate):
+        connections = Connections(f"unix:{tmp_path}/s")
+        for body in (b"a", b"b"):
+            said = await _asked(connections, body)
+            assert said is not None
+            assert (said.status, said.body) == (200, b"{}" + body)
+        await connections.close()
+
+
+async def test_what_nobody_waits_for_any_more_holds_a_bounded_number_of_connections(tmp_path: Path) -> None:
+    async def never(body: bytes, writer: asyncio.StreamWriter) -> None:
+        """No answer."""
+
+    async with speaking(tmp_path / "s", never):
+        connections = Connections(f"unix:{tmp_path}/s")
+        for _ in range(512):
+            given_up = _answer()
+            await connections.post("/", b"{}", b"", given_up)
+            given_up.cancel()
+        with pytest.raises(NotConnected, match="all 512 connections"):
+            await connections.post("/", b"{}", b"", _answer())
+        await connections.close()
 
 
 async def test_nobody_there_is_said_for_a_socket_and_for_a_port(tmp_path: Path) -> None:

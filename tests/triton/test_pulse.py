@@ -10,9 +10,9 @@ from fovea_server.triton.pulse import Pulse
 async def test_silence_is_as_old_as_the_oldest_call_that_waits_and_ends_with_any_answer() -> None:
     pulse = Pulse()
     assert pulse.silence() == 0
-    with pulse.flight(["a"], lambda: None):
+    with pulse.flight(["a"], lambda why: None):
         await asyncio.sleep(0.1)
-        with pulse.flight(["b"], lambda: None) as other:
+        with pulse.flight(["b"], lambda why: None) as other:
             assert pulse.silence() >= 0.1
             assert pulse.waited_for() == {"a", "b"}
             pulse.answered(other)
@@ -23,14 +23,14 @@ async def test_silence_is_as_old_as_the_oldest_call_that_waits_and_ends_with_any
 async def test_callers_who_give_up_at_once_are_no_proof_of_silence() -> None:
     pulse = Pulse()
     for _ in range(20):
-        with pulse.flight(["a"], lambda: None):
+        with pulse.flight(["a"], lambda why: None):
             await asyncio.sleep(0.01)
             assert pulse.silence() < 0.1
 
 
 async def test_a_model_stalls_while_others_answer() -> None:
     pulse = Pulse()
-    with pulse.flight(["shared", "a"], lambda: None), pulse.flight(["shared", "b"], lambda: None) as answered:
+    with pulse.flight(["shared", "a"], lambda why: None), pulse.flight(["shared", "b"], lambda why: None) as answered:
         await asyncio.sleep(0.05)
         pulse.answered(answered)
     assert pulse.stalled(0.05) == {"a"}

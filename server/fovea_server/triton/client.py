@@ -19,14 +19,22 @@ from fovea_pipelines.triton_folders import ANALYZE
 from fovea_pipelines.triton_messages import DEADLINE, LATE, TICKET, UNDECODABLE
 from fovea_pipelines.withdrawn import Board
 from fovea_server.domain import Deadline, Inference, Model, Span
-from fovea_server.errors import Busy, DeadlineExceeded, FoveaError, InferenceFailed, ModelRefused, NotReady, Undecodable
+from fovea_server.errors import (
+    Busy,
+    DeadlineExceeded,
+    FoveaError,
+    InferenceFailed,
+    ModelRefused,
+    NotReady,
+    StartError,
+    Undecodable,
+)
 from fovea_server.triton import infer_messages
-from fovea_server.triton.connections import Answer, Connections, NotConnected
+from fovea_server.triton.connections import Answer, Connections, NotConnected, Outcome
 from fovea_server.triton.process import TritonSettings
 from fovea_server.triton.pulse import Pulse
 
 _SERVICE = "/inference.GRPCInferenceService/"
-_TOO_LATE = "the deadline passed"
 _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     # Triton is on this machine: when it is back, find out at once.
@@ -63,7 +71,7 @@ class TritonClient:
 
     def __init__(self, settings: TritonSettings, key: str) -> None:
         self._connections = Connections(settings.http_address)
-        self._board = Board()
+        self._board = _board()
         self._channel = grpc.aio.insecure_channel(settings.grpc_address, options=_CHANNEL_OPTIONS)
         self._control = (("triton-grpc-protocol-fovea", key),)
         self.pulse = Pulse()
@@ -92,7 +100,7 @@ class TritonClient:
         path = f"/v2/models/{models[0].ensemble if alone else ANALYZE}/infer"
         try:
             tensors = infer_messages.tensors(await self._answer(models, path, question, image, deadline))
-        except (asyncio.CancelledError, DeadlineExceeded):
+        except (asyncio.CancelledError, DeadlineExceeded, WorkerDied):
             self._board.withdraw(ticket)
             raise
         return [_inference(tensors)] if alone else [_inference(_of_model(model, tensors)) for model in models]
@@ -101,23 +109,19 @@ class TritonClient:
         self, models: Sequence[Model], path: str, question: bytes, image: bytes, deadline: Deadline
     ) -> Answer:
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer | None] = loop.create_future()
-        timer = loop.call_later(deadline.remaining(), answer.cancel, _TOO_LATE)
+        answer: asyncio.Future[Outcome] = loop.create_future()
+        timer = loop.call_later(deadline.remaining(), _end, answer, _too_late)
         needed = [name for model in models for name in (model.preprocess, model.network)]
-        with self.pulse.flight(needed, answer.cancel) as flight:
+        with self.pulse.flight(needed, lambda why: _end(answer, lambda: WorkerDied(why, retry_after=1.0))) as flight:
             try:
                 await self._connections.post(path, question, image, answer)
                 said = await answer
             except NotConnected as error:
                 raise NotReady(f"Triton is not there ({error})", retry_after=2.0) from None
-            except asyncio.CancelledError as cancelled:
-                if flight.cut_off is not None:
-                    raise WorkerDied(flight.cut_off, retry_after=1.0) from None
-                if _TOO_LATE in cancelled.args:
-                    raise _too_late() from None
-                raise
             finally:
                 timer.cancel()
+            if callable(said):
+                raise said()
             if said is None:
                 raise WorkerDied(_WENT_AWAY, retry_after=2.0)
             if said.status == HTTPStatus.OK:
@@ -198,6 +202,20 @@ class TritonClient:
             _SERVICE + name, request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )
         return method
+
+
+def _board() -> Board:
+    try:
+        return Board()
+    except OSError as error:
+        hint = "free some; a container has more with --shm-size=256m"
+        raise StartError(f"there is no room in shared memory: {error}", hint=hint) from None
+
+
+def _end(answer: asyncio.Future[Outcome], error: Callable[[], FoveaError]) -> None:
+    """As a result rather than a cancellation, which would swallow one that comes from outside at the same moment."""
+    if not answer.done():
+        answer.set_result(error)
 
 
 def _outputs_of_all(models: Sequence[Model]) -> list[str]:

@@ -6,7 +6,7 @@ The client of a library costs several times what the call itself does (docs/perf
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import httptools
@@ -15,9 +15,12 @@ _JSON_LENGTH = b"inference-header-content-length"
 _GET = b"GET %b HTTP/1.1\r\nHost: triton\r\n\r\n"
 _POST = b"POST %b HTTP/1.1\r\nHost: triton\r\nContent-Length: %d\r\nInference-Header-Content-Length: %d\r\n\r\n"
 
+_CONNECT = 5.0  # seconds
+_MOST = 512  # of all connections, those of requests that nobody waits for any more among them
+
 
 class NotConnected(Exception):
-    """Nothing listens there; the request was not sent."""
+    """There was no connection; the request was not sent."""
 
 
 class Answer:
@@ -31,6 +34,11 @@ class Answer:
         self.body = body
 
 
+# What became of a request: None where the connection ended first; an error, made by whom it is raised by, where whoever
+# waited ended it. An error that the future held would hold everything that its traceback knows, the image too.
+Outcome = Answer | Callable[[], Exception] | None
+
+
 class Connections:
     """To one address: `unix:PATH`, or `HOST:PORT`. Use it inside one running event loop."""
 
@@ -39,40 +47,52 @@ class Connections:
         self._idle: list[_Connection] = []
         self._all: set[_Connection] = set()
 
-    async def post(self, path: str, json: bytes, tensor: bytes, answer: asyncio.Future[Answer | None]) -> None:
-        """Send JSON and the tensor behind it; `answer` gets an Answer, or None where the connection ended first.
+    async def post(self, path: str, json: bytes, tensor: bytes, answer: asyncio.Future[Outcome]) -> None:
+        """Send JSON and the tensor behind it; `answer` gets what becomes of it. Raises NotConnected.
 
-        Raises NotConnected. Where `answer` is cancelled meanwhile, the connection is used again once Triton is done.
+        Where `answer` is done before, the connection is used again once Triton is done with the request.
         """
+        connection = await self._connection()
         head = _POST % (path.encode(), len(json) + len(tensor), len(json))
-        (await self._connection()).send((head, json, tensor), answer)
+        connection.send((head, json, tensor), answer)
 
     async def get(self, path: str, seconds: float) -> Answer | None:
         """None where there was no answer in time, for whatever reason."""
-        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         try:
-            (await self._connection()).send((_GET % path.encode(),), answer)
-            return await asyncio.wait_for(answer, seconds)
+            return await asyncio.wait_for(self._got(path), seconds)
         except (NotConnected, asyncio.TimeoutError):
             return None
+
+    async def _got(self, path: str) -> Answer | None:
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        (await self._connection()).send((_GET % path.encode(),), answer)
+        said = await answer
+        return said if isinstance(said, Answer) else None
 
     async def close(self) -> None:
         for connection in list(self._all):
             connection.end()
 
     async def _connection(self) -> _Connection:
-        if self._idle:
-            return self._idle.pop()
-        loop = asyncio.get_running_loop()
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_ending:
+                return connection
+        if len(self._all) >= _MOST:
+            raise NotConnected(f"all {_MOST} connections wait for answers")
         try:
-            if self._address.startswith("unix:"):
-                _, connection = await loop.create_unix_connection(self._new, self._address[5:])
-            else:
-                host, _, port = self._address.rpartition(":")
-                _, connection = await loop.create_connection(self._new, host, int(port))
+            return await asyncio.wait_for(self._connected(), _CONNECT)
+        except asyncio.TimeoutError:
+            raise NotConnected(f"it took no connection within {_CONNECT:g} s") from None
         except OSError as error:
             raise NotConnected(error.strerror or str(error)) from None
-        return connection
+
+    async def _connected(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        if self._address.startswith("unix:"):
+            return (await loop.create_unix_connection(self._new, self._address[5:]))[1]
+        host, _, port = self._address.rpartition(":")
+        return (await loop.create_connection(self._new, host, int(port)))[1]
 
     def _new(self) -> _Connection:
         return _Connection(self._idle, self._all)
@@ -85,13 +105,17 @@ class _Connection(asyncio.Protocol):
         self._idle = idle
         self._open = open_ones
         self._parser = httptools.HttpResponseParser(self)
-        self._answer: asyncio.Future[Answer | None] | None = None
+        self._answer: asyncio.Future[Outcome] | None = None
         self._json_length = 0
         self._body: list[bytes] = []
 
-    def send(self, parts: Sequence[bytes], answer: asyncio.Future[Answer | None]) -> None:
+    def send(self, parts: Sequence[bytes], answer: asyncio.Future[Outcome]) -> None:
         self._answer = answer
         self._transport.writelines(parts)
+
+    @property
+    def is_ending(self) -> bool:
+        return self._transport.is_closing()
 
     def end(self) -> None:
         self._transport.abort()
@@ -103,7 +127,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.end()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -117,6 +141,8 @@ class _Connection(asyncio.Protocol):
         said = Answer(self._parser.get_status_code(), self._json_length, b"".join(self._body))
         self._body.clear()
         self._json_length = 0
+        if said.status < 200:
+            return  # the answer proper is still to come
         answer, self._answer = self._answer, None
         if self._parser.should_keep_alive() and answer is not None:
             self._idle.append(self)

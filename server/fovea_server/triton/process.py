@@ -218,9 +218,14 @@ class TritonProcess:
         self._remove_files()
 
     def _remove_socket(self) -> None:
-        """Of a tritonserver that is gone; the next one does not take its place otherwise."""
+        """Of a tritonserver that is gone; the next one does not take its place otherwise.
+
+        The folder may be gone as well: systemd empties shared memory when its user logs out.
+        """
         if self._settings.socket:
-            Path(self._settings.socket).unlink(missing_ok=True)
+            socket = Path(self._settings.socket)
+            socket.parent.mkdir(mode=0o700, exist_ok=True)
+            socket.unlink(missing_ok=True)
 
     def _remove_files(self) -> None:
         leftovers.remove_environments(_recorded(self._folder / _ENVIRONMENTS))

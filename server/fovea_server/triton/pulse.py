@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 
 @dataclass(eq=False)
 class Flight:
-    """A call that waits for its answer; `cut_off` is why it waits no more, in words."""
+    """A call that waits for its answer; `end` ends it, for a reason in words."""
 
     models: frozenset[str]
-    cancel: Callable[[], object]
+    end: Callable[[str], object]
     begin: float = field(default_factory=time.monotonic)
-    cut_off: str | None = None
 
 
 class Pulse:
@@ -28,9 +27,9 @@ class Pulse:
         self.unhealthy: set[str] = set()  # models whose process Triton itself gave up
 
     @contextlib.contextmanager
-    def flight(self, models: Collection[str], cancel: Callable[[], object]) -> Iterator[Flight]:
+    def flight(self, models: Collection[str], end: Callable[[str], object]) -> Iterator[Flight]:
         """While a call is under way that these models are needed for; `answered` is for the caller to say."""
-        flight = Flight(frozenset(models), cancel)
+        flight = Flight(frozenset(models), end)
         self._flights.add(flight)
         for model in flight.models:
             self._unanswered_since.setdefault(model, flight.begin)
@@ -68,8 +67,7 @@ class Pulse:
         """End the calls under way that need one of these models, or all: their answer will not come."""
         for flight in list(self._flights):
             if models is None or not flight.models.isdisjoint(models):
-                flight.cut_off = reason
-                flight.cancel()
+                flight.end(reason)
         self.unhealthy.clear()
         for model in list(self._unanswered_since) if models is None else models:
             self._unanswered_since.pop(model, None)
