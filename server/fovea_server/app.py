@@ -73,7 +73,7 @@ class App:
         The result is for how many seconds a stopping server still answers while it already says it is not ready, so
         that balancers notice. Setting `hurry` ends the drain at once.
         """
-        self._client = TritonClient(self._settings.triton, self._key)
+        self._client = TritonClient(self._settings.triton, self._key, self._settings.admission.max_in_flight)
         self._roster = self._build_roster()
         self._supervisor = self._build_supervisor()
         catalogue = self._roster.catalogue

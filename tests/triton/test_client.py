@@ -51,7 +51,7 @@ _MODEL = Model(ModelIdentity("m", "1", "digest"), "preprocess", "m", "classify_m
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[TritonClient]:
-    client = TritonClient(TritonSettings(socket=str(tmp_path / "s")), "")
+    client = TritonClient(TritonSettings(socket=str(tmp_path / "s")), "", 64)
     yield client
     await client.close()
 

@@ -30,7 +30,7 @@ async def _asked(connections: Connections, body: bytes) -> Answer | None:
 
 async def test_one_connection_serves_one_request_after_the_other(tmp_path: Path) -> None:
     async with speaking(tmp_path / "s", _echo) as heard:
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         for size in (0, 1000, 300_000):
             said = await _asked(connections, bytes(size))
             assert said is not None
@@ -47,7 +47,7 @@ async def test_as_many_are_open_as_requests_are_under_way(tmp_path: Path) -> Non
         await _echo(body, writer)
 
     async with speaking(tmp_path / "s", slowly) as heard:
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         for _ in range(3):
             bodies = [b"%d" % number for number in range(8)]
             said = await asyncio.gather(*(_asked(connections, body) for body in bodies))
@@ -65,7 +65,7 @@ async def test_the_connection_of_who_gave_up_is_used_again_once_it_is_answered_a
         await _echo(body, writer)
 
     async with speaking(tmp_path / "s", on_demand) as heard:
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         given_up = _answer()
         await connections.post("/", b"{}", b"late", given_up)
         await asyncio.sleep(0.05)
@@ -89,7 +89,7 @@ async def test_a_connection_that_ends_before_the_answer_is_none(tmp_path: Path, 
         writer.close()
 
     async with speaking(tmp_path / "s", break_off):
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         assert await _asked(connections, b"x") is None
         await connections.close()
 
@@ -100,7 +100,7 @@ async def test_a_connection_that_was_closed_while_idle_is_not_used(tmp_path: Pat
         writer.close()
 
     async with speaking(tmp_path / "s", once) as heard:
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         for _ in range(3):
             assert await _asked(connections, b"x") is not None
             await asyncio.sleep(0.05)
@@ -115,7 +115,7 @@ async def test_one_that_is_ending_is_not_used(tmp_path: Path) -> None:
             writer.write(b"\x16\x03 what nobody asked for")
 
     async with speaking(tmp_path / "s", twice) as heard:
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         assert await _asked(connections, b"first") is not None
         for _ in range(20):
             assert await _asked(connections, b"more") is not None
@@ -130,7 +130,7 @@ async def test_an_interim_answer_is_not_the_answer(tmp_path: Path) -> None:
         await _echo(body, writer)
 
     async with speaking(tmp_path / "s", hesitate):
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         for body in (b"a", b"b"):
             said = await _asked(connections, body)
             assert said is not None
@@ -143,7 +143,7 @@ async def test_what_nobody_waits_for_any_more_holds_a_bounded_number_of_connecti
         """No answer."""
 
     async with speaking(tmp_path / "s", never):
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         for _ in range(512):
             given_up = _answer()
             await connections.post("/", b"{}", b"", given_up)
@@ -156,7 +156,7 @@ async def test_what_nobody_waits_for_any_more_holds_a_bounded_number_of_connecti
 async def test_nobody_there_is_said_for_a_socket_and_for_a_port(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     for address in (f"unix:{tmp_path}/nobody", f"127.0.0.1:{port}"):
-        connections = Connections(address)
+        connections = Connections(address, 64)
         with pytest.raises(NotConnected):
             await connections.post("/", b"{}", b"", _answer())
         assert await connections.get("/", 1) is None
@@ -167,6 +167,6 @@ async def test_a_question_without_an_answer_in_time_is_none(tmp_path: Path) -> N
         await asyncio.sleep(60)
 
     async with speaking(tmp_path / "s", never):
-        connections = Connections(f"unix:{tmp_path}/s")
+        connections = Connections(f"unix:{tmp_path}/s", 64)
         assert await connections.get("/v2/health/live", 0.05) is None
         await connections.close()

@@ -66,11 +66,12 @@ class TritonClient:
     """To one tritonserver. Create it inside a running event loop.
 
     `key` opens the API that loads and unloads models; `pulse` knows which calls are under way. Images go over HTTP/1.1,
-    which costs a third of what a call of grpc.aio does; what nobody waits for any more is said on a board.
+    which costs a third of what a call of grpc.aio does, so many `at_once`; what nobody waits for any more is said on a
+    board.
     """
 
-    def __init__(self, settings: TritonSettings, key: str) -> None:
-        self._connections = Connections(settings.http_address)
+    def __init__(self, settings: TritonSettings, key: str, at_once: int) -> None:
+        self._connections = Connections(settings.http_address, at_once)
         self._board = _board()
         self._channel = grpc.aio.insecure_channel(settings.grpc_address, options=_CHANNEL_OPTIONS)
         self._control = (("triton-grpc-protocol-fovea", key),)

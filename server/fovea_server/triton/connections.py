@@ -16,7 +16,7 @@ _GET = b"GET %b HTTP/1.1\r\nHost: triton\r\n\r\n"
 _POST = b"POST %b HTTP/1.1\r\nHost: triton\r\nContent-Length: %d\r\nInference-Header-Content-Length: %d\r\n\r\n"
 
 _CONNECT = 5.0  # seconds
-_MOST = 512  # of all connections, those of requests that nobody waits for any more among them
+_ABANDONED = 448  # connections, besides those in use, of requests that nobody waits for any more
 
 
 class NotConnected(Exception):
@@ -40,10 +40,11 @@ Outcome = Answer | Callable[[], Exception] | None
 
 
 class Connections:
-    """To one address: `unix:PATH`, or `HOST:PORT`. Use it inside one running event loop."""
+    """To one address, `unix:PATH` or `HOST:PORT`, for so many requests `at_once`; inside one running event loop."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, at_once: int) -> None:
         self._address = address
+        self._most = at_once + _ABANDONED
         self._idle: list[_Connection] = []
         self._all: set[_Connection] = set()
 
@@ -78,8 +79,8 @@ class Connections:
             connection = self._idle.pop()
             if not connection.is_ending:
                 return connection
-        if len(self._all) >= _MOST:
-            raise NotConnected(f"all {_MOST} connections wait for answers")
+        if len(self._all) >= self._most:
+            raise NotConnected(f"all {self._most} connections wait for answers")
         try:
             return await asyncio.wait_for(self._connected(), _CONNECT)
         except asyncio.TimeoutError:
