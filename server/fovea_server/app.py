@@ -112,6 +112,7 @@ class App:
             if self._keeping:
                 await self._keeping.stop()
             _log.info("stopping triton")
+            self._client.hang_up()
             await self._supervisor.stop(at_once=hurry.is_set())
             await self._client.close()
             self._repositories.remove_what_is_of_the_moment()

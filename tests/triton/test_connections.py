@@ -35,7 +35,7 @@ async def test_one_connection_serves_one_request_after_the_other(tmp_path: Path)
             said = await _asked(connections, bytes(size))
             assert said is not None
             assert (said.status, said.json_length, said.body) == (200, 2, b"{}" + bytes(size))
-        await connections.close()
+        connections.close()
     assert heard.connections == 1
     assert heard.heads[1].startswith(b"POST /v2/models/m/infer HTTP/1.1\r\n")
     assert b"Inference-Header-Content-Length: 2\r\n" in heard.heads[1]
@@ -52,7 +52,7 @@ async def test_as_many_are_open_as_requests_are_under_way(tmp_path: Path) -> Non
             bodies = [b"%d" % number for number in range(8)]
             said = await asyncio.gather(*(_asked(connections, body) for body in bodies))
             assert [each and each.body[2:] for each in said] == bodies
-        await connections.close()
+        connections.close()
     assert heard.connections == 8
 
 
@@ -79,7 +79,7 @@ async def test_the_connection_of_who_gave_up_is_used_again_once_it_is_answered_a
         said = await asyncio.gather(_asked(connections, b"a"), _asked(connections, b"b"))
         assert [each and each.body for each in said] == [b"{}a", b"{}b"]
         assert heard.connections == 2
-        await connections.close()
+        connections.close()
 
 
 @pytest.mark.parametrize("last_words", [b"", reply(b"whole")[:-2], b"\x16\x03\x01 what"])
@@ -91,7 +91,7 @@ async def test_a_connection_that_ends_before_the_answer_is_none(tmp_path: Path, 
     async with speaking(tmp_path / "s", break_off):
         connections = Connections(f"unix:{tmp_path}/s", 64)
         assert await _asked(connections, b"x") is None
-        await connections.close()
+        connections.close()
 
 
 async def test_a_connection_that_was_closed_while_idle_is_not_used(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_a_connection_that_was_closed_while_idle_is_not_used(tmp_path: Pat
         for _ in range(3):
             assert await _asked(connections, b"x") is not None
             await asyncio.sleep(0.05)
-        await connections.close()
+        connections.close()
     assert heard.connections == 3
 
 
@@ -119,7 +119,7 @@ async def test_one_that_is_ending_is_not_used(tmp_path: Path) -> None:
         assert await _asked(connections, b"first") is not None
         for _ in range(20):
             assert await _asked(connections, b"more") is not None
-        await connections.close()
+        connections.close()
     assert heard.connections == 2
 
 
@@ -135,7 +135,7 @@ async def test_an_interim_answer_is_not_the_answer(tmp_path: Path) -> None:
             said = await _asked(connections, body)
             assert said is not None
             assert (said.status, said.body) == (200, b"{}" + body)
-        await connections.close()
+        connections.close()
 
 
 async def test_what_nobody_waits_for_any_more_holds_a_bounded_number_of_connections(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ async def test_what_nobody_waits_for_any_more_holds_a_bounded_number_of_connecti
             given_up.cancel()
         with pytest.raises(NotConnected, match="all 512 connections"):
             await connections.post("/", b"{}", b"", _answer())
-        await connections.close()
+        connections.close()
 
 
 async def test_nobody_there_is_said_for_a_socket_and_for_a_port(tmp_path: Path) -> None:
@@ -169,4 +169,4 @@ async def test_a_question_without_an_answer_in_time_is_none(tmp_path: Path) -> N
     async with speaking(tmp_path / "s", never):
         connections = Connections(f"unix:{tmp_path}/s", 64)
         assert await connections.get("/v2/health/live", 0.05) is None
-        await connections.close()
+        connections.close()

@@ -174,8 +174,12 @@ class TritonClient:
                 raise ModelRefused(f"Triton was not done with unloading {name} after {timeout:g} s")
             await asyncio.sleep(0.05)
 
+    def hang_up(self) -> None:
+        """Triton waits for connections that are open, also where nobody asks anything, before it ends."""
+        self._connections.close()
+
     async def close(self) -> None:
-        await self._connections.close()
+        self.hang_up()
         await self._channel.close()
         self._board.close()
 

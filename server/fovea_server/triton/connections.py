@@ -70,7 +70,7 @@ class Connections:
         said = await answer
         return said if isinstance(said, Answer) else None
 
-    async def close(self) -> None:
+    def close(self) -> None:
         for connection in list(self._all):
             connection.end()
 
