@@ -38,13 +38,13 @@ async def _quiet(server: Served, seconds: float) -> None:
 
 
 async def test_those_who_are_cancelled_while_they_wait_are_not_worked_on(own_server: Served) -> None:
-    small = io.BytesIO()  # sent much faster than answered
-    Image.new("RGB", (64, 64), "green").save(small, "JPEG")
-    request = vision_pb2.ClassifyRequest(image=small.getvalue())
+    plain = io.BytesIO()  # few bytes to send, many pixels to decode
+    Image.new("RGB", (2400, 1600), "green").save(plain, "PNG")
+    request = vision_pb2.ClassifyRequest(image=plain.getvalue())
     async with grpc.aio.insecure_channel(own_server.grpc) as channel:
         vision = vision_pb2_grpc.VisionStub(channel)
         before = _gauge(own_server, 'fovea_model_answers_total{model="efficientnet_lite0"}')
-        calls = [vision.Classify(request, timeout=60, metadata=_BATCH) for _ in range(1000)]
+        calls = [vision.Classify(request, timeout=600, metadata=_BATCH) for _ in range(1000)]
         end = time.monotonic() + 60
         while await asyncio.to_thread(_gauge, own_server, 'fovea_waiting{priority="batch"}') < 300:
             assert time.monotonic() < end
@@ -56,16 +56,14 @@ async def test_those_who_are_cancelled_while_they_wait_are_not_worked_on(own_ser
         assert executed < 1000 - cancelled + cancelled // 3
 
 
-async def test_with_more_than_it_can_do_each_is_answered_or_told_why_before_its_deadline(
-    own_server: Served, espresso: bytes
-) -> None:
+async def test_with_more_than_it_can_do_each_is_answered_or_told_why(own_server: Served, espresso: bytes) -> None:
     deadlines = [0.02 + 0.01 * n for n in range(60)]
     requests = [open_loop.post(espresso, headers={"X-Request-Timeout": f"{each:g}"}) for each in deadlines]
     records = await asyncio.to_thread(open_loop.run, own_server.rest_port, requests, 300, 4)
     outcomes = records.outcomes()
     assert set(outcomes) - {"200 1"} <= {"504 DEADLINE_EXCEEDED", "504 DEADLINE_UNREACHABLE", "429 BUSY"}, outcomes
     assert len(records.good) > 0
-    # How late any of them is: `make drills DRILL=deadlines`.
+    # How late any of them is, the drill `deadlines` measures; here others may have the CPU.
     assert outcomes.get("504 DEADLINE_UNREACHABLE", 0) > 0, outcomes
     await _quiet(own_server, 10)
 

@@ -29,7 +29,7 @@ from fovea_server.errors import (
     StartError,
     Undecodable,
 )
-from fovea_server.triton import infer_messages
+from fovea_server.triton import infer_messages, leftovers
 from fovea_server.triton.connections import Answer, Connections, NotConnected, Outcome
 from fovea_server.triton.process import TritonSettings
 from fovea_server.triton.pulse import Pulse
@@ -213,8 +213,7 @@ def _board() -> Board:
     try:
         return Board()
     except OSError as error:
-        hint = "free some; a container has more with --shm-size=256m"
-        raise StartError(f"there is no room in shared memory: {error}", hint=hint) from None
+        raise StartError(f"there is no room in shared memory: {error}", hint=leftovers.MORE_ROOM) from None
 
 
 def _end(answer: asyncio.Future[Outcome], error: Callable[[], FoveaError]) -> None:

@@ -37,9 +37,8 @@ def tensors(answer: Answer) -> dict[str, NDArray[Any]]:
     found = {}
     for output in orjson.loads(memoryview(answer.body)[:at])["outputs"]:
         size, dtype = output["parameters"]["binary_data_size"], _DTYPES[output["datatype"]]
-        found[output["name"]] = np.frombuffer(answer.body, dtype, size // dtype.itemsize, at).reshape(output["shape"])[
-            0
-        ]
+        tensor = np.frombuffer(answer.body, dtype, size // dtype.itemsize, at)
+        found[output["name"]] = tensor.reshape(output["shape"])[0]
         at += size
     return found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Linux keeps it)
+MORE_ROOM = "free some; a container has more with --shm-size=256m"
 _TEMPORARY = Path("/tmp")  # noqa: S108  (Triton's Python backend looks nowhere else: pb_env.cc)
 _ENVIRONMENTS = "python_env_"  # followed by six letters; nothing in the name says whose it is
 

@@ -141,7 +141,7 @@ class TritonProcess:
     async def start(self) -> None:
         """Start it; it is not ready yet. Raises OSError where the system cannot."""
         self._environments_before = leftovers.python_environments()
-        self._remove_socket()
+        self._prepare_socket()
         self._child = await asyncio.create_subprocess_exec(
             *self._command(),
             env=self._environment(),
@@ -217,8 +217,8 @@ class TritonProcess:
             await asyncio.wait({self._reader})
         self._remove_files()
 
-    def _remove_socket(self) -> None:
-        """Of a tritonserver that is gone; the next one does not take its place otherwise.
+    def _prepare_socket(self) -> None:
+        """Remove that of a tritonserver that is gone; the next one does not take its place otherwise.
 
         The folder may be gone as well: systemd empties shared memory when its user logs out.
         """

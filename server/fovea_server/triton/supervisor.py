@@ -228,9 +228,7 @@ class Supervisor:
         sweep()
         free, needed = leftovers.free_shared_memory(), self._settings.watch.shared_memory
         if free < needed:
-            raise StartError(
-                watch.no_room_in_words(free, needed), hint="free some; a container has more with --shm-size=256m"
-            )
+            raise StartError(watch.no_room_in_words(free, needed), hint=leftovers.MORE_ROOM)
 
     async def _until_answering(self, process: TritonProcess, began: float) -> None:
         start_timeout = self._settings.start_timeout
