@@ -20,7 +20,9 @@ from benchmarks.errors import ServerNotReady, exit_code
 
 _PERIOD = 0.5  # seconds between looks; a look costs about 3 ms a process, most of it for the memory
 GATEWAY = "gateway"
+KEEPER = "keeper"
 _FOLLOWER = "fovea_server.workers.follower"  # in the command line of each gateway process but the first
+_KEEPER = "fovea_server.feature_log.keeper"
 _Identity = tuple[int, float]  # a pid and when it began: pids are used again
 
 
@@ -123,7 +125,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 def by_role(pid: int) -> dict[str, float]:
     """CPU seconds until now of a served Fovea's processes, by what each is: "gateway 0", "gateway 1", "tritonserver",
-    and "backend" for the processes of its models together."""
+    "keeper" (of the feature log), and "backend" for the processes of its models together."""
     spent: dict[str, float] = {}
     for process in tree(pid):
         try:
@@ -141,6 +143,8 @@ def _role(process: psutil.Process, first: int) -> str:
     words = process.cmdline()
     if _FOLLOWER in words:
         return f"{GATEWAY} {words[words.index(_FOLLOWER) + 2]}"
+    if _KEEPER in words:
+        return KEEPER
     return "tritonserver" if process.name() == "tritonserver" else "backend"
 
 

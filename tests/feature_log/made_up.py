@@ -46,7 +46,7 @@ def question(identity: str = "a1", image: bytes = b"picture", caller: Caller = A
 def tell(note: Note, models: Sequence[Model], best: int = 3) -> None:
     """The story of a request that was answered: every model finds the label `best` the best."""
     note.models = models
-    note.facts = ImageFacts("jpeg", 640, 480, 6, len(note.question.image))
+    note.facts = ImageFacts("jpeg", 640, 480, 6, note.image_bytes)
     note.inferences = [_inference(each, best) for each in models]
     results = tuple(
         Result(
@@ -58,7 +58,7 @@ def tell(note: Note, models: Sequence[Model], best: int = 3) -> None:
         )
         for each, inference in zip(models, note.inferences, strict=True)
     )
-    note.answer = Answer(note.question.id, note.facts, results, Timings(0.5, 1.5, 1.0, 2.0, 5.0))
+    note.answer = Answer(note.id, note.facts, results, Timings(0.5, 1.5, 1.0, 2.0, 5.0))
 
 
 def _inference(asked: Model, best: int) -> Inference:

@@ -98,13 +98,27 @@ def test_what_does_not_fit_the_queue_is_dropped_and_counted(where: Places, metri
 
 
 @pytest.mark.parametrize("size", [7, 1 << 18, (1 << 18) + 1, 3 << 20])
-def test_an_image_of_any_size_is_named_by_its_digest_and_let_go_of(where: Places, running: Running, size: int) -> None:
+def test_an_image_of_any_size_is_named_by_its_digest(where: Places, running: Running, size: int) -> None:
     image = b"p" * size
     with running(queue_bytes=4 << 20).note(question(image=image)) as note:
         tell(note, [model()])
     (row,) = _rows(where, 1)
     assert (row["image_sha256"], row["image_bytes"]) == (hashlib.sha256(image).hexdigest(), size)
-    assert (note.image, note.question.image) == (b"", b"")
+
+
+@pytest.mark.parametrize("size", [7, (1 << 18) + 1])
+def test_what_cannot_be_written_is_counted_and_fails_nobody(
+    where: Places, metrics: Metrics, running: Running, size: int
+) -> None:
+    log = running()
+    unspeakable = (("device", "\ud800"),)  # half of a character, which no JSON holds
+    with log.note(question("a", image=b"x" * size, slices=unspeakable)) as note:
+        tell(note, [model()])
+    with log.note(question("b")) as note:
+        tell(note, [model()])
+    (row,) = _rows(where, 1)
+    assert row["id"] == "b"
+    assert 'fovea_feature_log_dropped_total{why="not_written"} 1.0' in metrics.exposition().decode()
 
 
 def test_images_that_are_not_kept_take_no_room_in_the_queue(where: Places, metrics: Metrics, running: Running) -> None:

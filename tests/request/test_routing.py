@@ -45,8 +45,8 @@ def _routing(plan: Plan, *models: str) -> tuple[Routing, Seen]:
 
 
 def _following(routing: Routing, **fields: Any) -> AbstractContextManager[list[Model]]:
-    note = NoLog().note(a_question(**fields))
-    return routing.follow(routing.route(note.question), note)
+    question = a_question(**fields)
+    return routing.follow(routing.route(question), NoLog().note(question))
 
 
 def test_a_million_units_deviate_less_than_half_a_percent_from_the_weights_and_pass_the_sample_ratio_check() -> None:
@@ -102,8 +102,9 @@ def test_the_unit_is_what_was_declared_or_else_the_next_best() -> None:
 def test_who_asks_for_one_model_or_for_the_default_meets_its_experiment() -> None:
     routing, seen = _routing(Plan({"alpha": _SPLIT}))
     for models in ((), ("alpha",)):
-        note = NoLog().note(a_question(models=models, unit="user-1"))
-        with routing.follow(routing.route(note.question), note) as borrowed:
+        question = a_question(models=models, unit="user-1")
+        note = NoLog().note(question)
+        with routing.follow(routing.route(question), note) as borrowed:
             pass
         arm = _SPLIT.arm_of("user-1")
         assert [model.identity.name for model in borrowed] == [arm.target]
@@ -114,8 +115,9 @@ def test_who_asks_for_one_model_or_for_the_default_meets_its_experiment() -> Non
 @pytest.mark.parametrize("models", [("beta",), ("alpha", "beta")])
 def test_who_asks_for_another_model_or_for_several_is_in_no_experiment(models: tuple[str, ...]) -> None:
     routing, seen = _routing(Plan({"alpha": _SPLIT}))
-    note = NoLog().note(a_question(models=models))
-    with routing.follow(routing.route(note.question), note) as borrowed:
+    question = a_question(models=models)
+    note = NoLog().note(question)
+    with routing.follow(routing.route(question), note) as borrowed:
         assert tuple(model.identity.name for model in borrowed) == models
     assert note.exposure is None
     assert seen.of == []
@@ -124,8 +126,9 @@ def test_who_asks_for_another_model_or_for_several_is_in_no_experiment(models: t
 def test_an_arm_that_is_not_served_any_more_is_answered_by_who_was_asked() -> None:
     gone = Split("trial", "salt", "unit", (Arm("control", "alpha", 0.0), Arm("candidate", "gone", 1.0)))
     routing, _ = _routing(Plan({"alpha": gone}))
-    note = NoLog().note(a_question())
-    with routing.follow(routing.route(note.question), note) as borrowed:
+    question = a_question()
+    note = NoLog().note(question)
+    with routing.follow(routing.route(question), note) as borrowed:
         assert [model.identity.name for model in borrowed] == ["alpha"]
     assert note.exposure is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -15,7 +16,7 @@ OK = "OK"
 
 
 class Note:
-    """A context around the work on one question. Nothing is computed here: this is on the request's path.
+    """A context around the work on one question. Little is computed here: this is on the request's path.
 
     What the story found out is set by whoever tells it: `models`, `facts`, `inferences`, `answer`, and `exposure` where
     an experiment assigned the request.
@@ -23,26 +24,32 @@ class Note:
 
     __slots__ = (
         "_offer",
+        "_received",
         "answer",
+        "caller",
         "digest",
         "ended",
         "exposure",
         "facts",
+        "id",
         "image",
         "image_bytes",
         "inferences",
         "models",
         "outcome",
-        "question",
         "seconds",
+        "slices",
     )
 
     def __init__(self, question: Question, offer: Callable[[Note], None]) -> None:
         self._offer = offer
-        self.question = question
-        self.image = question.image  # empty once nobody needs it any more
+        self._received = question.received
+        self.id = question.id
+        self.caller = question.caller.name
+        self.slices = question.slices
+        self.image = question.image
         self.image_bytes = len(question.image)
-        self.digest = ""  # its SHA-256, once somebody computed it
+        self.digest = ""  # its SHA-256 once it is known
         self.models: Sequence[Model] = ()
         self.facts: ImageFacts | None = None
         self.inferences: Sequence[Inference] = ()
@@ -51,6 +58,10 @@ class Note:
         self.outcome = OK
         self.ended = 0.0  # seconds since 1970
         self.seconds = 0.0  # from receiving the request to its end
+
+    def hash(self) -> None:
+        """Name the image by its digest. On any thread."""
+        self.digest = hashlib.sha256(self.image).hexdigest()
 
     def __enter__(self) -> Note:
         return self
@@ -61,7 +72,7 @@ class Note:
         if error is not None:
             self.outcome = _outcome(error)
         self.ended = time.time()
-        self.seconds = time.monotonic() - self.question.received
+        self.seconds = time.monotonic() - self._received
         self._offer(self)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fovea_server.feature_log.frames import Row
 from fovea_server.feature_log.note import Note
+from fovea_server.feature_log.rows import Written
 from fovea_server.metrics import Metrics
 
 
@@ -27,12 +28,12 @@ class Queue:
         self._most = most
         self._most_bytes = most_bytes
         self._metrics = metrics
-        self._notes: deque[Note] = deque()
+        self._notes: deque[Written | Note] = deque()
         self._given: deque[Given] = deque()
         self._bytes_in = self._bytes_out = 0  # each is changed on one side only
         self.wake = threading.Event()
 
-    def offer(self, note: Note) -> None:
+    def offer(self, note: Written | Note) -> None:
         size = len(note.image)
         if len(self._notes) >= self._most or self._bytes_in - self._bytes_out + size > self._most_bytes:
             self._metrics.feature_log_dropped("queue_full")
@@ -47,7 +48,7 @@ class Queue:
         self.wake.set()
         return given.written
 
-    def take(self, most: int) -> tuple[list[Note], list[Given]]:
+    def take(self, most: int) -> tuple[list[Written | Note], list[Given]]:
         """What has waited longest, for the writer's thread."""
         notes = [self._notes.popleft() for _ in range(min(most, len(self._notes)))]
         self._bytes_out += sum(len(note.image) for note in notes)

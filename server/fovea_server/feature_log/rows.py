@@ -1,11 +1,8 @@
-"""From what was noted of a request to the rows of the log, in the writer's thread, off the request's path."""
+"""From what was noted of a request to the rows of the log."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +20,12 @@ _BEST = 5  # labels of one answer that are kept at most
 
 @dataclass(frozen=True)
 class Written:
-    """What one note became: `frames` for the segment, and the image's name and bytes where they are to be kept."""
+    """What one note became: `frames` for the segment, and the image where it is to be kept under its `digest`."""
 
-    frames: list[bytes]
-    capture: tuple[str, bytes] | None
+    ended: float  # seconds since 1970
+    frames: tuple[bytes, ...]
+    digest: str
+    image: bytes
 
 
 class Rows:
@@ -36,50 +35,37 @@ class Rows:
         self._settings = settings
         self._pseudonyms = pseudonyms
 
-    def hash(self, note: Note) -> None:
-        """Name the image by its digest, and let go of its bytes unless they are to be kept. On any thread."""
-        note.digest = hashlib.sha256(note.image).hexdigest()
-        if not self._is_captured(note):
-            note.image = b""
-            note.question = replace(note.question, image=b"")
-
-    def of(self, notes: Sequence[Note]) -> list[Written]:
-        """What each note becomes. Many at once, because NumPy lets go of Python's lock around each computation, and
-        each time the event loop may have to wait for it."""
-        entropies = iter(entropy([each.scores for note in notes if note.answer for each in note.inferences]))
-        return [self._of(note, [next(entropies) for _ in note.inferences] if note.answer else []) for note in notes]
-
-    def _of(self, note: Note, entropies: Sequence[float | None]) -> Written:
+    def of(self, note: Note) -> Written:
         """One row for each model that answered; one for a request that was refused."""
-        if not note.digest:
-            self.hash(note)
         captured = self._is_captured(note)
-        common = {**self._common(note), "captured": captured}
-        capture = (note.digest, note.image) if captured else None
+        common = self._common(note, captured)
+        image = note.image if captured else b""
         if note.answer is None:
             asked = _model(note.models[0]) if len(note.models) == 1 else {}
-            return Written([frame("records", {**common, **asked})], capture)
+            return Written(note.ended, (frame("records", {**common, **asked}),), note.digest, image)
         with_embedding = in_sample(note.digest, self._settings.embeddings)
         frames = []
         for index, (model, inference) in enumerate(zip(note.models, note.inferences, strict=True)):
-            row = {**common, **_model(model), **_said(note, index), "entropy": entropies[index]}
+            row = {**common, **_model(model), **_said(note, index)}
+            if inference.scores is not None:
+                row["entropy"] = entropy(inference.scores)
             frames.append(frame("records", row, _half(inference.embedding) if with_embedding else b""))
-        return Written(frames, capture)
+        return Written(note.ended, tuple(frames), note.digest, image)
 
-    def _common(self, note: Note) -> Row:
-        question = note.question
+    def _common(self, note: Note, captured: bool) -> Row:
         row: Row = {
             "schema_version": SCHEMA_VERSION,
-            "id": question.id,
+            "id": note.id,
             "time": int(note.ended * 1e6),
-            "caller": self._pseudonyms.of(question.caller.name),
+            "caller": self._pseudonyms.of(note.caller),
             "outcome": note.outcome,
             "image_sha256": note.digest,
             "image_bytes": note.image_bytes,
+            "captured": captured,
             "total_ms": round(note.seconds * 1000, 3),
         }
-        if question.slices:
-            row["slices"] = dict(question.slices)
+        if note.slices:
+            row["slices"] = dict(note.slices)
         if note.exposure is not None:
             exposure = note.exposure
             row.update(experiment=exposure.experiment, arm=exposure.arm, unit=exposure.unit)
@@ -94,7 +80,7 @@ class Rows:
 
     def _is_captured(self, note: Note) -> bool:
         """Of what its header shows to be an image; the rest is nothing to train on."""
-        if note.facts is None or note.question.caller.name in self._settings.never_captured:
+        if note.facts is None or note.caller in self._settings.never_captured:
             return False
         return in_sample(note.digest, self._settings.capture)
 
@@ -104,22 +90,9 @@ def in_sample(digest: str, share: float) -> bool:
     return share > 0 and int(digest[:8], 16) < share * 0x1_0000_0000
 
 
-def entropy(scores: Sequence[NDArray[np.float32] | None]) -> list[float | None]:
-    """Of each distribution of shape (classes,), in nats: -sum(p log p), 0 log 0 being 0 (Shannon 1948).
-
-    None where there is no distribution.
-    """
-    found: list[float | None] = [None] * len(scores)
-    by_size: dict[int, dict[int, NDArray[np.float32]]] = defaultdict(dict)
-    for place, each in enumerate(scores):
-        if each is not None:
-            by_size[len(each)][place] = each
-    for same in by_size.values():
-        stacked = np.stack(list(same.values()))
-        sums = -np.einsum("ij,ij->i", stacked, np.log(stacked + _TINY))
-        for place, value in zip(same, sums.tolist(), strict=True):
-            found[place] = value
-    return found
+def entropy(scores: NDArray[np.float32]) -> float:
+    """Of a distribution of shape (classes,), in nats: -sum(p log p), 0 log 0 being 0 (Shannon 1948)."""
+    return -float(np.dot(scores, np.log(scores + _TINY)))
 
 
 def _model(model: Model) -> Row:

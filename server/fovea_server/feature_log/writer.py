@@ -22,7 +22,7 @@ _log = get_logger("feature_log")
 
 _EVERY = 0.25  # seconds between two looks into the queue
 _SYNC = 0.5  # seconds that what is written may be only in the system's memory
-_AT_ONCE = 256  # notes encoded between two writes
+_AT_ONCE = 256  # records between two writes
 _SEGMENT_BYTES, _SEGMENT_SECONDS = 16 << 20, 60.0
 _SAY_AGAIN = 60.0  # seconds between two log lines about a disk that stays full
 
@@ -79,7 +79,7 @@ class Writer:
         except Exception as error:
             self._failed(error)
 
-    def _write(self, notes: list[Note], given: list[Given]) -> None:
+    def _write(self, notes: list[Written | Note], given: list[Given]) -> None:
         if notes:
             self._write_notes(notes)
         for each in given:
@@ -93,26 +93,40 @@ class Writer:
                 self._failed(error)
                 each.written.set_exception(error)
 
-    def _write_notes(self, notes: list[Note]) -> None:
+    def _write_notes(self, notes: list[Written | Note]) -> None:
         if not self._has_room:
             self._metrics.feature_log_dropped("spool_full", len(notes))
             return
+        rows = [row for note in notes if (row := self._row(note))]
+        framed = [(row.ended, each) for row in rows for each in row.frames]
         try:
-            rows = self._rows.of(notes)
-            framed = [(note.ended, each) for note, row in zip(notes, rows, strict=True) for each in row.frames]
             self._append(framed)
         except Exception as error:
-            self._metrics.feature_log_dropped("not_written", len(notes))
-            self._failed(error)
+            self.not_written(len(rows), error)
             return
         self._metrics.feature_log_written(len(framed), sum(len(each) for _, each in framed))
         self._capture(rows)
 
+    def _row(self, note: Written | Note) -> Written | None:
+        if isinstance(note, Written):
+            return note
+        try:
+            note.hash()
+            return self._rows.of(note)
+        except Exception as error:
+            self.not_written(1, error)
+            return None
+
+    def not_written(self, records: int, error: Exception) -> None:
+        """On any thread."""
+        self._metrics.feature_log_dropped("not_written", records)
+        self._failed(error)
+
     def _capture(self, rows: list[Written]) -> None:
         try:
             for row in rows:
-                if row.capture:
-                    self._captures.keep(*row.capture)
+                if row.image:
+                    self._captures.keep(row.digest, row.image)
         except OSError as error:
             self._failed(error)
 

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
-from fovea_server.domain import Exposure, Question
+from fovea_server.domain import Exposure
 from fovea_server.feature_log.note import Note
 from fovea_server.metrics import Metrics
 from fovea_server.studies.counts import Counts, Place
@@ -43,7 +43,7 @@ class Tally:
         abstained = bool(best) and best[0].score < self.abstain_below.get(exposure.experiment, 0)
         with self._lock:
             self._meet(exposure)
-            for counts in self._all_of(exposure, note.question):
+            for counts in self._all_of(exposure, note):
                 counts.answer(answer.timings_ms.total, abstained)
         self._metrics.exposed(exposure, "answered")
 
@@ -52,7 +52,7 @@ class Tally:
         assert note.exposure is not None
         with self._lock:
             self._meet(note.exposure)
-            for counts in self._all_of(note.exposure, note.question):
+            for counts in self._all_of(note.exposure, note):
                 counts.failed += 1
         self._metrics.exposed(note.exposure, "failed")
 
@@ -118,11 +118,11 @@ class Tally:
             met.add(exposure.unit)
             self._at(Place(exposure.experiment, exposure.stage, exposure.arm)).units += 1
 
-    def _all_of(self, exposure: Exposure, question: Question) -> list[Counts]:
+    def _all_of(self, exposure: Exposure, note: Note) -> list[Counts]:
         experiment, stage, arm = exposure.experiment, exposure.stage, exposure.arm
         known = self._slices.setdefault(experiment, set())
         places = [Place(experiment, stage, arm)]
-        for name, value in question.slices:
+        for name, value in note.slices:
             said = f"{name}={value}"
             if said in known or len(known) < _MOST_SLICES:
                 known.add(said)
