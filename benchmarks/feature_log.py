@@ -4,7 +4,7 @@ the whole server, as `fovea serve` starts it, with and without it.
     python -m benchmarks.feature_log                 about 10 minutes
     python -m benchmarks.feature_log --seconds 2 --rounds 2    hastily
 
-The two servers of a comparison answer in turn, and ratios are taken within each turn, so that a machine others use
+The two servers of a comparison answer in turn, and ratios are taken within each round, so that a machine others use
 spoils them less; the standard error says how much it still does.
 """
 
@@ -16,9 +16,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from benchmarks.paths import Plan
 from benchmarks.photographs import CHECKOUT
 from benchmarks.processes import GATEWAY, KEEPER, by_role
 from benchmarks.server import Server
+from fovea_client.load.measured import Load
 from fovea_server.domain import (
     Answer,
     Deadline,
@@ -51,8 +52,6 @@ from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.metrics import Metrics
 
 _IMAGE_BYTES = 110_000  # a photograph of the usual size
-_Who = TypeVar("_Who")
-_Figures = tuple[float, ...]
 _SETTINGS = FeatureLogSettings("x", queue_records=1_000_000, queue_bytes=1 << 40)
 
 
@@ -77,7 +76,7 @@ def _a_record(folder: Path) -> None:
     offered = _microseconds(lambda: _note(log.note), 2000)
     forgotten = _microseconds(lambda: _note(NoLog().note), 2000)
     note = _note(lambda question: Note(question, lambda note: None))
-    rows = Rows(_SETTINGS, Pseudonyms(folder))
+    rows = Rows(_SETTINGS, Pseudonyms(folder), Metrics())
     hashed = _microseconds(note.hash, 2000)
     encoded = _microseconds(lambda: rows.of(note), 2000)
     _say(
@@ -91,29 +90,48 @@ def _gateways(folder: Path, seconds: float, rounds: int) -> None:
     options = ["--repository", str(folder / "echo"), "--max-in-flight", "512"]
     plan = Plan(("rest",), (48,), seconds, photographs.read(None))
     kept = [*options, "--feature-log", str(folder / "log")]
-    pairs = _in_turn(options, kept, rounds, lambda under_test: _load(plan, under_test))
-    for name, measured in zip(("without", "with"), zip(*pairs, strict=True), strict=True):
-        rate, loop, threads = (statistics.median(values) for values in zip(*measured, strict=True))
+    measured: dict[str, list[_Gateway]] = {"without": [], "with": []}
+    for turns in _alternating(options, kept, rounds):
+        for name, under_test in turns:
+            measured[name].append(_gateway(plan, under_test))
+    for name, turns_of in measured.items():
+        rate, loop, threads = (statistics.median(values) for values in zip(*map(astuple, turns_of), strict=True))
         _say(f"{name:8}{rate:7.0f} requests/s, CPU us each: event loop {loop:.0f}, all threads {threads:.0f}")
-    ratios = [with_log[0] / without[0] for without, with_log in pairs]
+    ratios = [kept.rate / plain.rate for plain, kept in zip(measured["without"], measured["with"], strict=True)]
     _say(f"requests/s with the log: {statistics.median(ratios):.3f} of those without (median of {len(ratios)} pairs)")
 
 
 def _whole(folder: Path, seconds: float, rounds: int) -> None:
+    """The keeper works in the turns of both servers, so CPU time is read over whole rounds: what a server spends while
+    it is not asked, both spend."""
     plan = Plan(("rest",), (32,), seconds, photographs.read(None))
-    kept = ["--feature-log", str(folder / "whole")]
-    pairs = _in_turn([], kept, rounds, lambda under_test: _load_whole(plan, under_test))
-    rates, logging, everything = zip(*(without for without, _ in pairs), strict=True)
-    ratio, error = _mean([with_log[0] / without[0] for without, with_log in pairs])
+    rates: dict[str, list[float]] = {"without": [], "with": []}
+    of_gateway: dict[str, list[float]] = {"without": [], "with": []}
+    of_all: dict[str, list[float]] = {"without": [], "with": []}
+    for turns in _alternating([], ["--feature-log", str(folder / "whole")], rounds):
+        before = {name: by_role(_pid(under_test)) for name, under_test in turns}
+        answered = {}
+        for name, under_test in turns:
+            (wanted,) = paths.measurements(plan, under_test, None)
+            warmed_up = _answered(wanted.load(0.5))
+            served = _answered(wanted.load(seconds))
+            rates[name].append(served / seconds)
+            answered[name] = warmed_up + served
+        for name, under_test in turns:
+            after = by_role(_pid(under_test))
+            spent = {role: (after[role] - before[name].get(role, 0)) * 1e6 / answered[name] for role in after}
+            of_all[name].append(sum(spent.values()))
+            of_gateway[name].append(sum(spent[role] for role in spent if role.startswith((GATEWAY, KEEPER))))
+    ratio, error = _mean([kept / plain for plain, kept in zip(rates["without"], rates["with"], strict=True)])
     _say(
-        f"whole server: {statistics.mean(rates):.1f} images/s without, {ratio:.3f} times that with the log "
-        f"(mean of {len(pairs)} pairs, standard error {error:.3f})"
+        f"whole server: {statistics.mean(rates['without']):.1f} images/s without, {ratio:.3f} times that with the log "
+        f"(mean of {rounds} pairs, standard error {error:.3f})"
     )
-    more, error = _mean([with_log[1] - without[1] for without, with_log in pairs])
-    usual = statistics.mean(everything)
+    more, error = _mean([kept - plain for plain, kept in zip(of_gateway["without"], of_gateway["with"], strict=True)])
+    usual = statistics.mean(of_all["without"])
     _say(
-        f"whole server: gateway and keeper take {statistics.mean(logging):.0f} us of CPU time an image without, "
-        f"{more:.0f} more with the log (standard error {error:.0f}): {more / usual:.1%} of the {usual:.0f} of all"
+        f"whole server: gateway and keeper take {statistics.mean(of_gateway['without']):.0f} us of CPU time an image "
+        f"without, {more:.0f} more with the log (standard error {error:.0f}): {more / usual:.1%} of {usual:.0f} of all"
     )
 
 
@@ -122,51 +140,47 @@ def _mean(values: list[float]) -> tuple[float, float]:
     return statistics.mean(values), statistics.stdev(values) / len(values) ** 0.5
 
 
-def _in_turn(
-    plain: list[str], kept: list[str], rounds: int, load: Callable[[Server], _Figures]
-) -> list[tuple[_Figures, _Figures]]:
-    """What `load` measures in each round of a server started with the options `plain`, and of one with `kept`."""
-    pairs = []
+def _alternating(plain: list[str], kept: list[str], rounds: int) -> Iterator[list[tuple[str, Server]]]:
+    """In each round a server "without" the log, started with the options `plain`, and one "with" it, in turns."""
     with server.started(plain, timeout=120.0) as without, server.started(kept, timeout=120.0) as with_log:
+        turns = [("without", without), ("with", with_log)]
         for number in range(rounds):
-            if number % 2:
-                pairs.append((load(without), load(with_log)))
-            else:
-                last = load(with_log)
-                pairs.append((load(without), last))
-    return pairs
+            yield turns if number % 2 else turns[::-1]
 
 
-def _load(plan: Plan, under_test: Server) -> _Figures:
-    """Requests/s, and microseconds of CPU time a request: of the event loop, and of all threads of the gateway."""
-    served, spent = _loaded(plan, under_test, _ticks)
-    tick = 1e6 / os.sysconf("SC_CLK_TCK")
-    return served / plan.seconds, spent[under_test.pid] * tick / served, sum(spent.values()) * tick / served
+@dataclass(frozen=True)
+class _Gateway:
+    """Requests/s, and microseconds of CPU time a request."""
+
+    rate: float
+    loop: float
+    threads: float
 
 
-def _load_whole(plan: Plan, under_test: Server) -> _Figures:
-    """Images/s, and microseconds of CPU time an image: of gateway and keeper, and of all processes."""
-    served, spent = _loaded(plan, under_test, by_role)
-    logging = sum(seconds for role, seconds in spent.items() if role.startswith((GATEWAY, KEEPER)))
-    return served / plan.seconds, logging * 1e6 / served, sum(spent.values()) * 1e6 / served
-
-
-def _loaded(
-    plan: Plan, under_test: Server, spent: Callable[[int], Mapping[_Who, float]]
-) -> tuple[int, Mapping[_Who, float]]:
-    """How many were answered, and what each spent meanwhile."""
-    assert under_test.pid is not None
+def _gateway(plan: Plan, under_test: Server) -> _Gateway:
     (wanted,) = paths.measurements(plan, under_test, None)
+    pid = _pid(under_test)
     wanted.load(0.5)
-    before = spent(under_test.pid)
-    load = wanted.load(plan.seconds)
-    after = spent(under_test.pid)
+    before = _ticks(pid)
+    served = _answered(wanted.load(plan.seconds))
+    after = _ticks(pid)
+    tick = 1e6 / os.sysconf("SC_CLK_TCK")
+    spent = {thread: (ticks - before.get(thread, 0)) * tick / served for thread, ticks in after.items()}
+    return _Gateway(served / plan.seconds, spent[pid], sum(spent.values()))
+
+
+def _answered(load: Load) -> int:
     if not load.served:
         raise LoadFailed(f"no image was answered ({dict(load.errors)})", "read the server's log")
-    return load.served, {who: value - before.get(who, 0) for who, value in after.items()}
+    return load.served
 
 
-def _ticks(pid: int) -> dict[int, float]:
+def _pid(under_test: Server) -> int:
+    assert under_test.pid is not None
+    return under_test.pid
+
+
+def _ticks(pid: int) -> dict[int, int]:
     """Of each thread, as proc(5) has them: utime and stime are the 14th and 15th field."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fovea_server.feature_log.frames import Row
 from fovea_server.feature_log.note import Note
-from fovea_server.feature_log.rows import Written
+from fovea_server.feature_log.rows import Record
 from fovea_server.metrics import Metrics
 
 
@@ -28,18 +28,23 @@ class Queue:
         self._most = most
         self._most_bytes = most_bytes
         self._metrics = metrics
-        self._notes: deque[Written | Note] = deque()
+        self._waiting: deque[Record | Note] = deque()
         self._given: deque[Given] = deque()
         self._bytes_in = self._bytes_out = 0  # each is changed on one side only
         self.wake = threading.Event()
 
-    def offer(self, note: Written | Note) -> None:
-        size = len(note.image)
-        if len(self._notes) >= self._most or self._bytes_in - self._bytes_out + size > self._most_bytes:
+    def has_room_for(self, note: Note) -> bool:
+        """Before anything is made of it; where not, it is counted as dropped."""
+        size = self._bytes_in - self._bytes_out + len(note.image)
+        has_room = len(self._waiting) < self._most and size <= self._most_bytes
+        if not has_room:
             self._metrics.feature_log_dropped("queue_full")
-            return
-        self._bytes_in += size
-        self._notes.append(note)
+        return has_room
+
+    def offer(self, record: Record | Note) -> None:
+        """What there is room for."""
+        self._bytes_in += len(record.image)
+        self._waiting.append(record)
 
     def give(self, rows: list[Row]) -> Future[None]:
         """Feedback goes in whatever else waits, and who gives it is told when it is written."""
@@ -48,19 +53,19 @@ class Queue:
         self.wake.set()
         return given.written
 
-    def take(self, most: int) -> tuple[list[Written | Note], list[Given]]:
+    def take(self, most: int) -> tuple[list[Record | Note], list[Given]]:
         """What has waited longest, for the writer's thread."""
-        notes = [self._notes.popleft() for _ in range(min(most, len(self._notes)))]
-        self._bytes_out += sum(len(note.image) for note in notes)
-        return notes, [self._given.popleft() for _ in range(len(self._given))]
+        records = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        self._bytes_out += sum(len(record.image) for record in records)
+        return records, [self._given.popleft() for _ in range(len(self._given))]
 
     def __len__(self) -> int:
-        return len(self._notes)
+        return len(self._waiting)
 
     @property
     def oldest(self) -> float | None:
-        """When the note that has waited longest was offered, in seconds since 1970."""
+        """When the record that has waited longest was offered, in seconds since 1970."""
         try:
-            return self._notes[0].ended
+            return self._waiting[0].ended
         except IndexError:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +13,20 @@ from fovea_server.feature_log.callers import Pseudonyms
 from fovea_server.feature_log.frames import Row, frame
 from fovea_server.feature_log.note import Note
 from fovea_server.feature_log.settings import FeatureLogSettings
+from fovea_server.logs import get_logger
+from fovea_server.metrics import Metrics
+
+_log = get_logger("feature_log")
 
 SCHEMA_VERSION = 1
 _TINY = np.float32(1e-38)  # keeps the logarithm of 0 finite, and changes no other
+_SAY_AGAIN = 60.0  # seconds between two log lines about records that cannot be encoded
 _BEST = 5  # labels of one answer that are kept at most
 
 
 @dataclass(frozen=True)
-class Written:
-    """What one note became: `frames` for the segment, and the image where it is to be kept under its `digest`."""
+class Record:
+    """What a note becomes: `frames` for the segment, and the image where it is to be kept under its `digest`."""
 
     ended: float  # seconds since 1970
     frames: tuple[bytes, ...]
@@ -31,18 +37,32 @@ class Written:
 class Rows:
     """Which parts of a request are kept, as the settings say."""
 
-    def __init__(self, settings: FeatureLogSettings, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, settings: FeatureLogSettings, pseudonyms: Pseudonyms, metrics: Metrics) -> None:
         self._settings = settings
         self._pseudonyms = pseudonyms
+        self._metrics = metrics
+        self._silent_until = 0.0
 
-    def of(self, note: Note) -> Written:
-        """One row for each model that answered; one for a request that was refused."""
+    def try_of(self, note: Note) -> Record | None:
+        """None where it cannot be encoded, which is counted and logged. On any thread."""
+        try:
+            return self.of(note)
+        except Exception as error:
+            self._metrics.feature_log_dropped("not_encoded")
+            if time.monotonic() >= self._silent_until:
+                self._silent_until = time.monotonic() + _SAY_AGAIN
+                _log.warning("a record cannot be encoded", id=note.id, reason=f"{type(error).__name__}: {error}")
+            return None
+
+    def of(self, note: Note) -> Record:
+        """One row for each model that answered; one for a request that was refused. Its image has been hashed."""
+        assert note.digest
         captured = self._is_captured(note)
         common = self._common(note, captured)
         image = note.image if captured else b""
         if note.answer is None:
             asked = _model(note.models[0]) if len(note.models) == 1 else {}
-            return Written(note.ended, (frame("records", {**common, **asked}),), note.digest, image)
+            return Record(note.ended, (frame("records", {**common, **asked}),), note.digest, image)
         with_embedding = in_sample(note.digest, self._settings.embeddings)
         frames = []
         for index, (model, inference) in enumerate(zip(note.models, note.inferences, strict=True)):
@@ -50,7 +70,7 @@ class Rows:
             if inference.scores is not None:
                 row["entropy"] = entropy(inference.scores)
             frames.append(frame("records", row, _half(inference.embedding) if with_embedding else b""))
-        return Written(note.ended, tuple(frames), note.digest, image)
+        return Record(note.ended, tuple(frames), note.digest, image)
 
     def _common(self, note: Note, captured: bool) -> Row:
         row: Row = {

@@ -25,7 +25,7 @@ class FeatureLogSettings:
     max_bytes: int = 50_000_000_000
     grace_days: float = 7.0
     queue_records: int = 8192
-    queue_bytes: int = 64 << 20  # of images that wait to be hashed
+    queue_bytes: int = 64 << 20  # of images that wait, to be hashed or to be captured
     spool_bytes: int = 2 << 30  # of segments and captures that wait for the keeper
     keeper_seconds: float = 5.0  # between two looks of the keeper
 

@@ -12,7 +12,7 @@ from fovea_server.feature_log.frames import frame
 from fovea_server.feature_log.note import Note
 from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.queue import Given, Queue
-from fovea_server.feature_log.rows import Rows, Written
+from fovea_server.feature_log.rows import Record, Rows
 from fovea_server.feature_log.segments import OpenSegment
 from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.logs import get_logger
@@ -70,18 +70,18 @@ class Writer:
     def _empty(self) -> None:
         """Write all that waits, then look whether the segment is to be synchronised or closed."""
         while True:
-            notes, given = self._queue.take(_AT_ONCE)
-            if not notes and not given:
+            taken, given = self._queue.take(_AT_ONCE)
+            if not taken and not given:
                 break
-            self._write(notes, given)
+            self._write(taken, given)
         try:
             self._look_after_segment()
         except Exception as error:
             self._failed(error)
 
-    def _write(self, notes: list[Written | Note], given: list[Given]) -> None:
-        if notes:
-            self._write_notes(notes)
+    def _write(self, taken: list[Record | Note], given: list[Given]) -> None:
+        if taken:
+            self._write_records(taken)
         for each in given:
             if not each.written.set_running_or_notify_cancel():
                 continue  # who gave it went away before it was begun with
@@ -93,40 +93,33 @@ class Writer:
                 self._failed(error)
                 each.written.set_exception(error)
 
-    def _write_notes(self, notes: list[Written | Note]) -> None:
+    def _write_records(self, taken: list[Record | Note]) -> None:
         if not self._has_room:
-            self._metrics.feature_log_dropped("spool_full", len(notes))
+            self._metrics.feature_log_dropped("spool_full", len(taken))
             return
-        rows = [row for note in notes if (row := self._row(note))]
-        framed = [(row.ended, each) for row in rows for each in row.frames]
+        records = [record for each in taken if (record := self._record(each))]
+        taken.clear()  # and with it the images that are not kept, however long the disk takes
+        framed = [(record.ended, each) for record in records for each in record.frames]
         try:
             self._append(framed)
         except Exception as error:
-            self.not_written(len(rows), error)
+            self._metrics.feature_log_dropped("not_written", len(records))
+            self._failed(error)
             return
         self._metrics.feature_log_written(len(framed), sum(len(each) for _, each in framed))
-        self._capture(rows)
+        self._capture(records)
 
-    def _row(self, note: Written | Note) -> Written | None:
-        if isinstance(note, Written):
-            return note
+    def _record(self, taken: Record | Note) -> Record | None:
+        if isinstance(taken, Record):
+            return taken
+        taken.hash()
+        return self._rows.try_of(taken)
+
+    def _capture(self, records: list[Record]) -> None:
         try:
-            note.hash()
-            return self._rows.of(note)
-        except Exception as error:
-            self.not_written(1, error)
-            return None
-
-    def not_written(self, records: int, error: Exception) -> None:
-        """On any thread."""
-        self._metrics.feature_log_dropped("not_written", records)
-        self._failed(error)
-
-    def _capture(self, rows: list[Written]) -> None:
-        try:
-            for row in rows:
-                if row.image:
-                    self._captures.keep(row.digest, row.image)
+            for record in records:
+                if record.image:
+                    self._captures.keep(record.digest, record.image)
         except OSError as error:
             self._failed(error)
 
