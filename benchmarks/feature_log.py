@@ -52,6 +52,7 @@ from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.metrics import Metrics
 
 _IMAGE_BYTES = 110_000  # a photograph of the usual size
+_SETTLING = 5  # rounds before those that count: the keeper starts, and compacts its first segment after a minute
 _SETTINGS = FeatureLogSettings("x", queue_records=1_000_000, queue_bytes=1 << 40)
 
 
@@ -108,16 +109,17 @@ def _whole(folder: Path, seconds: float, rounds: int) -> None:
     rates: dict[str, list[float]] = {"without": [], "with": []}
     of_gateway: dict[str, list[float]] = {"without": [], "with": []}
     of_all: dict[str, list[float]] = {"without": [], "with": []}
-    for turns in _alternating([], ["--feature-log", str(folder / "whole")], rounds):
+    for number, turns in enumerate(_alternating([], ["--feature-log", str(folder / "whole")], _SETTLING + rounds)):
         before = {name: by_role(_pid(under_test)) for name, under_test in turns}
         answered = {}
         for name, under_test in turns:
             (wanted,) = paths.measurements(plan, under_test, None)
             warmed_up = _answered(wanted.load(0.5))
             served = _answered(wanted.load(seconds))
-            rates[name].append(served / seconds)
+            if number >= _SETTLING:
+                rates[name].append(served / seconds)
             answered[name] = warmed_up + served
-        for name, under_test in turns:
+        for name, under_test in turns if number >= _SETTLING else ():
             after = by_role(_pid(under_test))
             spent = {role: (after[role] - before[name].get(role, 0)) * 1e6 / answered[name] for role in after}
             of_all[name].append(sum(spent.values()))
