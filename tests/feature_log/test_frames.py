@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from fovea_server.feature_log import frames
@@ -14,9 +15,9 @@ def test_what_is_framed_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "segment"
     path.write_bytes(_WHOLE + frames.frame("feedback", {"id": "a", "label": "tench"}))
     found = frames.read(path)
-    assert [row["id"] for row in found.rows["records"]] == ["a", "b", "c"]
-    assert found.rows["records"][0]["embedding"].tolist() == [1, 1, 1]
-    assert found.rows["feedback"] == [{"id": "a", "label": "tench"}]
+    assert [orjson.loads(row.text)["id"] for row in found.rows["records"]] == ["a", "b", "c"]
+    assert np.frombuffer(found.rows["records"][0].embedding, "<f2").tolist() == [1, 1, 1]
+    assert [orjson.loads(row.text) for row in found.rows["feedback"]] == [{"id": "a", "label": "tench"}]
     assert found.torn_bytes == 0
 
 
@@ -36,5 +37,5 @@ def test_a_damaged_frame_ends_the_reading_and_is_counted(tmp_path: Path, place: 
     damaged[one + place] ^= 0x40
     path.write_bytes(damaged)
     found = frames.read(path)
-    assert [row["id"] for row in found.rows["records"]] == ["a"]
+    assert [orjson.loads(row.text)["id"] for row in found.rows["records"]] == ["a"]
     assert found.torn_bytes == 2 * one

@@ -26,7 +26,7 @@ def where(tmp_path: Path) -> Places:
 
 def test_answers_of_the_experiment_that_have_a_label_are_told_with_arm_unit_and_slices(where: Places) -> None:
     records = [
-        _met("right", "control", slices={"device": "phone"}),
+        _met("right", "control", slices=[("device", "phone")]),
         _met("wrong", "candidate"),
         _met("unlabelled", "candidate"),
         _met("earlier", "control", moment=NOON - 60 * _SECOND),

@@ -12,9 +12,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 
 _HEADER = struct.Struct("<4sBIII")  # magic, kind, row bytes, blob bytes, CRC-32
@@ -25,11 +24,18 @@ KINDS = ("records", "feedback")
 Row = dict[str, Any]
 
 
+class Framed(NamedTuple):
+    """A row as it lies in a file."""
+
+    text: bytes  # JSON, without a line break
+    embedding: bytes  # float16, little-endian; empty where there is none
+
+
 @dataclass
 class Read:
     """What was in a file: rows by kind, and how many bytes at the end were not whole."""
 
-    rows: dict[str, list[Row]]
+    rows: dict[str, list[Framed]]
     torn_bytes: int = 0
 
 
@@ -51,7 +57,7 @@ def read(path: Path) -> Read:
     return found
 
 
-def _frames(content: bytes) -> Iterator[tuple[str, Row, int]]:
+def _frames(content: bytes) -> Iterator[tuple[str, Framed, int]]:
     """Kind, row, and where the next frame begins."""
     at = 0
     while at + _HEADER.size <= len(content):
@@ -63,7 +69,4 @@ def _frames(content: bytes) -> Iterator[tuple[str, Row, int]]:
         if zlib.crc32(blob, zlib.crc32(text)) != check or len(text) + len(blob) != text_size + blob_size:
             return
         at = middle + blob_size
-        row = orjson.loads(text)
-        if blob:
-            row["embedding"] = np.frombuffer(blob, "<f2").astype(np.float32)
-        yield KINDS[kind], row, at
+        yield KINDS[kind], Framed(text, blob), at

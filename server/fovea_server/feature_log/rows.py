@@ -85,7 +85,7 @@ class Rows:
             "total_ms": round(note.seconds * 1000, 3),
         }
         if note.slices:
-            row["slices"] = dict(note.slices)
+            row["slices"] = note.slices
         if note.exposure is not None:
             exposure = note.exposure
             row.update(experiment=exposure.experiment, arm=exposure.arm, unit=exposure.unit)

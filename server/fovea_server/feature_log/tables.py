@@ -1,17 +1,20 @@
-"""Rows of segments as Arrow tables."""
+"""Rows of segments as Arrow tables: Arrow reads their JSON by itself, without a Python object for each value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+from pyarrow import compute, json
 
 from fovea_server.feature_log import frames, schema
-from fovea_server.feature_log.frames import Row
+from fovea_server.feature_log.frames import Framed
 from fovea_server.feature_log.segments import Segment
 
-_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError, AttributeError)
+_BESIDE = "embedding"  # the column that is not in the JSON
+_IN_JSON = {"slices": pa.list_(pa.list_(pa.string())), "time": pa.int64(), "received": pa.int64()}
 
 
 @dataclass(frozen=True)
@@ -25,38 +28,66 @@ class Found:
 
 def of_segments(segments: Iterable[Segment]) -> Found:
     """FileNotFoundError where a segment has been compacted meanwhile."""
-    rows: dict[str, list[Row]] = {kind: [] for kind in schema.BY_KIND}
-    torn = 0
+    found: dict[str, list[pa.Table]] = {kind: [wanted.empty_table()] for kind, wanted in schema.BY_KIND.items()}
+    torn = rows = 0
     for segment in segments:
-        found = frames.read(segment.path)
-        torn += found.torn_bytes
-        for kind, more in found.rows.items():
-            rows[kind] += more
-    tables = {kind: of_rows(kind, each) for kind, each in rows.items()}
-    unfit = sum(len(rows[kind]) - table.num_rows for kind, table in tables.items())
-    return Found(tables, torn, unfit)
+        read = frames.read(segment.path)
+        torn += read.torn_bytes
+        for kind, framed in read.rows.items():
+            rows += len(framed)
+            found[kind] += of_rows(kind, framed)
+    tables = {kind: pa.concat_tables(each) for kind, each in found.items()}
+    return Found(tables, torn, rows - sum(table.num_rows for table in tables.values()))
 
 
-def of_rows(kind: str, rows: Sequence[Row]) -> pa.Table:
+def of_rows(kind: str, rows: Sequence[Framed]) -> list[pa.Table]:
     """What a row does not have is null, what the schema does not know is left out; so are rows of other types, which
     only another version can have written."""
+    if not rows:
+        return []
     try:
-        return _table(kind, rows)
-    except _UNFIT:
-        return _table(kind, [row for row in rows if _is_fit(kind, row)])
+        return [_table(schema.BY_KIND[kind], rows)]
+    except pa.ArrowInvalid:
+        half = len(rows) // 2
+        return of_rows(kind, rows[:half]) + of_rows(kind, rows[half:]) if half else []
 
 
-def _table(kind: str, rows: Sequence[Row]) -> pa.Table:
-    wanted = schema.BY_KIND[kind]
-    columns = {field.name: [row.get(field.name) for row in rows] for field in wanted}
-    if "slices" in columns:
-        columns["slices"] = [slices and list(slices.items()) for slices in columns["slices"]]
-    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in wanted}, schema=wanted)
+def _table(wanted: pa.Schema, rows: Sequence[Framed]) -> pa.Table:
+    lines = b"\n".join(row.text for row in rows)
+    read = json.read_json(
+        pa.BufferReader(lines),
+        read_options=json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        parse_options=json.ParseOptions(explicit_schema=_in_json(wanted), unexpected_field_behavior="ignore"),
+    )
+    columns = {
+        field.name: _embeddings(rows) if field.name == _BESIDE else _as(field.type, read[field.name])
+        for field in wanted
+    }
+    return pa.table(columns, schema=wanted)
 
 
-def _is_fit(kind: str, row: Row) -> bool:
-    try:
-        _table(kind, [row])
-    except _UNFIT:
-        return False
-    return True
+def _in_json(wanted: pa.Schema) -> pa.Schema:
+    return pa.schema([(field.name, _IN_JSON.get(field.name, field.type)) for field in wanted if field.name != _BESIDE])
+
+
+def _as(kind: pa.DataType, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_map(kind):
+        return column.cast(kind)
+    return pa.chunked_array([_map(chunk) for chunk in column.chunks], kind)
+
+
+def _map(pairs: pa.ListArray) -> pa.MapArray:
+    """From lists of a name and a value. ArrowInvalid where one is no pair."""
+    each = pairs.flatten()
+    if compute.any(compute.not_equal(compute.list_value_length(each), 2).fill_null(True)).as_py():
+        raise pa.ArrowInvalid("a slice is not a name and a value")
+    names_and_values = each.flatten()
+    return pa.MapArray.from_arrays(pairs.offsets, names_and_values[0::2], names_and_values[1::2], mask=pairs.is_null())
+
+
+def _embeddings(rows: Sequence[Framed]) -> pa.ListArray:
+    """As float32; null where there is none."""
+    sizes = np.array([len(row.embedding) // 2 for row in rows])
+    values = np.frombuffer(b"".join(row.embedding for row in rows), "<f2").astype(np.float32)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), mask=pa.array(sizes == 0))
