@@ -1,7 +1,7 @@
 """What the feature log costs: a record by itself; the gateway with and without it, the model's cost taken out; and
 the whole server, as `fovea serve` starts it, with and without it.
 
-    python -m benchmarks.feature_log                 about 10 minutes
+    python -m benchmarks.feature_log                 about 12 minutes
     python -m benchmarks.feature_log --seconds 2 --rounds 2    hastily
 
 The two servers of a comparison answer in turn, and ratios are taken within each round, so that a machine others use
@@ -11,6 +11,7 @@ spoils them less; the standard error says how much it still does.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import sys
@@ -52,7 +53,7 @@ from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.metrics import Metrics
 
 _IMAGE_BYTES = 110_000  # a photograph of the usual size
-_SETTLING = 5  # rounds before those that count: the keeper starts, and compacts its first segment after a minute
+_SETTLING = 140.0  # seconds before those that count: the keeper starts, and compacts its first segment
 _SETTINGS = FeatureLogSettings("x", queue_records=1_000_000, queue_bytes=1 << 40)
 
 
@@ -109,17 +110,19 @@ def _whole(folder: Path, seconds: float, rounds: int) -> None:
     rates: dict[str, list[float]] = {"without": [], "with": []}
     of_gateway: dict[str, list[float]] = {"without": [], "with": []}
     of_all: dict[str, list[float]] = {"without": [], "with": []}
-    for number, turns in enumerate(_alternating([], ["--feature-log", str(folder / "whole")], _SETTLING + rounds)):
+    settling = math.ceil(_SETTLING / (2 * seconds))
+    for number, turns in enumerate(_alternating([], ["--feature-log", str(folder / "whole")], settling + rounds)):
         before = {name: by_role(_pid(under_test)) for name, under_test in turns}
-        answered = {}
+        served, answered = {}, {}
         for name, under_test in turns:
             (wanted,) = paths.measurements(plan, under_test, None)
             warmed_up = _answered(wanted.load(0.5))
-            served = _answered(wanted.load(seconds))
-            if number >= _SETTLING:
-                rates[name].append(served / seconds)
-            answered[name] = warmed_up + served
-        for name, under_test in turns if number >= _SETTLING else ():
+            served[name] = _answered(wanted.load(seconds))
+            answered[name] = warmed_up + served[name]
+        if number < settling:
+            continue
+        for name, under_test in turns:
+            rates[name].append(served[name] / seconds)
             after = by_role(_pid(under_test))
             spent = {role: (after[role] - before[name].get(role, 0)) * 1e6 / answered[name] for role in after}
             of_all[name].append(sum(spent.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ _SAY_AGAIN = 60.0  # seconds between two log lines about records that cannot be 
 _BEST = 5  # labels of one answer that are kept at most
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """What a note becomes: `frames` for the segment, and the image where it is to be kept under its `digest`."""
 
     ended: float  # seconds since 1970
@@ -112,7 +111,9 @@ def in_sample(digest: str, share: float) -> bool:
 
 def entropy(scores: NDArray[np.float32]) -> float:
     """Of a distribution of shape (classes,), in nats: -sum(p log p), 0 log 0 being 0 (Shannon 1948)."""
-    return -float(np.dot(scores, np.log(scores + _TINY)))
+    logarithms = scores + _TINY
+    np.log(logarithms, out=logarithms)
+    return -float(scores.dot(logarithms))
 
 
 def _model(model: Model) -> Row:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 
 _SUFFIX = ".segment"
+_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,12 @@ class OpenSegment:
 
 def day_of(moment: float) -> str:
     """The UTC day of a time in seconds since 1970."""
-    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d")
+    return _name(int(moment // _DAY))
+
+
+@lru_cache(maxsize=8)
+def _name(day: int) -> str:
+    return datetime.fromtimestamp(day * _DAY, timezone.utc).strftime("%Y-%m-%d")
 
 
 def all_of(folder: Path) -> list[Segment]:

@@ -23,7 +23,7 @@ _log = get_logger("feature_log")
 _EVERY = 0.25  # seconds between two looks into the queue
 _SYNC = 0.5  # seconds that what is written may be only in the system's memory
 _AT_ONCE = 256  # records between two writes
-_SEGMENT_BYTES, _SEGMENT_SECONDS = 16 << 20, 60.0
+_SEGMENT_BYTES, _SEGMENT_SECONDS = 16 << 20, 120.0
 _SAY_AGAIN = 60.0  # seconds between two log lines about a disk that stays full
 
 
