@@ -2,7 +2,7 @@
 the whole server, as `fovea serve` starts it, with and without it.
 
     python -m benchmarks.feature_log                 about 12 minutes
-    python -m benchmarks.feature_log --seconds 2 --rounds 2    hastily
+    python -m benchmarks.feature_log --seconds 2 --rounds 2    hastily, 3 minutes
 
 The two servers of a comparison answer in turn, and ratios are taken within each round, so that a machine others use
 spoils them less; the standard error says how much it still does.
@@ -11,7 +11,7 @@ spoils them less; the standard error says how much it still does.
 from __future__ import annotations
 
 import argparse
-import math
+import itertools
 import os
 import statistics
 import sys
@@ -53,7 +53,7 @@ from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.metrics import Metrics
 
 _IMAGE_BYTES = 110_000  # a photograph of the usual size
-_SETTLING = 140.0  # seconds before those that count: the keeper starts, and compacts its first segment
+_SETTLING = 140.0  # seconds before rounds count: the keeper has started, and compacted its first segment, by then
 _SETTINGS = FeatureLogSettings("x", queue_records=1_000_000, queue_bytes=1 << 40)
 
 
@@ -93,7 +93,7 @@ def _gateways(folder: Path, seconds: float, rounds: int) -> None:
     plan = Plan(("rest",), (48,), seconds, photographs.read(None))
     kept = [*options, "--feature-log", str(folder / "log")]
     measured: dict[str, list[_Gateway]] = {"without": [], "with": []}
-    for turns in _alternating(options, kept, rounds):
+    for turns in itertools.islice(_alternating(options, kept), rounds):
         for name, under_test in turns:
             measured[name].append(_gateway(plan, under_test))
     for name, turns_of in measured.items():
@@ -110,8 +110,10 @@ def _whole(folder: Path, seconds: float, rounds: int) -> None:
     rates: dict[str, list[float]] = {"without": [], "with": []}
     of_gateway: dict[str, list[float]] = {"without": [], "with": []}
     of_all: dict[str, list[float]] = {"without": [], "with": []}
-    settling = math.ceil(_SETTLING / (2 * seconds))
-    for number, turns in enumerate(_alternating([], ["--feature-log", str(folder / "whole")], settling + rounds)):
+    settled = 0.0
+    for turns in _alternating([], ["--feature-log", str(folder / "whole")]):
+        settled = settled or time.monotonic() + _SETTLING
+        is_counted = time.monotonic() >= settled
         before = {name: by_role(_pid(under_test)) for name, under_test in turns}
         served, answered = {}, {}
         for name, under_test in turns:
@@ -119,7 +121,7 @@ def _whole(folder: Path, seconds: float, rounds: int) -> None:
             warmed_up = _answered(wanted.load(0.5))
             served[name] = _answered(wanted.load(seconds))
             answered[name] = warmed_up + served[name]
-        if number < settling:
+        if not is_counted:
             continue
         for name, under_test in turns:
             rates[name].append(served[name] / seconds)
@@ -127,6 +129,8 @@ def _whole(folder: Path, seconds: float, rounds: int) -> None:
             spent = {role: (after[role] - before[name].get(role, 0)) * 1e6 / answered[name] for role in after}
             of_all[name].append(sum(spent.values()))
             of_gateway[name].append(sum(spent[role] for role in spent if role.startswith((GATEWAY, KEEPER))))
+        if len(rates["with"]) == rounds:
+            break
     ratio, error = _mean([kept / plain for plain, kept in zip(rates["without"], rates["with"], strict=True)])
     _say(
         f"whole server: {statistics.mean(rates['without']):.1f} images/s without, {ratio:.3f} times that with the log "
@@ -145,12 +149,14 @@ def _mean(values: list[float]) -> tuple[float, float]:
     return statistics.mean(values), statistics.stdev(values) / len(values) ** 0.5
 
 
-def _alternating(plain: list[str], kept: list[str], rounds: int) -> Iterator[list[tuple[str, Server]]]:
-    """In each round a server "without" the log, started with the options `plain`, and one "with" it, in turns."""
+def _alternating(plain: list[str], kept: list[str]) -> Iterator[list[tuple[str, Server]]]:
+    """In each round a server "without" the log, started with the options `plain`, and one "with" it, in turns; both are
+    stopped when nobody wants another round."""
     with server.started(plain, timeout=120.0) as without, server.started(kept, timeout=120.0) as with_log:
         turns = [("without", without), ("with", with_log)]
-        for number in range(rounds):
-            yield turns if number % 2 else turns[::-1]
+        while True:
+            yield turns
+            turns.reverse()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from fovea_server.studies.declaration import Experiment
 from fovea_server.studies.store import Change, Store
 
 _DEFAULT = "efficientnet_lite0"
-_SHARE = 0.4  # of c: busy, and idle often enough for copies
+_SHARE = 0.4  # of c: busy, and idle often enough for copies to be begun now and then
 _SEEN = 1.0  # seconds for a change to be seen by the gateway, and for the last copy to end
 _ME = Change("the drill", "to measure it")
 
@@ -38,7 +38,7 @@ def run(bench: Bench) -> list[Figure]:
     found: dict[bool, list[Records]] = {False: [], True: []}
     # Neighbours in time are compared, each way round as often, for the machine is not alone.
     for number, with_copies in enumerate((False, True, True, False) * bench.scale.pick(full=6, short=1)):
-        with _copies(store, number) if with_copies else _none():
+        with _copies(store, number) if with_copies else _rested():
             found[with_copies].append(open_loop.run(bench.server.rest_port, bench.requests(), _SHARE * c, seconds))
     copies = _copies_made(bench.server.url)
     ratios = {percent: _ratio(found, percent) for percent in (50, 90, 99)}
@@ -63,14 +63,14 @@ def _copies(store: Store, number: int) -> Iterator[None]:
     rule = {"rule": "not_worse", "smallest_effect": 0.1}
     table = {"name": f"shadow-{number}", "model": _DEFAULT, "kind": "shadow", "arms": arms, "decision": rule}
     kept = store.start(store.create(Experiment.read(table | {"primary_metric": "agreement"}), _ME), _ME)
-    with _none():
+    with _rested():
         yield
         store.stop(kept, _ME)
 
 
 @contextlib.contextmanager
-def _none() -> Iterator[None]:
-    """As long a pause before and after: a server that rested answers the first images more slowly."""
+def _rested() -> Iterator[None]:
+    """With and without copies alike: a server that rested answers the first images more slowly."""
     time.sleep(_SEEN)
     yield
     time.sleep(_SEEN)

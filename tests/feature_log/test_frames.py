@@ -39,3 +39,8 @@ def test_a_damaged_frame_ends_the_reading_and_is_counted(tmp_path: Path, place: 
     found = frames.read(path)
     assert [orjson.loads(row.text)["id"] for row in found.rows["records"]] == ["a"]
     assert found.torn_bytes == 2 * one
+
+
+def test_what_would_be_read_as_damage_is_not_framed() -> None:
+    with pytest.raises(ValueError, match="larger than 16777216"):
+        frames.frame("records", {"id": "x" * (16 << 20)})

@@ -56,6 +56,34 @@ def test_a_row_of_other_types_is_left_out_and_the_others_keep_their_order(odd: d
     assert found == ["0", "1", "2", "3", "5", "6", "7", "8"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Framed(b"", b""),
+        Framed(b"  ", b""),
+        Framed(b"3", b""),
+        Framed(orjson.dumps([record("odd")]), b""),
+        Framed(orjson.dumps(record("odd")) + b"\n" + orjson.dumps(record("even")), b""),
+        Framed(orjson.dumps(record("odd")).replace(b"odd", b"\xff"), b""),
+        _framed(record("odd"), b"abc"),
+    ],
+    ids=["empty", "blank", "number", "list", "two objects", "no UTF-8", "half a number"],
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_frame_that_is_no_row_is_left_out_and_embeddings_stay_with_their_rows(odd: Framed, times: int) -> None:
+    rows = [_framed(record(str(number)), np.full(2, number, "<f2").tobytes()) for number in range(6)]
+    for place in (1, 4)[:times]:
+        rows[place] = odd
+    found = [row for table in tables.of_rows("records", rows) for row in table.select(["id", "embedding"]).to_pylist()]
+    kept = [number for number in range(6) if number not in (1, 4)[:times]]
+    assert found == [{"id": str(number), "embedding": [number, number]} for number in kept]
+
+
+def test_frames_with_more_and_with_fewer_rows_than_one_do_not_make_up_for_each_other() -> None:
+    twice = Framed(orjson.dumps(record("b")) + orjson.dumps(record("c")), b"")
+    assert [len(table) for table in tables.of_rows("feedback", [_framed(record("a")), twice, Framed(b"", b"")])] == [1]
+
+
 def test_text_of_any_language_and_numbers_of_any_size_come_back_as_they_were() -> None:
     said = 'Käse\n"東京"\u2028\x00\U0001f9c0 \\'
     (table,) = tables.of_rows("records", [_framed(record(said, image_bytes=2**62, total_ms=1e-30))])

@@ -40,7 +40,10 @@ class Read:
 
 
 def frame(kind: str, row: Row, embedding: bytes = b"") -> bytes:
+    """ValueError for what would be read as damage."""
     text = orjson.dumps(row)
+    if max(len(text), len(embedding)) > _MOST:
+        raise ValueError(f"a row of {len(text)} and {len(embedding)} bytes is larger than {_MOST}")
     check = zlib.crc32(embedding, zlib.crc32(text))
     return b"".join((_HEADER.pack(_MAGIC, KINDS.index(kind), len(text), len(embedding), check), text, embedding))
 

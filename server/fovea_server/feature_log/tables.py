@@ -13,8 +13,9 @@ from fovea_server.feature_log import frames, schema
 from fovea_server.feature_log.frames import Framed
 from fovea_server.feature_log.segments import Segment
 
-_BESIDE = "embedding"  # the column that is not in the JSON
-_IN_JSON = {"slices": pa.list_(pa.list_(pa.string())), "time": pa.int64(), "received": pa.int64()}
+_EMBEDDING = "embedding"  # the column that is not in the JSON
+_TYPES_IN_JSON = {"slices": pa.list_(pa.list_(pa.string())), "time": pa.int64(), "received": pa.int64()}
+_UNFIT = (pa.ArrowException, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,16 @@ class Found:
 
 def of_segments(segments: Iterable[Segment]) -> Found:
     """FileNotFoundError where a segment has been compacted meanwhile."""
-    found: dict[str, list[pa.Table]] = {kind: [wanted.empty_table()] for kind, wanted in schema.BY_KIND.items()}
-    torn = rows = 0
+    parts: dict[str, list[pa.Table]] = {kind: [wanted.empty_table()] for kind, wanted in schema.BY_KIND.items()}
+    torn = framed = 0
     for segment in segments:
-        read = frames.read(segment.path)
-        torn += read.torn_bytes
-        for kind, framed in read.rows.items():
-            rows += len(framed)
-            found[kind] += of_rows(kind, framed)
-    tables = {kind: pa.concat_tables(each) for kind, each in found.items()}
-    return Found(tables, torn, rows - sum(table.num_rows for table in tables.values()))
+        content = frames.read(segment.path)
+        torn += content.torn_bytes
+        for kind, rows in content.rows.items():
+            framed += len(rows)
+            parts[kind] += of_rows(kind, rows)
+    tables = {kind: pa.concat_tables(each).combine_chunks() for kind, each in parts.items()}
+    return Found(tables, torn, framed - sum(table.num_rows for table in tables.values()))
 
 
 def of_rows(kind: str, rows: Sequence[Framed]) -> list[pa.Table]:
@@ -47,27 +48,34 @@ def of_rows(kind: str, rows: Sequence[Framed]) -> list[pa.Table]:
         return []
     try:
         return [_table(schema.BY_KIND[kind], rows)]
-    except pa.ArrowInvalid:
+    except _UNFIT:
         half = len(rows) // 2
         return of_rows(kind, rows[:half]) + of_rows(kind, rows[half:]) if half else []
 
 
 def _table(wanted: pa.Schema, rows: Sequence[Framed]) -> pa.Table:
+    if not all(row.text.startswith(b"{") for row in rows):
+        raise pa.ArrowInvalid("a row is no JSON object")
     lines = b"\n".join(row.text for row in rows)
     read = json.read_json(
         pa.BufferReader(lines),
         read_options=json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
         parse_options=json.ParseOptions(explicit_schema=_in_json(wanted), unexpected_field_behavior="ignore"),
     )
+    if read.num_rows != len(rows):
+        raise pa.ArrowInvalid(f"{len(rows)} rows are {read.num_rows} JSON objects")
     columns = {
-        field.name: _embeddings(rows) if field.name == _BESIDE else _as(field.type, read[field.name])
+        field.name: _embeddings(rows) if field.name == _EMBEDDING else _as(field.type, read[field.name])
         for field in wanted
     }
-    return pa.table(columns, schema=wanted)
+    table = pa.table(columns, schema=wanted)
+    table.validate(full=True)  # UTF-8, which the reader of JSON takes for granted
+    return table
 
 
 def _in_json(wanted: pa.Schema) -> pa.Schema:
-    return pa.schema([(field.name, _IN_JSON.get(field.name, field.type)) for field in wanted if field.name != _BESIDE])
+    in_json = [field for field in wanted if field.name != _EMBEDDING]
+    return pa.schema([(field.name, _TYPES_IN_JSON.get(field.name, field.type)) for field in in_json])
 
 
 def _as(kind: pa.DataType, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -86,8 +94,11 @@ def _map(pairs: pa.ListArray) -> pa.MapArray:
 
 
 def _embeddings(rows: Sequence[Framed]) -> pa.ListArray:
-    """As float32; null where there is none."""
-    sizes = np.array([len(row.embedding) // 2 for row in rows])
+    """As float32; null where there is none. ArrowInvalid where one is not of float16."""
+    lengths = np.array([len(row.embedding) for row in rows])
+    if np.any(lengths % 2):
+        raise pa.ArrowInvalid("an embedding has an odd number of bytes")
+    sizes = lengths // 2
     values = np.frombuffer(b"".join(row.embedding for row in rows), "<f2").astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), mask=pa.array(sizes == 0))
