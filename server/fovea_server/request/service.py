@@ -94,6 +94,9 @@ class Service:
             ):
                 inferences = await self._engine.infer(models, image, question.id, question.deadline)
         now = time.monotonic()
+        if now > question.deadline.at:  # answer and alarm were there at once, after a moment without a processor
+            late = (now - question.deadline.at) * 1000
+            raise DeadlineExceeded(f"the answer was there {late:.1f} ms after the deadline")
         note.inferences = inferences
         answer = note.answer = answers.answer(question, models, facts, inferences, Span(begin, now), now, route)
         if self._copies:
