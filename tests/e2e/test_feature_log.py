@@ -194,6 +194,11 @@ def test_the_command_line_answers_in_sql_and_shows_the_last_records(kept: Where,
     assert json.loads(_fovea("log", "query", sql, "--format", "json", *log)) == {"n": 1}
     assert _fovea("log", "query", sql, "--format", "csv", *log) == '"n"\n1\n'
     assert json.loads(_fovea("log", "query", sql, "--as-of", "2020-01-01", "--format", "json", *log)) == {"n": 0}
+    nested = "SELECT slices, [1, 2] AS list, id FROM records WHERE id = 'shown1'"
+    assert _fovea("log", "query", nested, "--format", "csv", *log).startswith('"slices","list","id"\n')
+    nowhere = CliRunner().invoke(app, ["features", "export", "-o", f"{server.state}/nowhere/x.parquet", *log])
+    assert nowhere.exit_code == 1
+    assert "nowhere/x.parquet cannot be written" in nowhere.output
     assert "erased 0 records" in _fovea("log", "erase", "--caller", "nobody", "--state", server.state, *log)
     wrong = CliRunner().invoke(app, ["log", "query", "SELECT x FROM joined", *log])
     assert wrong.exit_code == 1

@@ -112,3 +112,15 @@ def test_a_moment_narrows_what_is_read_from_both_ends(tmp_path: Path) -> None:
     write(where, [record(name, NOON + number * _HOUR) for number, name in enumerate("abcd")])
     rows = Reader(where).joined(_moment(NOON + 2 * _HOUR), _moment(NOON + _HOUR), ["id"])
     assert sorted(rows["id"].to_pylist()) == ["b", "c"]
+
+
+def test_as_of_a_moment_no_table_knows_what_came_later(tmp_path: Path) -> None:
+    where = places(tmp_path)
+    write(where, [record("a"), record("b", NOON + _HOUR)], [feedback("a", "tench"), feedback("a", "x", NOON + _HOUR)])
+    reader = Reader(where)
+    for table in ("records", "feedback", "joined"):
+        counts = [
+            reader.query(f"SELECT count(*) AS n FROM {table}", as_of)["n"][0].as_py()  # noqa: S608
+            for as_of in (None, _moment(NOON), _moment(NOON - 1))
+        ]
+        assert counts == [2, 1, 0]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fovea_server.cli import log_places, terminal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 app = typer.Typer(name="features", help="Export what the feature log knows of images.", no_args_is_help=True)
 
@@ -28,14 +31,21 @@ def export(
     from fovea_server.feature_log.schema import stored
 
     with log_places.reader(feature_log, state) as reader:
-        import pyarrow.parquet as pq
-
         only = " WHERE label IS NOT NULL" if labelled else ""
         sql = f"SELECT * FROM joined{only} ORDER BY time, id, model"  # noqa: S608 - our own words
         found = reader.query(sql, log_places.moment(as_of), log_places.moment(since))
-        pq.write_table(found.cast(stored(found.schema)), output, compression="zstd")
+    _write(found.cast(stored(found.schema)), output)
     with_label = found.num_rows - found["label"].null_count
     with_embedding = found.num_rows - found["embedding"].null_count
     terminal.say(
         f"{output}: {found.num_rows:,} rows, {with_label:,} with a label, {with_embedding:,} with an embedding"
     )
+
+
+def _write(table: pa.Table, output: Path) -> None:
+    import pyarrow.parquet as pq
+
+    try:
+        pq.write_table(table, output, compression="zstd")
+    except OSError as error:
+        terminal.fail(f"{output} cannot be written: {error}", "name a file in a folder that is there with --output")

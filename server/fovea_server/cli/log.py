@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import io
+import json
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -30,7 +31,9 @@ class Form(str, enum.Enum):
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="DuckDB SQL over records, feedback, and joined: both as of a moment.")],
+    sql: Annotated[
+        str, typer.Argument(help="DuckDB SQL over the tables records, feedback and joined, the two together.")
+    ],
     feature_log: log_places.Location = "",
     state: terminal.State = None,
     as_of: log_places.AsOf = None,
@@ -120,7 +123,7 @@ def _print(found: pa.Table, form: Form) -> None:
         from pyarrow import csv
 
         sink = io.BytesIO()
-        csv.write_csv(found, sink)
+        csv.write_csv(_flat(found), sink)
         typer.echo(sink.getvalue().decode(), nl=False)
     else:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -129,6 +132,18 @@ def _print(found: pa.Table, form: Form) -> None:
         for row in found.to_pylist(maps_as_pydicts="lossy"):
             table.add_row(*("" if value is None else str(value) for value in row.values()))
         terminal.stdout().print(table)
+
+
+def _flat(found: pa.Table) -> pa.Table:
+    """Lists and maps, which CSV has not, as JSON."""
+    import pyarrow as pa
+
+    for place, field in enumerate(found.schema):
+        if pa.types.is_nested(field.type):
+            values = found[field.name].to_pylist(maps_as_pydicts="lossy")
+            texts = [None if value is None else json.dumps(value, default=str) for value in values]
+            found = found.set_column(place, field.name, pa.array(texts, pa.string()))
+    return found
 
 
 def _said(value: Any) -> str:

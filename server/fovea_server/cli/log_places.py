@@ -27,7 +27,11 @@ Location = Annotated[
     ),
 ]
 AsOf = Annotated[
-    str | None, typer.Option(metavar="T", help="Know only what was known then: 2026-11-21 or 2026-11-21T12:00:00Z.")
+    str | None,
+    typer.Option(
+        metavar="T",
+        help="Know only what was known then: 2026-11-21T12:00:00Z, or 2026-11-21, which is 0:00 UTC of that day.",
+    ),
 ]
 
 

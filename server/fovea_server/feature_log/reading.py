@@ -24,6 +24,7 @@ from fovea_server.feature_log.joining import JOINED
 from fovea_server.feature_log.lake import Lake, LakeFile
 from fovea_server.feature_log.places import Places
 
+_CAME = {"records": "time", "feedback": "received"}  # the columns that say when
 _TRIES = 5  # files are replaced while they are read; every few minutes at most
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}\Z")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -70,7 +71,8 @@ class Reader:
     ) -> pa.Table:
         """DuckDB's answer over the tables `records`, `feedback` and `joined`. Raises duckdb.Error for bad SQL.
 
-        `as_of`, `since` and `only`, a condition on records in SQL, narrow `joined` alone.
+        None of them knows what came after `as_of`. `since` and `only`, a condition on records in SQL, narrow `joined`
+        alone.
         """
         for left in reversed(range(_TRIES)):
             try:
@@ -91,8 +93,9 @@ class Reader:
         for kind, files in snapshot.files.items():
             connection.register(f"compacted_{kind}", self.lake.dataset(kind, files))
             connection.register(f"fresh_{kind}", snapshot.fresh[kind])
-            both = f"SELECT * FROM compacted_{kind} UNION ALL SELECT * FROM fresh_{kind}"  # noqa: S608 - our own names
-            connection.execute(f"CREATE TEMP VIEW {kind} AS {both}")
+            known = f"{_CAME[kind]} <= TIMESTAMPTZ '{_utc(as_of)}'" if as_of else "true"
+            both = f"(SELECT * FROM compacted_{kind} UNION ALL SELECT * FROM fresh_{kind}) WHERE {known}"  # noqa: S608
+            connection.execute(f"CREATE TEMP VIEW {kind} AS SELECT * FROM {both}")  # noqa: S608 - our own names
         moments = {"as_of": as_of or datetime.now(timezone.utc), "since": since or _LONG_AGO}
         joined = JOINED.replace("$only", f"({only})")
         for name, moment in moments.items():
