@@ -17,6 +17,7 @@ from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.http_face import RestFace
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.problems import Problems
+from fovea_server.edge.request_id import WithId
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates
 from fovea_server.feature_log.log import FeatureLog
@@ -108,7 +109,7 @@ class Gateway:
 
         guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
         refusal = EarlyRefusals(self._admission, gate, guard, metrics)
-        asked = GuardedApp(rest, guard, Problems(metrics)) if guard else rest
+        asked = WithId(GuardedApp(rest, guard, Problems(metrics)) if guard else rest)
         calls = [GuardedCalls(guard, metrics)] if guard else []
         self._rest = RestFace(asked, edge, certificates, metrics.refused, refusal, shared=workers > 1)
         self._grpc = GrpcFace(vision, readiness, edge, certificates, calls, metrics.refused, shared=workers > 1)

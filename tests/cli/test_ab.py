@@ -46,7 +46,7 @@ def test_from_a_file_to_a_decision_and_back(state: Path, tmp_path: Path) -> None
     shown = _ab(state, "show", "trial")
     for why in ("to try it", "now", "it is better", "it is not"):
         assert why in shown
-    (row,) = (json.loads(line) for line in _ab(state, "show", "--json").splitlines())
+    (row,) = (json.loads(line) for line in _ab(state, "list", "--json").splitlines())
     assert (row["name"], row["state"], row["answers_with"]) == ("trial", "rolled back", "control")
     report = tmp_path / "report.html"
     _ab(state, "show", "trial", "--html", report)
@@ -73,7 +73,7 @@ def test_what_cannot_be_is_one_sentence_with_the_field(state: Path) -> None:
     )
     assert "is not NAME=MODEL" in _refused(state, "create", "--arm=nothing")
     assert "has no value" in _refused(state, "create", "--set=kind")
-    assert "is not the URL of a SQLite file or a PostgreSQL" in _refused(state, "show", "--store=mysql://host/db")
+    assert "is not the URL of a SQLite file or a PostgreSQL" in _refused(state, "list", "--store=mysql://host/db")
 
 
 def test_an_experiment_that_nobody_knows_is_refused(state: Path) -> None:

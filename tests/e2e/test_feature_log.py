@@ -100,6 +100,10 @@ def test_the_look_up_by_digest_is_the_same_data_as_the_join(kept: Where, espress
     missing = httpx.get(f"{server.url}/v1/features/{'0' * 64}")
     assert (missing.status_code, missing.json()["reason"]) == (404, "NO_SUCH_IMAGE")
     assert httpx.get(f"{server.url}/v1/features/xyz").json()["reason"] == "BAD_PARAMETER"
+    for query, words in (("as_off=2026-03-01", "there is no option 'as_off'"), ("as_of=9999-01-01", "in the future")):
+        refused = httpx.get(f"{server.url}/v1/features/{'0' * 64}?{query}").json()
+        assert refused["reason"] == "BAD_PARAMETER"
+        assert words in refused["detail"]
 
 
 def test_grpc_says_slices_and_gives_feedback(kept: Where, espresso: bytes) -> None:

@@ -24,6 +24,7 @@ from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.http_face import RestFace
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.problems import Problems
+from fovea_server.edge.request_id import WithId
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates
 from fovea_server.metrics import Metrics
@@ -120,7 +121,7 @@ async def faces(
     )
     app = rest_app.create(service, gate, catalogue, readiness, metrics, alone(metrics), experiments=experiments)
     settings = EdgeSettings("127.0.0.1", rest_port, grpc_port, connections=limits or ConnectionLimits())
-    asked = GuardedApp(app, guard, Problems(metrics)) if guard else app
+    asked = WithId(GuardedApp(app, guard, Problems(metrics)) if guard else app)
     rest = RestFace(asked, settings, certificates, metrics.refused)
     calls = [GuardedCalls(guard, metrics)] if guard else []
     grpc = GrpcFace(

@@ -81,9 +81,20 @@ def start(
         typer.echo(f"{name}: running", err=True)
 
 
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    state: terminal.State = None,
+    store: StoreUrl = "",
+) -> None:
+    """Print a line for each experiment there is."""
+    with _told(), _readouts(state, store) as readouts:
+        ab_lines.print_all(readouts.all(), as_json)
+
+
 @app.command()
 def show(
-    name: Annotated[str | None, typer.Argument(help="Which experiment; all, in a line each, if none is named.")] = None,
+    name: Name,
     as_json: Annotated[bool, typer.Option("--json", help="As GET /v1/experiments/NAME answers it.")] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page.")] = None,
     state: terminal.State = None,
@@ -94,9 +105,6 @@ def show(
     from fovea_server.studies import documents, metrics, page
 
     with _told(), _readouts(state, store, log) as readouts:
-        if name is None:
-            ab_lines.print_all(readouts.all(), as_json)
-            return
         readout = readouts.of(name)
         if readout.kept.experiment.primary_metric == metrics.ACCURACY and not readouts.truth.is_reported:
             typer.echo("no labels are read: name the log that has them with --feature-log", err=True)

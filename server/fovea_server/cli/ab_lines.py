@@ -1,4 +1,4 @@
-"""What `fovea ab show` says at the terminal."""
+"""What `fovea ab list` and `fovea ab show` say at the terminal."""
 
 from __future__ import annotations
 

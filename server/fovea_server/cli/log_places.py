@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,8 @@ from fovea_server.cli import terminal
 from fovea_server.cli.packages import state_folder
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from fovea_server.feature_log.places import Places
     from fovea_server.feature_log.reading import Reader
 
@@ -71,11 +72,12 @@ def reader(location: str, state: Path | None) -> Iterator[Reader]:
 
 
 def moment(text: str | None) -> datetime | None:
-    """UTC where no zone is given."""
+    """Ends the command where it is none, or has not come."""
     if text is None:
         return None
+    from fovea_server.feature_log import moments
+
     try:
-        read = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        terminal.fail(f"{text!r} is no moment", "write 2026-11-21 or 2026-11-21T12:00:00Z", code=2)
-    return read if read.tzinfo else read.replace(tzinfo=timezone.utc)
+        return moments.read(text)
+    except ValueError as error:
+        terminal.fail(str(error), code=2)

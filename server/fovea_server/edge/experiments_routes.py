@@ -31,6 +31,14 @@ class EventDocument(BaseModel):
     value: float = Field(1.0, allow_inf_nan=False)
 
 
+class CountedDocument(BaseModel):
+    """What became of the event."""
+
+    experiments: list[str] = Field(
+        description="The running experiments that it is counted in; none where it only says that such events come"
+    )
+
+
 def add(paths: DirectPaths, readouts: Readouts, events: Events, problem: dict[str, Any]) -> None:
     """Plain functions: they read a database, and FastAPI gives them threads of their own.
 
@@ -57,15 +65,15 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events, problem: dict[st
         options.check_known(request.query_params, frozenset())
         deadline = options.deadline(request.headers.get("X-Request-Timeout"), time.monotonic())
         said = _event(await uploads.read_body(request, _MOST_BYTES, deadline))
-        events.report(said.name, said.unit, said.value)
-        return Response(status_code=202)
+        counted = CountedDocument(experiments=events.report(said.name, said.unit, said.value))
+        return Response(counted.model_dump_json(), status_code=202, media_type="application/json")
 
     paths.post(
         "/v1/events",
         event,
         summary="Report what became of a unit, for experiments on event:NAME",
         status_code=202,
-        responses=problems,
+        responses={202: {"model": CountedDocument}, **problems},
         openapi_extra={"requestBody": {"content": {"application/json": {"schema": EventDocument.model_json_schema()}}}},
     )
 

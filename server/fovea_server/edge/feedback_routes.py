@@ -17,6 +17,7 @@ from fovea_server.edge import feedback_documents as documents
 from fovea_server.edge import options, uploads
 from fovea_server.edge.direct_paths import DirectPaths
 from fovea_server.errors import BadParameter, FoveaError
+from fovea_server.feature_log import moments
 from fovea_server.feature_log.log import FeatureLog, there
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}\Z")
@@ -66,7 +67,8 @@ def add(paths: DirectPaths, log: FeatureLog | None, problem: dict[str, Any], cal
         summary="What is on record of an image, by the SHA-256 of its bytes",
         responses=dict.fromkeys((404, 409, 422, 503), problem),
     )
-    async def features(sha256: str, as_of: str | None = None) -> Response:
+    async def features(request: Request, sha256: str, as_of: str | None = None) -> Response:
+        options.check_known(request.query_params, {"as_of"})
         kept = there(log)
         if not _DIGEST.match(sha256):
             raise BadParameter(f"{sha256[:80]!r} is no SHA-256: 64 hexadecimal digits")
@@ -78,9 +80,9 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00").replace(" ", "+"))
-    except ValueError:
-        raise BadParameter(f"as_of is {text[:40]!r}; it must be a moment like 2026-11-21T12:00:00Z") from None
+        return moments.read(text)
+    except ValueError as error:
+        raise BadParameter(f"as_of: {error}") from None
 
 
 def _json(body: dict[str, Any], status: HTTPStatus) -> Response:

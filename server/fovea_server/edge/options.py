@@ -26,7 +26,8 @@ _WHOLE = re.compile(r"-?[0-9]{1,9}\Z")
 def check_known(given: Iterable[str], known: AbstractSet[str]) -> None:
     """Raise BadParameter for an option that does not exist: one that is misspelt would be ignored in silence."""
     if unknown := sorted(set(given) - known):
-        raise BadParameter(f"there is no option {', '.join(unknown)[:200]!r}; there are: {', '.join(sorted(known))}")
+        there_are = f"there are: {', '.join(sorted(known))}" if known else "this path takes none"
+        raise BadParameter(f"there is no option {', '.join(unknown)[:200]!r}; {there_are}")
 
 
 def one_model(name: str | None) -> tuple[str, ...]:

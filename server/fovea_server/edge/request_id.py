@@ -1,4 +1,4 @@
-"""The id of a request: the caller's if it is fit to be repeated, else one of ours."""
+"""The id of a request: the caller's if it is fit to be repeated, else one of ours. Every answer repeats it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 import uuid
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-ID"
+_FIELD = HEADER.lower().encode()
 
 # What can stand in a header, a log line and a file name without harm.
 _FIT = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
@@ -25,3 +27,20 @@ def of_request(request: Request) -> str:
     if not hasattr(request.state, "request_id"):
         request.state.request_id = accept(request.headers.get(HEADER))
     return str(request.state.request_id)
+
+
+class WithId:
+    """An application each answer of which has the id, whoever writes the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                if all(name != _FIELD for name, _ in headers):
+                    message["headers"] = [*headers, (_FIELD, of_request(Request(scope)).encode())]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)

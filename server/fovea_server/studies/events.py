@@ -12,10 +12,11 @@ class Events:
         self._routing = routing
         self._tally = tally
 
-    def report(self, name: str, unit: str, value: float) -> None:
-        """For every running experiment, each of which knows the unit's arm by its hash alone."""
+    def report(self, name: str, unit: str, value: float) -> list[str]:
+        """For every running experiment, each of which knows the unit's arm by its hash alone; the names of those."""
         self._tally.seen(name)
         for split in self._routing.plan.splits.values():
             digest = digest_of(split.salt, unit)
             exposure = Exposure(split.experiment, split.arm_at(digest).name, digest.hex(), split.stage)
             self._tally.event(exposure, name, value)
+        return [split.experiment for split in self._routing.plan.splits.values()]
