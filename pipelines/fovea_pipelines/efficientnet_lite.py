@@ -93,13 +93,14 @@ class _Graph:
         return name
 
     def normalise(self, pixels: str, mean: Sequence[float], std: Sequence[float]) -> str:
-        per_channel = (1, 1, 1, 3)
+        """Transposed first, as bytes: with the colours innermost, OpenVINO takes twenty times as long for the rest."""
+        per_channel = (1, 3, 1, 1)
         mean_name = self.constant("mean", np.reshape(mean, per_channel))
         std_name = self.constant("std", np.reshape(std, per_channel))
-        x = self.add("Cast", [pixels], "pixels_f32", to=TensorProto.FLOAT)
+        x = self.add("Transpose", [pixels], "pixels_nchw", perm=[0, 3, 1, 2])
+        x = self.add("Cast", [x], "pixels_f32", to=TensorProto.FLOAT)
         x = self.add("Sub", [x, mean_name], "centred")
-        x = self.add("Div", [x, std_name], "normalised")
-        return self.add("Transpose", [x], "normalised_nchw", perm=[0, 3, 1, 2])
+        return self.add("Div", [x, std_name], "normalised")
 
     def convolution(
         self, x: str, weight: str, norm: str, size: int, *, kernel: int, stride: int, groups: int = 1, relu: bool = True

@@ -22,7 +22,7 @@ def test_the_graph_takes_pixels_first_and_normalises_inside(package: ModelPackag
     (pixels,) = graph.input
     assert pixels.name == "PIXELS"
     assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert [node.op_type for node in graph.node[:3]] == ["Cast", "Sub", "Div"]
+    assert [node.op_type for node in graph.node[:4]] == ["Transpose", "Cast", "Sub", "Div"]
     assert [output.name for output in graph.output] == ["SCORES", "EMBEDDING"]
     assert not any(node.op_type == "BatchNormalization" for node in graph.node)
 

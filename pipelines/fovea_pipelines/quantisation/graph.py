@@ -1,8 +1,9 @@
 """Write a network's 8-bit form: QuantizeLinear and DequantizeLinear around what was measured (QDQ).
 
-Activations: one scale a tensor, asymmetric. Weights: one scale an output channel, symmetric. Every engine fuses the
-pairs into integer operators (ONNX operators QuantizeLinear-13 and DequantizeLinear-13; Jacob et al. 2018,
-arXiv:1712.05877).
+Activations: one scale a tensor, asymmetric. Weights: one scale an output channel, symmetric. What comes before the
+first weights is left in floats, and so are those: pixels are exact there, and OpenVINO computes three channels in
+floats anyhow. Every engine fuses the pairs into integer operators (ONNX operators QuantizeLinear-13 and
+DequantizeLinear-13; Jacob et al. 2018, arXiv:1712.05877).
 """
 
 from __future__ import annotations
@@ -41,9 +42,12 @@ class _Writer:
         self._ranges = ranges
         self._constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in network.graph.initializer}
         self._dequantised: dict[str, str] = {}
+        self._weighed: set[str] = set()  # what comes after weights
 
     def add(self, node: onnx.NodeProto) -> None:
         """The node, reading what was quantised, and after it the pair around each output that is."""
+        if node.op_type in _WEIGHED or not self._weighed.isdisjoint(node.input):
+            self._weighed.update(node.output)
         reads_integers = any(name in self._dequantised for name in node.input)
         for place, name in enumerate(node.input):
             node.input[place] = self._dequantised.get(name, name)
@@ -51,7 +55,7 @@ class _Writer:
             node.input[1] = self._weight(node.input[1])
         self._graph.node.append(node)
         for name in node.output:
-            if name in self._ranges.tensors:
+            if name in self._ranges.tensors and name in self._weighed:
                 self._dequantised[name] = self._pair(name)
 
     def finish(self) -> None:

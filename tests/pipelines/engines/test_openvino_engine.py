@@ -1,4 +1,4 @@
-"""OpenVINO reads the caller's own pixels: however they lie in memory, and whatever was there before."""
+"""OpenVINO reads the caller's own pixels: however they lie in memory, whatever was there before, alone or in pairs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fovea_pipelines import precision
 from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.package import ModelPackage
 
@@ -52,3 +53,26 @@ def test_pixels_are_read_however_they_lie(
         said = engine.run([_LAYOUTS[layout](image) for image in images[:count]])
         for answer, wanted in zip(said, expected, strict=False):
             np.testing.assert_allclose(answer.embedding, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+@pytest.mark.parametrize("chosen", precision.native())
+def test_an_image_gets_the_same_bits_alone_and_among_others(
+    package: ModelPackage, images: Images, chosen: str, streams: int
+) -> None:
+    engine = OpenVinoEngine(precision.artefact_of(package, chosen), chosen, streams)
+    alone = [engine.run([image])[0] for image in images]
+    for count in range(len(images) + 1):
+        together = engine.run(images[:count])
+        assert len(together) == count
+        for one, other in zip(alone, together, strict=False):
+            assert one.scores is not None
+            assert other.scores is not None
+            np.testing.assert_array_equal(one.scores, other.scores)
+            np.testing.assert_array_equal(one.embedding, other.embedding)
+
+
+def test_after_an_image_that_cannot_be_the_others_are_answered(engine: OpenVinoEngine, images: Images) -> None:
+    with pytest.raises(RuntimeError):
+        engine.run([images[0], np.zeros((3, 3, 3), np.uint8), images[1]])
+    assert len(engine.run(images)) == len(images)
