@@ -1,7 +1,7 @@
 """All rounds of a measurement in one line: medians, how far the rounds lie apart, and fractions of what limits it.
 
-A ratio is taken within a round, where the machine is the same, and the median of the rounds' ratios is shown: the bare
-loop of a round is the mean of the one at its beginning and the one at its end.
+A ratio is taken where the machine is the same, and the median of the rounds' ratios is shown: a line is compared with
+the bare loops that were measured before and after it in its round.
 """
 
 from __future__ import annotations
@@ -88,21 +88,24 @@ def _line(group: Sequence[Row], rows: Sequence[Row]) -> Line:
         _median(row.cpu_ms for row in group),
         max((row.cost.peak_memory_mb for row in group if row.cost), default=None),
         any(row.cost and row.cost.others_percent >= NOISY for row in group),
-        _median(_ratio(row.load.images_per_second, bare_speed(rows, row.round)) for row in group),
-        _median(_ratio(row.cpu_ms, _bare_cpu(rows, row.round)) for row in group),
+        _median(_ratio(row.load.images_per_second, _speed(_bare_around(row, rows))) for row in group),
+        _median(_ratio(row.cpu_ms, _mean(bare.cpu_ms for bare in _bare_around(row, rows))) for row in group),
         limit if any(fractions) else None,
         _median(fractions),
         combined([row.stages for row in group]),
     )
 
 
-def bare_speed(rows: Iterable[Row], number: int) -> float | None:
-    """Images/s of the bare loop in that round."""
-    return _mean(row.load.images_per_second for row in rows if row.path == BARE and row.round == number)
+def _bare_around(row: Row, rows: Sequence[Row]) -> list[Row]:
+    """The last bare loop of its round until then, and the first from then on; of a bare loop, all of the round."""
+    place = next(place for place, other in enumerate(rows) if other is row)
+    before = [bare for bare in rows[:place] if bare.path == BARE and bare.round == row.round]
+    after = [bare for bare in rows[place:] if bare.path == BARE and bare.round == row.round]
+    return before + after if row.path == BARE else before[-1:] + after[:1]
 
 
-def _bare_cpu(rows: Iterable[Row], number: int) -> float | None:
-    return _mean(row.cpu_ms for row in rows if row.path == BARE and row.round == number)
+def _speed(rows: Iterable[Row]) -> float | None:
+    return _mean(row.load.images_per_second for row in rows)
 
 
 def _limit(path: str, share: float | None) -> str | None:
@@ -112,19 +115,17 @@ def _limit(path: str, share: float | None) -> str | None:
     return {BARE: "its stages in turn", TRITON: BARE, REST: TRITON, GRPC: TRITON}.get(path)
 
 
-def _of_limit(row: Row, rows: Iterable[Row]) -> float | None:
+def _of_limit(row: Row, rows: Sequence[Row]) -> float | None:
     same = [other for other in rows if other.round == row.round]
     limit = _limit(row.path, row.share)
     if limit is None:
         return None
     if limit == TRITON:
-        below = _mean(
-            other.load.images_per_second
-            for other in same
-            if other.path == TRITON and other.load.concurrency == row.load.concurrency
+        below = _speed(
+            other for other in same if other.path == TRITON and other.load.concurrency == row.load.concurrency
         )
     else:
-        below = bare_speed(same, row.round) if limit == BARE else _in_turn(same)
+        below = _speed(_bare_around(row, same)) if limit == BARE else _in_turn(same)
     return _ratio(row.load.images_per_second, below)
 
 

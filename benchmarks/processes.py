@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks.errors import ServerNotReady, exit_code
 
-_PERIOD = 0.5  # seconds between looks; a look costs about 3 ms a process, most of it for the memory
+_PERIOD = 2.0  # seconds between looks; a look costs about 3 ms a process, most of it for the memory
 GATEWAY = "gateway"
 KEEPER = "keeper"
 _FOLLOWER = "fovea_server.workers.follower"  # in the command line of each gateway process but the first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -43,20 +44,20 @@ def measured(plan: Plan, count: int, find: Find, tool: PerfAnalyzer | None) -> I
 
 
 def _round(plan: Plan, under_test: Server, tool: PerfAnalyzer | None) -> Iterator[Row]:
+    """The bare loop stands between any two paths, seconds from each: the machine is not the same for long."""
     precision = _precision(under_test)
-    yield from _bare(plan, precision, "whole", "one-by-one", "preprocessing", "network")
+    yield from _bare(plan, precision, "one-by-one", "preprocessing", "network", "whole")
     saturation: dict[str, float] = {}
-    closed = list(paths.measurements(plan, under_test, tool))
-    for wanted in closed:
-        if wanted.path not in saturation:
-            most = max((each for each in closed if each.path == wanted.path), key=lambda each: each.concurrency)
-            most.load(_WARM_UP)
-        row = _row(wanted, plan.seconds, under_test)
-        saturation[wanted.path] = max(saturation.get(wanted.path, 0.0), row.load.images_per_second)
-        yield row
+    for path, measurements in itertools.groupby(paths.measurements(plan, under_test, tool), lambda each: each.path):
+        closed = list(measurements)
+        max(closed, key=lambda each: each.concurrency).load(_WARM_UP)
+        for wanted in closed:
+            row = _row(wanted, plan.seconds, under_test)
+            saturation[path] = max(saturation.get(path, 0.0), row.load.images_per_second)
+            yield row
+        yield from _bare(plan, precision, "whole")
     for wanted in paths.open_loops(plan, under_test, saturation):
         yield _row(wanted, plan.seconds, under_test)
-    yield from _bare(plan, precision, "whole")
 
 
 def _bare(plan: Plan, precision: str, *parts: str) -> Iterator[Row]:

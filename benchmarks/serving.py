@@ -1,6 +1,6 @@
 """How fast the server is, and what it costs: one table, one file and one chart under benchmarks/results/.
 
-    python -m benchmarks.serving                    starts a server, measures it, stops it, twice: about 6 minutes
+    python -m benchmarks.serving                    starts a server, measures it, stops it, three times: 8 minutes
     python -m benchmarks.serving --seconds 3        the same, hastily
     python -m benchmarks.serving --only bare,rest   some of the paths
     python -m benchmarks.serving --url http://127.0.0.1:8080 --grpc 127.0.0.1:8081 --triton 127.0.0.1:8001 --pid 4711
@@ -12,7 +12,7 @@ alone; `triton` is Triton's own gRPC port under NVIDIA's perf_analyzer; `rest` a
 in closed loops and then in open ones at shares of the most images/s that they reached.
 
 Everything is measured once a round, in the same order, so that a machine that changes meanwhile shows. Ratios are to
-the bare loop of the same round, which is measured at its beginning and at its end.
+the bare loops before and after a path in the same round, a quarter of a minute apart.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--seconds", type=_positive, default=6.0, help="of load for each line of each round (default: 6)")
-    add("--rounds", type=_count, default=2, help="how often everything is measured (default: 2)")
+    add("--seconds", type=_positive, default=4.0, help="of load for each line of each round (default: 4)")
+    add("--rounds", type=_count, default=3, help="how often everything is measured (default: 3)")
     add("--concurrency", type=_numbers, default=(1, 8, 32), help="requests under way at once (default: 1,8,32)")
     add(
         "--open",

@@ -65,7 +65,7 @@ def _notes(result: Serving) -> Iterator[str]:
     sent = result.about["photographs"]
     yield f"{sent['count']} photographs of {sent['mean_kilobytes']} KB on average, from {sent['source']}."
     yield "CPU-ms and MB: all of the server's processes, the load generator not among them."
-    yield "spread: between the rounds. speed, CPU: images/s and CPU-ms as multiples of the same round's bare loop."
+    yield "spread: between the rounds. speed, CPU: images/s and CPU-ms against the bare loops before and after it."
     limits = {line.path: line.limit for line in result.lines if line.limit}
     if limits:
         yield f"of limit: images/s against {', '.join(f'{limit} ({path})' for path, limit in limits.items())}."

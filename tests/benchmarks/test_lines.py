@@ -21,10 +21,12 @@ def test_a_ratio_is_taken_within_its_round() -> None:
     assert rest.spread == pytest.approx(75 / 112.5, abs=0.001)
 
 
-def test_the_bare_loop_of_a_round_is_the_mean_of_its_beginning_and_its_end() -> None:
-    rows = [row(BARE, 220), row(REST, 160), row(BARE, 180)]
+def test_a_path_is_compared_with_the_bare_loops_before_and_after_it() -> None:
+    """The machine becomes slower all the time."""
+    rows = [row(BARE, 220), row(REST, 160), row(BARE, 180), row(TRITON, 150), row(BARE, 120)]
     assert _of(rows, REST).speed_to_bare == 0.8
-    assert _of(rows, BARE).images_per_second == 200
+    assert _of(rows, TRITON).speed_to_bare == 1.0
+    assert _of(rows, TRITON).of_limit == 1.0
 
 
 def test_each_path_is_a_fraction_of_what_lies_below_it() -> None:

@@ -113,11 +113,17 @@ class Loop(ABC):
 
 
 class ClosedLoop(Loop):
-    """As many requests under way as there are connections. A lost one is not opened again."""
+    """As many requests under way as there are connections. A lost one is not opened again.
+
+    It is measured once as many answers are there as there are connections: the first ones find a server that has nothing
+    to do yet. Where the time is over before, everything counts.
+    """
 
     def __init__(self, requests: Iterator[bytes], seconds: float, connect: Connect, way: Closed) -> None:
         super().__init__(requests, seconds, connect)
         self._wanted = self._open = way.connections
+        self._filling: list[float] = []  # latencies of the first answers
+        self._filled: float | None = None  # when they were there
 
     async def _start(self) -> None:
         for _ in range(self._wanted):
@@ -138,13 +144,20 @@ class ClosedLoop(Loop):
             self._finished.set()
 
     def _note(self, latency: float, in_time: bool) -> None:
-        if in_time:
+        if in_time and self._filled is None:
+            self._filling.append(latency)
+            if len(self._filling) == self._wanted:
+                self._filled = time.perf_counter()
+        elif in_time:
             self._latencies.append(latency)
 
     def result(self, generator: str, cpu_seconds: float) -> Load:
         # Where every connection was lost early, the rate is over the time that there were any.
-        elapsed = min(time.perf_counter(), self._ends) - self._began
-        return summary(generator, self._wanted, elapsed, self._latencies, self._served, self._errors, cpu_seconds)
+        ended = min(time.perf_counter(), self._ends)
+        began, latencies = self._filled, self._latencies
+        if began is None or not latencies:
+            began, latencies = self._began, self._filling
+        return summary(generator, self._wanted, ended - began, latencies, self._served, self._errors, cpu_seconds)
 
 
 class OpenLoop(Loop):

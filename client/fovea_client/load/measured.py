@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 class Load:
     """What came back over `concurrency` connections.
 
-    images               answered well within `seconds`; None where the generator tells the rate alone
+    seconds              that were measured: of a closed loop, once it had its first answers (loops.py)
+    images               answered well within them; None where the generator tells the rate alone
     served               answered well at all, with those still under way when the time was over
     p50_ms, p95_ms, p99_ms   closed loop: of `images`, from the first byte sent to the last received;
                          open loop: of `served`, from the moment a request was due to the last byte received

@@ -2,9 +2,9 @@
 
 TCP Vegas (Brakmo, O'Malley, Peterson: "TCP Vegas: New Techniques for Congestion Detection and Avoidance", SIGCOMM
 1994), with requests for packets, as in Netflix's concurrency-limits. What is in flight beyond pace x quickest time is
-a queue inside Triton: shorter than alpha it leaves the model waiting for work, longer than beta it only makes everybody
-wait. Vegas' alpha and beta are a few packets. Triton takes whole batches, so here they are one batch, which is being
-collected while another is worked on, and two.
+a queue inside Triton: shorter than alpha it leaves a model waiting for work, longer than beta it only makes everybody
+wait. Vegas' alpha and beta are a few packets. Triton takes whole batches and works in two stages, so here they are two
+batches, one being worked on in each stage, and three, of which one is being collected meanwhile.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class VegasLimit:
     """Between one batch and `most` units."""
 
     def __init__(self, batch: float, most: float) -> None:
-        self._alpha, self._beta = batch, 2 * batch
+        self._alpha, self._beta = 2 * batch, 3 * batch
         self._least, self._most = min(batch, most), most
         self._quickest = math.inf
-        self.units = min(1.5 * batch, most)
+        self.units = min(2 * batch, most)
 
     def observe(self, window: Window, contended: bool) -> None:
         """A window is over; only where it was `contended`, somebody had to wait, was the limit put to the test."""

@@ -24,8 +24,8 @@ class AdmissionSettings:
     max_waiting: int = 1024
     max_waiting_bytes: int = 256_000_000
     batch: float | None = 8.0
-    patience: float = 16.0
-    short_patience: float = 0.5
+    patience: float = 12.0
+    short_patience: float = 0.33
     quota_burst: float = 5.0
 
     def of_one(self, processes: int) -> AdmissionSettings:
