@@ -73,7 +73,7 @@ def _of_server(plan: Plan, under_test: Server, workers: int) -> Iterator[Line]:
         if not load.served:
             raise LoadFailed(f"{wanted.words}: no image was answered ({dict(load.errors)})", "read the server's log")
         spent = {role: seconds - before.get(role, 0.0) for role, seconds in after.items()}
-        yield Line(wanted.path, workers, load, meter.cost, spent)
+        yield Line(wanted.path, workers, load, meter.cost, spent, plan.seconds)
 
 
 def _about(plan: Plan) -> dict[str, Any]:

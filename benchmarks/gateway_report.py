@@ -30,6 +30,7 @@ class Line:
     load: Load
     cost: Cost
     spent: Mapping[str, float]
+    seconds: float  # in which it was spent
 
     @property
     def gateways(self) -> list[float]:
@@ -49,7 +50,7 @@ class Line:
     @property
     def busiest(self) -> float:
         """The share of one core that the busiest gateway process took: near 1, it is what limits the line."""
-        return max(self.gateways) / self.load.seconds
+        return max(self.gateways) / self.seconds
 
     def document(self) -> dict[str, Any]:
         return {
@@ -59,7 +60,7 @@ class Line:
             "gateway_cpu_ms": round(self.gateway_ms, 3),
             **{f"{role}_cpu_ms": round(value, 3) for role, value in self.others_ms.items()},
             "all_cpu_ms": round(self.gateway_ms + sum(self.others_ms.values()) + self.load.client_cpu_ms, 3),
-            "core_share_of_gateways": [round(seconds / self.load.seconds, 3) for seconds in self.gateways],
+            "core_share_of_gateways": [round(seconds / self.seconds, 3) for seconds in self.gateways],
             "requests_per_core_second": round(1000 / self.gateway_ms),
             "peak_memory_mb": self.cost.peak_memory_mb,
             "others_percent": self.cost.others_percent,

@@ -56,8 +56,11 @@ def _round(plan: Plan, under_test: Server, tool: PerfAnalyzer | None) -> Iterato
             saturation[path] = max(saturation.get(path, 0.0), row.load.images_per_second)
             yield row
         yield from _bare(plan, precision, "whole")
-    for wanted in paths.open_loops(plan, under_test, saturation):
+    open_loops = list(paths.open_loops(plan, under_test, saturation))
+    for wanted in open_loops:
         yield _row(wanted, plan.seconds, under_test)
+    if open_loops:
+        yield from _bare(plan, precision, "whole")
 
 
 def _bare(plan: Plan, precision: str, *parts: str) -> Iterator[Row]:

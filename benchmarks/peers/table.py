@@ -140,7 +140,7 @@ def _notes(result: Comparison) -> Iterator[str]:
     sent = result.about["photographs"]
     yield f"{sent['count']} photographs of {sent['mean_kilobytes']} KB on average, from {sent['source']}."
     yield f"speed, p99, CPU: multiples of those of {result.ours} under the same load, in the same run."
-    yield "drift: images/s of the second round over the first's. CPU-ms and MB: all processes of the server."
+    yield "drift: images/s of the last round over the first's. CPU-ms and MB: all processes of the server."
     for server, said in result.agreement.items():
         yield f"{server}: {said}."
     for server, reason in result.absent.items():

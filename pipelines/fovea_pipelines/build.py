@@ -101,7 +101,10 @@ def write(artefact: Artefact, content: bytes) -> None:
         artefact.path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(content)
         if (digest := sha256_of(draft)) != artefact.sha256:
-            raise BadPackage(f"{artefact.path.name} was built with SHA-256 {digest}; model.toml says {artefact.sha256}")
+            raise BadPackage(
+                f"{artefact.path.name} was built with SHA-256 {digest}; model.toml says {artefact.sha256}",
+                hint="it was recorded by another release: quantise it again, or add the model again",
+            )
         draft.replace(artefact.path)
     except OSError as error:
         raise MissingArtefact(

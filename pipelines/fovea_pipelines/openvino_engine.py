@@ -24,9 +24,9 @@ _Slot = tuple[list[Outputs | None], int]  # all results, and the place of the fi
 
 
 class OpenVinoEngine:
-    """Images one by one or in pairs, as many inferences at once as there are `streams`, each one thread.
+    """Images one by one or in pairs, as many inferences of either at once as there are `streams`, each one thread.
 
-    The graph is compiled for either number, never padded, and the answers to an image are bit for bit the same.
+    The graph is compiled for either number and never padded.
     """
 
     def __init__(self, model: Path, precision: str, streams: int) -> None:
@@ -35,7 +35,7 @@ class OpenVinoEngine:
         core = ov.Core()
         graph = core.read_model(model)
         _, *pixel_shape = graph.input("PIXELS").get_partial_shape()
-        size = tuple(dimension.get_length() for dimension in pixel_shape)
+        size = self._size = tuple(dimension.get_length() for dimension in pixel_shape)
         self.classifies = any("SCORES" in output.get_names() for output in graph.outputs)
         self._streams = streams
         self._queues: dict[int, ov.AsyncInferQueue] = {}
@@ -48,7 +48,10 @@ class OpenVinoEngine:
             self.run([np.zeros(size, dtype=np.uint8)] * images * streams)
 
     def run(self, images: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
-        """Outputs for each image, UINT8 (height, width, 3), in order."""
+        """Outputs for each image, UINT8 (height, width, 3), in order. Raises ValueError for one of another size."""
+        # Before anything is started: a request whose input OpenVINO refuses is not given back to its queue.
+        if wrong := next((image.shape for image in images if image.shape != self._size), None):
+            raise ValueError(f"the network takes pixels of shape {self._size}, not {wrong}")
         results: list[Outputs | None] = [None] * len(images)
         # Shared, not copied, which takes a tenth off an inference: they have to be in one piece, and kept till the end.
         kept = []
@@ -56,8 +59,8 @@ class OpenVinoEngine:
             for queue in self._queues.values():
                 waiting.callback(queue.wait_all)
             for first, count in _pieces(len(images), self._streams, max(self._queues)):
-                alone = np.ascontiguousarray(images[first])[np.newaxis]
-                kept.append(alone if count == 1 else np.stack(images[first : first + count]))
+                some = images[first : first + count]
+                kept.append(np.stack(some) if count > 1 else np.ascontiguousarray(some[0])[np.newaxis])
                 self._queues[count].start_async({"PIXELS": kept[-1]}, (results, first), share_inputs=True)
         return [result for result in results if result is not None]
 

@@ -20,7 +20,7 @@ from fovea_server.triton.repository import Repositories
 def _line(path: str, spent: dict[str, float], workers: int = 2, requests: int = 1000) -> Line:
     """Two seconds' work."""
     load = summary("a generator", 64, 2.0, [0.01] * requests, requests, {}, 0.1)
-    return Line(path, workers, load, Cost(sum(spent.values()), 300.0, 4, 0.0), spent)
+    return Line(path, workers, load, Cost(sum(spent.values()), 300.0, 4, 0.0), spent, load.seconds)
 
 
 _REST = _line("REST", {"gateway 0": 0.4, "gateway 1": 0.2, "tritonserver": 0.3, "backend": 0.1})

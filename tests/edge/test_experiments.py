@@ -106,12 +106,12 @@ async def test_the_readout_tells_what_was_met_and_what_to_do(served: Faces, clie
 
 async def test_events_count_for_the_arm_that_their_unit_meets(served: Faces, client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/events", json={"name": "accepted", "unit": "user-0"})
-    assert (answer.status_code, answer.json()) == (202, {"experiments": []})
+    assert (answer.status_code, answer.json()) == (202, {"counted": False})
     await _start(served, _trial(primary_metric="event:accepted", minimum_sample=1))
     arms = [(await _rest(client, f"user-{number}"))["arm"] for number in range(20)]
     for number, arm in enumerate(arms):
         event = {"name": "accepted", "unit": f"user-{number}", "value": float(arm == "candidate")}
-        assert (await client.post("/v1/events", json=event)).json() == {"experiments": ["trial"]}
+        assert (await client.post("/v1/events", json=event)).json() == {"counted": True}
     for _ in range(100):
         said = (await client.get("/v1/experiments/trial")).json()
         if sum(arm["observations"] for arm in said["seen"]) == 20:

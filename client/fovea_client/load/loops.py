@@ -115,8 +115,8 @@ class Loop(ABC):
 class ClosedLoop(Loop):
     """As many requests under way as there are connections. A lost one is not opened again.
 
-    It is measured once as many answers are there as there are connections: the first ones find a server that has nothing
-    to do yet. Where the time is over before, everything counts.
+    It is measured once as many answers are there as there are connections: the first ones find a server that has
+    nothing to do yet. Where that takes more than half of the time, everything counts.
     """
 
     def __init__(self, requests: Iterator[bytes], seconds: float, connect: Connect, way: Closed) -> None:
@@ -155,8 +155,8 @@ class ClosedLoop(Loop):
         # Where every connection was lost early, the rate is over the time that there were any.
         ended = min(time.perf_counter(), self._ends)
         began, latencies = self._filled, self._latencies
-        if began is None or not latencies:
-            began, latencies = self._began, self._filling
+        if began is None or began - self._began > ended - began:
+            began, latencies = self._began, self._filling + self._latencies
         return summary(generator, self._wanted, ended - began, latencies, self._served, self._errors, cpu_seconds)
 
 

@@ -80,4 +80,5 @@ def moment(text: str | None) -> datetime | None:
     try:
         return moments.read(text)
     except ValueError as error:
-        terminal.fail(str(error), code=2)
+        wrong, _, hint = str(error).partition("; ")
+        terminal.fail(wrong, hint, code=2)

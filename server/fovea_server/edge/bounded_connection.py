@@ -224,7 +224,9 @@ class BoundedConnection(Doorkeeper):
         if not self._may_speak():
             self.transport.abort()
             return
-        self.transport.write(self.as_bytes(error, request_id.accept(None), is_last=True))
+        given = header(self.headers, request_id.HEADER.lower().encode()) if self._phase is _Phase.BODY else None
+        identity = request_id.accept(given.decode("latin-1") if given else None)
+        self.transport.write(self.as_bytes(error, identity, is_last=True))
         self.end_after_reading()
 
     def _may_speak(self) -> bool:

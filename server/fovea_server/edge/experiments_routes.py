@@ -34,9 +34,7 @@ class EventDocument(BaseModel):
 class CountedDocument(BaseModel):
     """What became of the event."""
 
-    experiments: list[str] = Field(
-        description="The running experiments that it is counted in; none where it only says that such events come"
-    )
+    counted: bool = Field(description="Whether an experiment runs that counts it; else it only says that such come")
 
 
 def add(paths: DirectPaths, readouts: Readouts, events: Events, problem: dict[str, Any]) -> None:
@@ -65,7 +63,7 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events, problem: dict[st
         options.check_known(request.query_params, frozenset())
         deadline = options.deadline(request.headers.get("X-Request-Timeout"), time.monotonic())
         said = _event(await uploads.read_body(request, _MOST_BYTES, deadline))
-        counted = CountedDocument(experiments=events.report(said.name, said.unit, said.value))
+        counted = CountedDocument(counted=events.report(said.name, said.unit, said.value))
         return Response(counted.model_dump_json(), status_code=202, media_type="application/json")
 
     paths.post(

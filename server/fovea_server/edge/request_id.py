@@ -38,7 +38,7 @@ class WithId:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = message["headers"]
+                headers = message.get("headers", ())
                 if all(name != _FIELD for name, _ in headers):
                     message["headers"] = [*headers, (_FIELD, of_request(Request(scope)).encode())]
             await send(message)

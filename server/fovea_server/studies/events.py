@@ -12,11 +12,12 @@ class Events:
         self._routing = routing
         self._tally = tally
 
-    def report(self, name: str, unit: str, value: float) -> list[str]:
-        """For every running experiment, each of which knows the unit's arm by its hash alone; the names of those."""
+    def report(self, name: str, unit: str, value: float) -> bool:
+        """For every running experiment, each of which knows the unit's arm by its hash alone; whether any counts it."""
         self._tally.seen(name)
+        counted = False
         for split in self._routing.plan.splits.values():
             digest = digest_of(split.salt, unit)
             exposure = Exposure(split.experiment, split.arm_at(digest).name, digest.hex(), split.stage)
-            self._tally.event(exposure, name, value)
-        return [split.experiment for split in self._routing.plan.splits.values()]
+            counted |= self._tally.event(exposure, name, value)
+        return counted

@@ -63,11 +63,14 @@ class Tally:
             counts.compared += 1
             counts.differed += not agreed
 
-    def event(self, exposure: Exposure, name: str, value: float) -> None:
+    def event(self, exposure: Exposure, name: str, value: float) -> bool:
+        """Whether it is counted: too many kinds are not."""
         with self._lock:
             counts = self._at(Place(exposure.experiment, exposure.stage, exposure.arm))
-            if name in counts.events or len(counts.events) < _MOST_EVENTS:
-                counts.event(name, value)
+            if name not in counts.events and len(counts.events) >= _MOST_EVENTS:
+                return False
+            counts.event(name, value)
+        return True
 
     def seen(self, event: str) -> None:
         """Somebody reports it: an experiment may be judged by it."""

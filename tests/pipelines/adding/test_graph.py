@@ -85,7 +85,8 @@ def test_the_graph_takes_pixels_and_normalises_first() -> None:
     (pixels,) = model.graph.input
     assert (pixels.name, pixels.type.tensor_type.elem_type) == ("PIXELS", TensorProto.UINT8)
     assert dimensions(pixels) == ["batch", HEIGHT, WIDTH, 3]
-    assert [node.op_type for node in model.graph.node[:4]] == ["Transpose", "Cast", "Sub", "Div"]
+    assert [node.op_type for node in model.graph.node[:4]] == ["Cast", "Transpose", "Sub", "Div"]
+    assert [node.op_type for node in model.graph.node if "PIXELS" in node.input] == ["Cast"]
     assert {output.name: dimensions(output) for output in model.graph.output} == {
         "SCORES": ["batch", CLASSES],
         "EMBEDDING": ["batch", FEATURES],

@@ -72,7 +72,15 @@ def test_an_image_gets_the_same_bits_alone_and_among_others(
             np.testing.assert_array_equal(one.embedding, other.embedding)
 
 
-def test_after_an_image_that_cannot_be_the_others_are_answered(engine: OpenVinoEngine, images: Images) -> None:
-    with pytest.raises(RuntimeError):
-        engine.run([images[0], np.zeros((3, 3, 3), np.uint8), images[1]])
+@pytest.mark.parametrize("chosen", precision.native())
+def test_an_image_of_another_size_is_refused_and_costs_the_next_ones_nothing(
+    package: ModelPackage, images: Images, chosen: str
+) -> None:
+    engine = OpenVinoEngine(precision.artefact_of(package, chosen), chosen, streams=1)
+    for _ in range(3):  # more often than there are requests to lose
+        for place in range(3):
+            some = images[:3]
+            some[place] = np.zeros((3, 3, 3), np.uint8)
+            with pytest.raises(ValueError, match=r"takes pixels of shape \(224, 224, 3\), not \(3, 3, 3\)"):
+                engine.run(some)
     assert len(engine.run(images)) == len(images)

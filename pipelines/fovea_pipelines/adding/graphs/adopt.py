@@ -99,16 +99,15 @@ class _Served:
         return output
 
     def take_pixels(self, entry: Input, height: int, width: int, mean: Triple, std: Triple) -> None:
-        """Normalise PIXELS into what the network takes. Transposed before, for the reason in efficientnet_lite.py."""
+        """Normalise PIXELS into what the network takes, in the order of efficientnet_lite.py and for its reasons."""
         part = list(self._graph.node)
         del self._graph.node[:]
         for name, values in (("mean", mean), ("std", std)):
             constant = np.reshape(values, (1, 3, 1, 1) if entry.channels_first else (1, 1, 1, 3)).astype(np.float32)
             self._graph.initializer.append(numpy_helper.from_array(constant, name))
-        x = "PIXELS"
+        x = self.add("Cast", "PIXELS", "pixels_f32", to=TensorProto.FLOAT)
         if entry.channels_first:
             x = self.add("Transpose", x, "pixels_nchw", perm=[0, 3, 1, 2])
-        x = self.add("Cast", x, "pixels_f32", to=TensorProto.FLOAT)
         x = self.add("Sub", [x, "mean"], "centred")
         x = self.add("Div", [x, "std"], "normalised")
         # Engines drop a cast that changes nothing; here it also leads from our names to the network's, and back below.
