@@ -155,7 +155,7 @@ class Admission:
     def _measure(self, cost: float, held: float, now: float, in_time: bool) -> None:
         window = self._meter.done(cost, held, now, in_time)
         if window:
-            self._limit.observe(window, self._contended)
+            self._limit.observe(window, self._contended, self.is_overloaded)
             self._forecast.observe(window, self._contended)
             self._contended = bool(self._room)
 

@@ -25,7 +25,7 @@ class AdmissionSettings:
     max_waiting_bytes: int = 256_000_000
     batch: float | None = 8.0
     patience: float = 12.0
-    short_patience: float = 0.33
+    short_patience: float = 0.5
     quota_burst: float = 5.0
 
     def of_one(self, processes: int) -> AdmissionSettings:
