@@ -117,6 +117,7 @@ class App:
             await self._client.close()
             self._repositories.remove_what_is_of_the_moment()
             shutil.rmtree(self._sockets, ignore_errors=True)
+            _log.info("stopped")
 
     async def _start(self) -> None:
         """Triton and the followers side by side; returns once all that is public answers."""

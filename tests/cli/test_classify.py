@@ -61,7 +61,7 @@ def test_a_person_gets_a_table(folder: Path) -> None:
     result = run(Script(), "00.jpg", "01.jpg")
     assert result.exit_code == 0
     head, first, second = result.stdout.splitlines()
-    assert head.split() == ["file", "label", "score", "then", "ms"]
+    assert head.split() == ["file", "label", "score", "next", "ms"]
     assert first.split()[:4] == ["00.jpg", "class", "0", "0.500"]
     assert (second.split()[0], second.split()[-1]) == ("01.jpg", "7.8")
 
@@ -95,7 +95,7 @@ def test_a_bad_image_is_named_and_the_rest_are_answered(folder: Path) -> None:
 def test_a_bad_image_has_its_place_in_the_table(folder: Path) -> None:
     result = run(Script(by_image={b"xx": Refused(Undecodable("damaged"))}), "00.jpg", "01.jpg")
     assert result.exit_code == 1
-    assert result.stdout.splitlines()[2].split() == ["01.jpg", "UNDECODABLE"]
+    assert result.stdout.splitlines()[2].split() == ["01.jpg", "not", "answered:", "UNDECODABLE"]
 
 
 def test_a_file_that_cannot_be_read_is_a_failed_image(folder: Path) -> None:

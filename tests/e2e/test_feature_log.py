@@ -163,6 +163,8 @@ def test_every_outcome_is_on_record_and_what_is_no_feedback_is_refused_by_its_fi
         assert refused.json()["detail"].startswith(word)
     unknown = httpx.post(f"{server.url}/v1/feedback", json={"id": "a", "label": "cup", "time": 1})
     assert (unknown.status_code, unknown.json()["reason"]) == (400, "MALFORMED_REQUEST")
+    nothing = httpx.post(f"{server.url}/v1/feedback", content=b" ")
+    assert (nothing.status_code, nothing.json()["detail"]) == (400, "no feedback was sent")
 
 
 def test_the_keeper_compacts_what_both_processes_wrote_and_moves_the_images(kept: Where, espresso: bytes) -> None:

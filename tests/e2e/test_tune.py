@@ -41,7 +41,7 @@ def test_triton_runs_the_models_as_the_file_says(tmp_path: Path, package: ModelP
         answer = httpx.post(f"{server.url}/v1/classify", content=espresso, timeout=30).json()
         (model,) = httpx.get(f"{server.url}/v1/models").json()["models"]
         assert "tuned settings" in server.log
-        assert "fovea_in_flight_limit 24.0" in server.metrics()  # it begins with one and a half batches
+        assert "fovea_in_flight_limit 32.0" in server.metrics()  # it begins with two batches
     assert answer["predictions"][0]["label"] == "espresso"
     assert model["engine"] == "openvino f32"
     for name, stage in SETTING.stages((package.preprocess, package.name)).items():

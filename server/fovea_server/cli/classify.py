@@ -208,14 +208,14 @@ def _table(width: int) -> Table:
     table.add_column("file", overflow="fold")
     table.add_column("label", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("then", style="dim", no_wrap=True, overflow="ellipsis", max_width=width // 3)
+    table.add_column("next", style="dim", no_wrap=True, overflow="ellipsis", max_width=width // 3)
     table.add_column("ms", justify="right", no_wrap=True)
     return table
 
 
 def _row(name: str, outcome: Outcome) -> tuple[Text, ...]:
     if isinstance(outcome, FoveaClientError):
-        return _printable(name), Text(outcome.reason, "red")
+        return _printable(name), Text(f"not answered: {outcome.reason}", "red")
     took = Text(f"{outcome.timings_ms.total:.1f}")
     if not outcome.predictions:
         return _printable(name), Text("no labels: this model only embeds", "dim"), Text(""), Text(""), took

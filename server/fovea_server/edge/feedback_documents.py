@@ -46,6 +46,8 @@ class BulkDocument(BaseModel):
 
 def one(body: bytes) -> Feedback:
     """From one JSON object. Raises MalformedRequest or BadParameter, naming the field."""
+    if not body.strip():
+        raise MalformedRequest("no feedback was sent")
     return of_document(_loaded(body))
 
 
