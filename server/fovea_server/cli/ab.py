@@ -70,7 +70,7 @@ def create(
 def start(
     name: Name, why: Why = "", state: terminal.State = None, store: StoreUrl = "", log: log_places.Location = ""
 ) -> None:
-    """Let callers meet it: in every gateway process within two seconds."""
+    """Let callers meet it: in every gateway process within half a second."""
     from fovea_server.studies import starting
 
     with _told(), _readouts(state, store, log) as readouts:

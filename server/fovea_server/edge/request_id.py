@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 HEADER = "X-Request-ID"
 _FIELD = HEADER.lower().encode()
 
-# What can stand in a header, a log line and a file name without harm.
+# What can stand in a header and a log line without harm; no file is named after it.
 _FIT = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 
 

@@ -5,7 +5,7 @@ TCP Vegas (Brakmo, O'Malley, Peterson: "TCP Vegas: New Techniques for Congestion
 a queue inside Triton: shorter than alpha it leaves a model waiting for work, longer than beta it only makes everybody
 wait. Vegas' alpha and beta are a few packets. Triton takes whole batches and works in two stages, so here they are two
 batches, one being worked on in each stage, and three, of which one is being collected meanwhile. In an overload, where
-everybody waits already, they are a batch less each: that costs a twentieth of the pace and saves a third of the wait.
+everybody waits already, they are a batch less each, for a shorter wait.
 """
 
 from __future__ import annotations
