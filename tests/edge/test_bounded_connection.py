@@ -335,6 +335,16 @@ async def test_a_header_that_follows_the_body_is_none(usual: Faces) -> None:
     assert b"behind" not in said
 
 
+async def test_a_body_that_is_cut_off_is_refused_with_the_id_of_its_request(usual: Faces) -> None:
+    async with _connected(usual) as (reader, writer):
+        head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nX-Request-ID: mine\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head + b"1\r\nx\r\n")
+        await asyncio.sleep(0.1)
+        writer.write(b"no chunk\r\n")
+        status, problem = await _answer(reader)
+    assert (status, problem["request_id"]) == (400, "mine")
+
+
 async def test_a_body_beside_an_upgrade_is_never_read_as_a_request(usual: Faces) -> None:
     upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
     async with _connected(usual) as (reader, writer):

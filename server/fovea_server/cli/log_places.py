@@ -80,5 +80,5 @@ def moment(text: str | None) -> datetime | None:
     try:
         return moments.read(text)
     except ValueError as error:
-        wrong, _, hint = str(error).partition("; ")
+        wrong, _, hint = str(error).rpartition("; ")
         terminal.fail(wrong, hint, code=2)

@@ -224,8 +224,7 @@ class BoundedConnection(Doorkeeper):
         if not self._may_speak():
             self.transport.abort()
             return
-        given = header(self.headers, request_id.HEADER.lower().encode()) if self._phase is _Phase.BODY else None
-        identity = request_id.accept(given.decode("latin-1") if given else None)
+        identity = self.request_id() if self._phase is _Phase.BODY else request_id.accept(None)
         self.transport.write(self.as_bytes(error, identity, is_last=True))
         self.end_after_reading()
 

@@ -84,12 +84,16 @@ class Doorkeeper(HttpToolsProtocol):
         # Who waits for `100 Continue` will not send the body, so nothing can follow it.
         self._is_last = self.expect_100_continue or not self.parser.should_keep_alive()
         self.server_state.total_requests += 1
-        given = header(self.headers, request_id.HEADER.lower().encode()) or b""
-        self.transport.write(self.as_bytes(error, request_id.accept(given.decode("latin-1")), is_last=self._is_last))
+        self.transport.write(self.as_bytes(error, self.request_id(), is_last=self._is_last))
         if self.flow.write_paused:
             self.transport.abort()  # somebody who sends and never reads
         elif self.expect_100_continue:
             self.end_after_reading()
+
+    def request_id(self) -> str:
+        """Of the request whose headers were read last."""
+        given = header(self.headers, request_id.FIELD)
+        return request_id.accept(given.decode("latin-1") if given else None)
 
     def as_bytes(self, error: FoveaError, identity: str, *, is_last: bool) -> bytes:
         """The whole answer as it goes over the wire."""

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-ID"
-_FIELD = HEADER.lower().encode()
+FIELD = HEADER.lower().encode()  # as ASGI and uvicorn name it
 
 # What can stand in a header and a log line without harm; no file is named after it.
 _FIT = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
@@ -39,8 +39,8 @@ class WithId:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message.get("headers", ())
-                if all(name != _FIELD for name, _ in headers):
-                    message["headers"] = [*headers, (_FIELD, of_request(Request(scope)).encode())]
+                if all(name != FIELD for name, _ in headers):
+                    message["headers"] = [*headers, (FIELD, of_request(Request(scope)).encode())]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
