@@ -37,6 +37,23 @@ from fovea_server.workers.followers import Followers
 _log = get_logger("app")
 
 
+async def serve(
+    settings: Settings, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]
+) -> None:
+    """Serve until `stop` has a result, on the GPU where one was found; should the models not run there after all and
+    nobody insists, on the CPU, with all that depends on it built anew. Raises StartError."""
+    try:
+        await App(settings).run(stop, hurry, on_ready)
+        return
+    except GpuCannotServe as error:
+        _log.warning("the gpu cannot serve, so the cpu does", reason=str(error))
+    await App(replace(settings, device="cpu")).run(stop, hurry, on_ready)
+
+
+class GpuCannotServe(StartError):
+    """A GPU was found, and Triton does not come up on it."""
+
+
 class App:
     """The first gateway process of a server, the Triton it looks after, and the processes that follow it."""
 
@@ -73,7 +90,7 @@ class App:
         The result is for how many seconds a stopping server still answers while it already says it is not ready, so
         that balancers notice. Setting `hurry` ends the drain at once.
         """
-        self._client = TritonClient(self._settings.triton, self._key, self._settings.admission.max_in_flight)
+        self._client = TritonClient(self._settings.triton, self._key, self._settings.admission.most_in_flight)
         self._roster = self._build_roster()
         self._supervisor = self._build_supervisor()
         catalogue = self._roster.catalogue
@@ -117,6 +134,8 @@ class App:
             await self._client.close()
             self._repositories.remove_what_is_of_the_moment()
             shutil.rmtree(self._sockets, ignore_errors=True)
+            for port in self._held:
+                port.close()
             _log.info("stopped")
 
     async def _start(self) -> None:
@@ -131,17 +150,13 @@ class App:
             await asyncio.wait({followers})
 
     async def _start_triton(self) -> None:
-        """On the GPU where one was found; should the models not run there after all and nobody insists, on the CPU."""
+        """Raises GpuCannotServe where the models do not run on the GPU that was found, and nobody insists on it."""
         try:
             await self._supervisor.start()
         except StartError as error:
             if self._device.device == "cpu" or self._settings.device == "cuda":
                 raise
-            _log.warning("the gpu cannot serve, so the cpu does", reason=str(error))
-            self._device = device.Choice("cpu", "CPU", str(error))
-            self._installation = installation.find("cpu")
-            self._roster.describe_again()
-            await self._supervisor.start()
+            raise GpuCannotServe(str(error), error.hint) from error
 
     async def _drain(self, notice: float) -> None:
         """Say not ready, let balancers notice, let what was accepted finish; Triton ends last."""

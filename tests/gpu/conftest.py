@@ -45,6 +45,6 @@ def images(espresso: bytes) -> list[bytes]:
 
 @pytest.fixture(scope="session")
 def server(package: ModelPackage) -> Iterator[Served]:
-    options = ("--device", "cuda", "--start-timeout", str(START_SECONDS), "--max-in-flight", "256")
+    options = ("--device", "cuda", "--start-timeout", str(START_SECONDS))
     with served(free_ports(5), *options, seconds=START_SECONDS) as server:
         yield server

@@ -69,8 +69,13 @@ def serve(
         ),
     ] = 1,
     max_in_flight: Annotated[
-        int, typer.Option(help="Images inside Triton at most; how many are best is measured.", min=1, max=512)
-    ] = 64,
+        int | None,
+        typer.Option(
+            help="Images inside Triton at most; how many are best is measured. By default eight batches, at least 64.",
+            min=1,
+            max=512,
+        ),
+    ] = None,
     max_waiting: Annotated[int, typer.Option(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
     max_connections: Annotated[
         int, typer.Option(help="Connections of REST, and of gRPC, in each process.", min=1, max=1_000_000)
@@ -150,7 +155,7 @@ def serve(
         terminal.fail(f"--log-level is {log_level!r}", "use debug, info, warning or error", code=2)
     if device not in ("auto", "cpu", "cuda"):
         terminal.fail(f"--device is {device!r}", "use auto, cpu or cuda", code=2)
-    if workers > max_in_flight:
+    if max_in_flight and workers > max_in_flight:
         terminal.fail(
             f"--workers {workers} cannot share --max-in-flight {max_in_flight}", "let each have at least one", code=2
         )
@@ -220,7 +225,7 @@ def _run(settings: Callable[[], Settings], drain_notice: float) -> None:
 
 
 async def _serve(settings: Settings, drain_notice: float) -> None:
-    from fovea_server.app import App
+    from fovea_server import app
 
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[float] = loop.create_future()
@@ -235,7 +240,7 @@ async def _serve(settings: Settings, drain_notice: float) -> None:
 
     loop.add_signal_handler(signal.SIGTERM, ask_to_stop, drain_notice)
     loop.add_signal_handler(signal.SIGINT, ask_to_stop, 0.0)
-    await App(settings).run(stop, hurry, on_ready=lambda: _say_where(settings))
+    await app.serve(settings, stop, hurry, on_ready=lambda: _say_where(settings))
 
 
 def _say_where(settings: Settings) -> None:

@@ -67,12 +67,6 @@ class Roster:
         """What Triton is to load when it starts; it loads what they are made of by itself."""
         return [*(package.ensemble for package in self._packages.values()), ANALYZE]
 
-    def describe_again(self) -> None:
-        """What is said of the models in service, once another engine runs them."""
-        for name, package in self._packages.items():
-            proof = self._proofs[name] = Proof.of(self._model(package), package.golden)
-            self.catalogue.add(proof.model)
-
     async def verify(self) -> None:
         """Raise a FoveaError unless every model answers its golden image rightly."""
         for proof in list(self._proofs.values()):

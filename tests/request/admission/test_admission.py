@@ -111,6 +111,13 @@ async def test_a_failure_inside_gives_the_slot_back() -> None:
     assert admission.in_flight == 0
 
 
+@pytest.mark.parametrize(("batch", "most"), [(None, 64), (1.0, 64), (8.0, 64), (32.0, 256), (64.0, 512), (128.0, 512)])
+def test_eight_batches_may_be_inside_unless_somebody_says_otherwise(batch: float | None, most: int) -> None:
+    assert AdmissionSettings(batch=batch).most_in_flight == most
+    assert AdmissionSettings(max_in_flight=3, batch=batch).most_in_flight == 3
+    assert AdmissionSettings(batch=batch).of_one(4).most_in_flight == most // 4
+
+
 def test_processes_that_share_the_limits_hold_no_more_together() -> None:
     whole = AdmissionSettings(max_in_flight=64, max_waiting=1024, max_waiting_bytes=256_000_000)
     share = whole.of_one(3)

@@ -30,7 +30,9 @@ class Admission:
         self._settings = settings
         self._on_refusal = on_refusal
         self._limit: Limit = (
-            VegasLimit(settings.batch, settings.max_in_flight) if settings.batch else FixedLimit(settings.max_in_flight)
+            VegasLimit(settings.batch, settings.most_in_flight)
+            if settings.batch
+            else FixedLimit(settings.most_in_flight)
         )
         self._room = Room(settings)
         self._quotas = Quotas(settings.quota_burst)

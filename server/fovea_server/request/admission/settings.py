@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+_BATCHES, _LEAST, _MOST = 8, 64, 512
+
 
 @dataclass(frozen=True)
 class AdmissionSettings:
     """The bounds of one process's admission. Work is counted in units: 1 is an image of the reference size (price.py).
 
-    max_in_flight      units inside Triton at most; below the queue sizes of the models, so that Triton never refuses
+    max_in_flight      units inside Triton at most, whatever the limit finds; None is eight batches, and never under 64:
+                       Triton works on two at once and a few more wait there, so that the limit is what decides
     max_waiting        requests that may wait
     max_waiting_bytes  compressed bytes that may wait
     batch              images the model takes at once, Triton's `max_batch_size`; None is a limit that does not adapt
@@ -20,13 +23,20 @@ class AdmissionSettings:
     quota_burst        seconds of a caller's quota that may be used at once
     """
 
-    max_in_flight: int = 64
+    max_in_flight: int | None = None
     max_waiting: int = 1024
     max_waiting_bytes: int = 256_000_000
     batch: float | None = 8.0
     patience: float = 12.0
     short_patience: float = 0.5
     quota_burst: float = 5.0
+
+    @property
+    def most_in_flight(self) -> int:
+        """Units inside Triton at most."""
+        if self.max_in_flight is not None:
+            return self.max_in_flight
+        return int(min(max(_LEAST, _BATCHES * (self.batch or 0)), _MOST))
 
     def of_one(self, processes: int) -> AdmissionSettings:
         """The share of each of several gateway processes in front of one Triton, so that all together keep the bounds.
@@ -35,7 +45,7 @@ class AdmissionSettings:
         """
         return dataclasses.replace(
             self,
-            max_in_flight=max(1, self.max_in_flight // processes),
+            max_in_flight=max(1, self.most_in_flight // processes),
             max_waiting=self.max_waiting // processes,
             max_waiting_bytes=self.max_waiting_bytes // processes,
             batch=self.batch and self.batch / processes,
