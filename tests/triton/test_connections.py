@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,18 @@ async def test_a_question_without_an_answer_in_time_is_none(tmp_path: Path) -> N
         connections = Connections(f"unix:{tmp_path}/s", 64)
         assert await connections.get("/v2/health/live", 0.05) is None
         connections.close()
+
+
+async def test_who_gives_up_before_there_is_a_connection_waits_no_longer_and_sends_nothing() -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):  # it takes one, and answers no other
+            connections = Connections(f"127.0.0.1:{port}", 64)
+            answer = _answer()
+            asyncio.get_running_loop().call_later(0.05, answer.set_result, None)
+            await asyncio.wait_for(connections.post("/", b"{}", b"", answer), 2)
+            assert answer.done()
+            assert await connections.get("/", 0.05) is None
+            connections.close()

@@ -51,9 +51,12 @@ class Connections:
     async def post(self, path: str, json: bytes, tensor: bytes, answer: asyncio.Future[Outcome]) -> None:
         """Send JSON and the tensor behind it; `answer` gets what becomes of it. Raises NotConnected.
 
-        Where `answer` is done before, the connection is used again once Triton is done with the request.
+        Where `answer` is done before, the connection is used again once Triton is done with the request; where it is
+        done before there is one, nothing is sent.
         """
-        connection = await self._connection()
+        connection = self._idle_one() or await self._new_one(unless=answer)
+        if connection is None:
+            return
         head = _POST % (path.encode(), len(json) + len(tensor), len(json))
         connection.send((head, json, tensor), answer)
 
@@ -66,7 +69,9 @@ class Connections:
 
     async def _got(self, path: str) -> Answer | None:
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        (await self._connection()).send((_GET % path.encode(),), answer)
+        connection = self._idle_one() or await self._new_one(unless=answer)
+        if connection:
+            connection.send((_GET % path.encode(),), answer)
         said = await answer
         return said if isinstance(said, Answer) else None
 
@@ -74,19 +79,29 @@ class Connections:
         for connection in list(self._all):
             connection.end()
 
-    async def _connection(self) -> _Connection:
+    def _idle_one(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_ending:
                 return connection
+        return None
+
+    async def _new_one(self, unless: asyncio.Future[Outcome]) -> _Connection | None:
+        """None where `unless` is done first."""
         if len(self._all) >= self._most:
             raise NotConnected(f"all {self._most} connections wait for answers")
+        connecting = asyncio.create_task(self._connected())
         try:
-            return await asyncio.wait_for(self._connected(), _CONNECT)
-        except asyncio.TimeoutError:
-            raise NotConnected(f"it took no connection within {_CONNECT:g} s") from None
+            await asyncio.wait((connecting, unless), timeout=_CONNECT, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                return connecting.result()
         except OSError as error:
             raise NotConnected(error.strerror or str(error)) from None
+        finally:
+            connecting.cancel()
+        if unless.done():
+            return None
+        raise NotConnected(f"it took no connection within {_CONNECT:g} s")
 
     async def _connected(self) -> _Connection:
         loop = asyncio.get_running_loop()
