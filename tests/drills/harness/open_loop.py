@@ -31,9 +31,17 @@ Phase = tuple[float, float]  # requests/s, seconds
 class Load:
     """A load that is under way: it began at `begins` (CLOCK_MONOTONIC), its phases follow each other without a gap."""
 
-    def __init__(self, phases: Sequence[Phase], begins: float, processes: list[subprocess.Popen[bytes]], folder: Path):
+    def __init__(
+        self,
+        phases: Sequence[Phase],
+        begins: float,
+        grace: float,
+        processes: list[subprocess.Popen[bytes]],
+        folder: Path,
+    ) -> None:
         self._phases = phases
         self.begins = begins
+        self._grace = grace
         self._processes = processes
         self._folder = folder
 
@@ -49,7 +57,7 @@ class Load:
     def wait(self) -> Records:
         """What became of every request, once all are answered or have been given up."""
         for process in self._processes:
-            code = process.wait(max(self.ends - time.monotonic(), 0) + _GRACE + 30)
+            code = process.wait(max(self.ends - time.monotonic(), 0) + self._grace + 30)
             if code:
                 raise RuntimeError(f"a load generator ended with exit code {code}")
         return _merged([pickle.loads(path.read_bytes()) for path in sorted(self._folder.glob("*.records"))])
@@ -82,12 +90,12 @@ def load(
                 *(grace, connections // count, records),
             )
             started.append(stack.enter_context(_generator(plan)))
-        yield Load(phases, begins, started, Path(folder))
+        yield Load(phases, begins, grace, started, Path(folder))
 
 
-def run(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Records:
+def run(port: int, requests: Sequence[bytes], rate: float, seconds: float, *, grace: float = _GRACE) -> Records:
     """A load of one phase, from begin to end."""
-    with load(port, requests, [(rate, seconds)]) as under_way:
+    with load(port, requests, [(rate, seconds)], grace=grace) as under_way:
         return under_way.wait()
 
 
