@@ -107,6 +107,7 @@ def test_what_killed_commands_left_is_swept_and_nothing_else(state: Path) -> Non
         (state / name / "inside").mkdir(parents=True)
     _run("remove", "mine", "--state", state)
     assert _names(state) == {"models", "models.lock", "versions.json", "draft-proposal"}
+    assert (state / "models.lock").stat().st_mode & 0o777 == 0o600, "who may read it may lock it"
 
 
 def test_who_waits_for_another_command_is_told_so(state: Path) -> None:

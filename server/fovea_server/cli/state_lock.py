@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,11 +22,18 @@ def alone(state: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             state.mkdir(parents=True, exist_ok=True)
-            _wait_for(stack.enter_context((state / "models.lock").open("w")))
+            _wait_for(stack.enter_context(open(state / "models.lock", "w", opener=_for_nobody_else)))
         except OSError as error:
             terminal.fail(f"{state} cannot be written: {error.strerror}", "name another folder with --state")
         draft.sweep(state)
         yield state
+
+
+def _for_nobody_else(path: str, flags: int) -> int:
+    """Whoever may read a file may lock it, other users of the machine too."""
+    descriptor = os.open(path, flags, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def _wait_for(lock: TextIO) -> None:

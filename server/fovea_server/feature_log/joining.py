@@ -1,21 +1,20 @@
-"""Which label was known for an answer at a moment: the point-in-time join, in SQL."""
+"""Which label was known for an answer: the join of records and feedback, both as of one moment already, in SQL."""
 
 from __future__ import annotations
 
-# What was received until the moment counts, and of that the last; of two received in the same microsecond the greater
-# label. Feedback without a model is about every model that answered under the id. Refusals have no label. An id that a
-# caller used twice joins both answers.
+# Of what was received the last counts; of two received in the same microsecond the greater label. Feedback without a
+# model is about every model that answered under the id. Refusals have no label. An id that a caller used twice joins
+# both answers.
 JOINED = """
-WITH answers AS NOT MATERIALIZED (SELECT * FROM records WHERE time <= $as_of AND time >= $since AND $only),
-given AS NOT MATERIALIZED (SELECT id, model, label, received FROM feedback WHERE received <= $as_of),
+WITH answers AS NOT MATERIALIZED (SELECT * FROM records WHERE time >= $since AND $only),
 asked AS (SELECT DISTINCT id, model FROM answers WHERE outcome = 'OK'),
 truth AS (
     SELECT asked.id, asked.model,
-        arg_max(given.label, {'received': given.received, 'label': given.label}) AS label,
-        max(given.received) AS labelled,
+        arg_max(feedback.label, {'received': feedback.received, 'label': feedback.label}) AS label,
+        max(feedback.received) AS labelled,
         count(*) AS labels_given,
-        count(DISTINCT given.label) > 1 AS contradicted
-    FROM asked JOIN given ON given.id = asked.id AND (given.model IS NULL OR given.model = asked.model)
+        count(DISTINCT feedback.label) > 1 AS contradicted
+    FROM asked JOIN feedback ON feedback.id = asked.id AND (feedback.model IS NULL OR feedback.model = asked.model)
     GROUP BY asked.id, asked.model
 )
 SELECT answers.*, truth.label, truth.labelled,

@@ -71,8 +71,8 @@ class Reader:
     ) -> pa.Table:
         """DuckDB's answer over the tables `records`, `feedback` and `joined`. Raises duckdb.Error for bad SQL.
 
-        None of them knows what came after `as_of`. `since` and `only`, a condition on records in SQL, narrow `joined`
-        alone.
+        None of them knows what came after `as_of`, now if not given. `since` and `only`, a condition on records in SQL,
+        narrow `joined` alone.
         """
         for left in reversed(range(_TRIES)):
             try:
@@ -88,18 +88,16 @@ class Reader:
     ) -> duckdb.DuckDBPyConnection:
         """A connection with those tables, of this moment's log; close it soon, for files are replaced."""
         snapshot = self.snapshot()
+        known_by = _sql(as_of or datetime.now(timezone.utc))
         connection = duckdb.connect(config={"threads": self._threads} if self._threads else {})
         connection.execute("SET TimeZone = 'UTC'")
         for kind, files in snapshot.files.items():
             connection.register(f"compacted_{kind}", self.lake.dataset(kind, files))
             connection.register(f"fresh_{kind}", snapshot.fresh[kind])
-            known = f"{_CAME[kind]} <= TIMESTAMPTZ '{_utc(as_of)}'" if as_of else "true"
-            both = f"(SELECT * FROM compacted_{kind} UNION ALL SELECT * FROM fresh_{kind}) WHERE {known}"  # noqa: S608
-            connection.execute(f"CREATE TEMP VIEW {kind} AS SELECT * FROM {both}")  # noqa: S608 - our own names
-        moments = {"as_of": as_of or datetime.now(timezone.utc), "since": since or _LONG_AGO}
-        joined = JOINED.replace("$only", f"({only})")
-        for name, moment in moments.items():
-            joined = joined.replace(f"${name}", f"TIMESTAMPTZ '{_utc(moment)}'")
+            both = f"(SELECT * FROM compacted_{kind} UNION ALL SELECT * FROM fresh_{kind})"  # noqa: S608
+            known = f"{both} WHERE {_CAME[kind]} <= {known_by}"
+            connection.execute(f"CREATE TEMP VIEW {kind} AS SELECT * FROM {known}")  # noqa: S608 - our own names
+        joined = JOINED.replace("$only", f"({only})").replace("$since", _sql(since or _LONG_AGO))
         connection.execute(f"CREATE TEMP VIEW joined AS {joined}")
         return connection
 
@@ -123,7 +121,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _utc(moment: datetime) -> str:
-    """With its zone; a moment without one is taken for UTC."""
+def _sql(moment: datetime) -> str:
+    """One without a zone is taken for UTC."""
     known = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return known.astimezone(timezone.utc).isoformat(sep=" ")
+    return f"TIMESTAMPTZ '{known.astimezone(timezone.utc).isoformat(sep=' ')}'"
