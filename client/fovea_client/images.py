@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 # What a call takes; a string is a path.
 Image = bytes | bytearray | memoryview | str | os.PathLike[str]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+ALWAYS_SERVED = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+SUFFIXES = ALWAYS_SERVED | {".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}  # the others where a server is told to
 
 
 def read(image: Image) -> bytes:
@@ -26,25 +27,26 @@ async def read_async(image: Image) -> bytes:
     return await asyncio.to_thread(read, image)
 
 
-def find(path: str) -> list[str]:
-    """The image files that a path means: itself, a folder's, or a glob's. In a stable order; empty where none.
+def find(path: str, suffixes: Collection[str] = SUFFIXES) -> list[str]:
+    """The image files that a path means: itself, those of a folder with these suffixes, or a glob's. In a stable order;
+    empty where there are none.
 
     Raises FileNotFoundError where nothing has that name.
     """
     if os.path.lexists(path):
-        return _in_folder_or_itself(path)
+        return _in_folder_or_itself(path, suffixes)
     matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - keeps the path as the user wrote it
     if not matches:
         raise FileNotFoundError(f"no such file, folder or glob: {path}")
     # A glob may match a folder and, with **, what is in it too: each image once.
-    return list(dict.fromkeys(found for match in matches for found in _in_folder_or_itself(match)))
+    return list(dict.fromkeys(found for match in matches for found in _in_folder_or_itself(match, suffixes)))
 
 
-def _in_folder_or_itself(path: str) -> list[str]:
-    return sorted(_walk(path)) if os.path.isdir(path) else [path]  # noqa: PTH112
+def _in_folder_or_itself(path: str, suffixes: Collection[str]) -> list[str]:
+    return sorted(_walk(path, suffixes)) if os.path.isdir(path) else [path]  # noqa: PTH112
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _walk(folder: str, suffixes: Collection[str]) -> Iterator[str]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(root, name) for name in names if Path(name).suffix.lower() in SUFFIXES)  # noqa: PTH118
+        yield from (os.path.join(root, name) for name in names if Path(name).suffix.lower() in suffixes)  # noqa: PTH118

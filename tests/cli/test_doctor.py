@@ -32,7 +32,7 @@ def test_a_stranger_gets_findings_with_places_and_exit_code_1(tmp_path: Path) ->
     result = _doctor(tmp_path, str(strangers.naive(tmp_path / "models")))
     assert result.exit_code == 1
     assert "error   dali/config.pbtxt:4  input ENCODED lacks allow_ragged_batch" in result.stdout
-    assert "3 models in" in result.stdout
+    assert "3 Triton models in" in result.stdout
 
 
 def test_programs_get_all_of_it_as_json(tmp_path: Path) -> None:

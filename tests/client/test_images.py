@@ -12,7 +12,7 @@ from fovea_client import images
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp", "deep/deeper/d.Jpeg", "deep/e.bmp", "empty/x.gif"):
+    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp", "deep/deeper/d.Jpeg", "deep/e.bmp", "empty/x.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
@@ -21,6 +21,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_means_the_images_anywhere_in_it_in_order(folder: Path) -> None:
     assert images.find(".") == ["./a.PNG", "./b.jpg", "./deep/c.webp", "./deep/deeper/d.Jpeg", "./deep/e.bmp"]
+
+
+def test_what_only_some_servers_take_counts_unless_others_are_wanted(folder: Path) -> None:
+    for name in ("deep/f.gif", "deep/g.HEIC"):
+        (folder / name).write_bytes(b"x")
+    assert images.find("deep")[-2:] == ["deep/f.gif", "deep/g.HEIC"]
+    assert images.find("deep", images.ALWAYS_SERVED)[-1] == "deep/e.bmp"
 
 
 def test_a_file_means_itself_whatever_its_name(folder: Path) -> None:

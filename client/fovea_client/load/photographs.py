@@ -33,14 +33,14 @@ class Photograph:
 def read(path: Path) -> tuple[Photograph, ...]:
     """A file, or the images of a folder in an order that is the same every time. Raises NoPhotographs."""
     try:
-        found = [_photograph(Path(each)) for each in images.find(str(path))]
+        found = [_photograph(Path(each)) for each in images.find(str(path), images.ALWAYS_SERVED)]
     except FileNotFoundError as error:
         raise NoPhotographs(f"{path} does not exist", "name another folder with --images") from error
     except OSError as error:
         raise NoPhotographs(f"{error.filename} cannot be read: {error.strerror}", "check its permissions") from error
     if not found:
         raise NoPhotographs(
-            f"{path} holds no photographs ({', '.join(sorted(images.SUFFIXES))})",
+            f"{path} holds no photographs ({', '.join(sorted(images.ALWAYS_SERVED))})",
             "name a folder of them with --images",
         )
     # Sorted by class, neighbours resemble each other in size; one seed for all, so that every line sees one order.

@@ -43,8 +43,8 @@ def classify(
         list[str],
         typer.Argument(
             metavar="PATH",
-            help="Files, folders (with those in them that are not hidden; .jpg .jpeg .png .webp .bmp count), globs in "
-            "quotes, or - for one image from stdin.",
+            help="Files, folders (with the images in them that are not hidden, by their suffixes), globs in quotes, "
+            "or - for one image from stdin.",
         ),
     ],
     url: Annotated[

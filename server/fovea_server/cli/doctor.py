@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from fovea_server.doctor.proof import Proof
 
 _COLOURS: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "dim"}
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def doctor(
@@ -125,14 +124,19 @@ def _proof(
 
 def _pictures(folder: Path | None) -> list[bytes]:
     """The photographs of the folder, or a golden image."""
+    from fovea_client import images
     from fovea_server.triton.repository import default_folder
 
     if folder is None:
         return [packages.read(default_folder(), None)[0].golden.image.read_bytes()]
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _PICTURES]
+    found = images.find(str(folder), images.ALWAYS_SERVED)
     if not found:
-        terminal.fail(f"no photographs in {folder} ({', '.join(_PICTURES)})", "name another with --images", code=2)
-    return [path.read_bytes() for path in found[:512]]
+        terminal.fail(
+            f"no photographs in {folder} ({', '.join(sorted(images.ALWAYS_SERVED))})",
+            "name another with --images",
+            code=2,
+        )
+    return [images.read(path) for path in found[:512]]
 
 
 def _tuned(state: Path | None) -> list[str]:
@@ -179,7 +183,8 @@ def _print(
     counted = Counter(finding.severity for finding in findings)
     told = ", ".join(_count(counted[severity], severity) for severity in _COLOURS if counted[severity])
     where = " and ".join(str(folder) for folder in folders)
-    console.print(Text(f"{_count(models, 'model')} in {where}: {told or 'nothing found'}", "bold"), soft_wrap=True)
+    examined = f"{_count(models, 'Triton model')} in {where}"
+    console.print(Text(f"{examined}: {told or 'nothing found'}", "bold"), soft_wrap=True)
 
 
 def _print_finding(console: Console, finding: Finding) -> None:

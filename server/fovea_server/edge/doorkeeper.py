@@ -69,7 +69,7 @@ class Doorkeeper(HttpToolsProtocol):
 
     def _error(self) -> FoveaError | None:
         """Why the request cannot be let in; None for one that must be looked at."""
-        if self._refusal_of is None or self.parser.get_method() != b"POST" or not self.url.startswith(_PATHS):
+        if self._refusal_of is None or self.parser.get_method() != b"POST" or self.url.partition(b"?")[0] not in _PATHS:
             return None
         if self.pipeline or not (self.cycle is None or self.cycle.response_complete):
             return None  # its turn to be answered has not come
