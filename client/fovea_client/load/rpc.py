@@ -1,7 +1,7 @@
-"""Load for a gRPC face: photographs to fovea.v1.Vision/Classify, in turn.
+"""Load for a gRPC face: photographs to fovea.v1.Vision/Classify, in turn, over connections that are kept.
 
-Requests are serialized beforehand and answers are left as bytes. In a closed loop each caller has a connection of its
-own, as callers on different machines would; an open loop shares a few.
+The requests are serialized beforehand and of an answer only its status is read. Each connection has one call at a time,
+as callers on different machines would.
 """
 
 from __future__ import annotations
@@ -10,51 +10,20 @@ import asyncio
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-
-import grpc
-import grpc.aio
+from urllib.parse import urlsplit
 
 from fovea_client.load.errors import LoadFailed
+from fovea_client.load.http2 import Http2Connection, NoHttp2, head, message
 from fovea_client.load.loops import Loop, loop_of
 from fovea_client.load.measured import Load
 from fovea_client.load.photographs import Photograph
-from fovea_client.load.schedule import Closed, Way
+from fovea_client.load.schedule import Way
 from fovea_client.wire import vision_pb2
 
 GENERATOR = "fovea_client.load.rpc"
 _METHOD = "/fovea.v1.Vision/Classify"
 _TIMEOUT = 30.0  # seconds one answer may take
 _CONNECT = 5.0
-_SHARED = 8  # channels of an open loop, each with many calls under way
-_OPTIONS = (
-    # A connection of its own for each channel; by default they share one.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_retries", 0),
-)
-
-
-class _Caller:
-    """One request at a time over a channel."""
-
-    def __init__(self, channel: grpc.aio.Channel, loop: Loop, metadata: tuple[tuple[str, str], ...]) -> None:
-        self._classify = channel.unary_unary(_METHOD)  # no serializers: bytes in, bytes out
-        self._loop = loop
-        self._metadata = metadata
-
-    def send(self, request: bytes, since: float) -> None:
-        self._asking = asyncio.ensure_future(self._ask(request, since))
-
-    def close(self) -> None:
-        self._loop.lost(self, None)
-
-    async def _ask(self, request: bytes, since: float) -> None:
-        failure = None
-        try:
-            await self._classify(request, timeout=_TIMEOUT, metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
-            failure = error.code().name
-        self._loop.answered(since, failure)
-        self._loop.ready(self)
 
 
 async def measure(
@@ -65,31 +34,41 @@ async def measure(
     headers: Mapping[str, str] | None = None,
     stop: asyncio.Event | None = None,
 ) -> Load:
-    """Ask the server at `address` (host:port) about `images`, over and over, for `seconds` or until `stop`."""
-    requests = itertools.cycle(
-        [vision_pb2.ClassifyRequest(image=image.encoded).SerializeToString() for image in images]
-    )
-    metadata = tuple((name.lower(), value) for name, value in (headers or {}).items())
-    count = way.connections if isinstance(way, Closed) else min(_SHARED, way.connections)
-    channels = [grpc.aio.insecure_channel(address, options=_OPTIONS) for _ in range(count)]
-    turns = itertools.cycle(channels)
+    """Ask the server at `address` (host:port) about `images`, over and over, for `seconds` or until `stop`.
+
+    Raises LoadFailed where nothing answers there.
+    """
+    running = asyncio.get_running_loop()
+    host, port = _host_and_port(address)
+    requests = [message(vision_pb2.ClassifyRequest(image=image.encoded).SerializeToString()) for image in images]
+    begin = head(address, _METHOD, _TIMEOUT, {name.lower(): value for name, value in (headers or {}).items()})
 
     async def connect() -> None:
-        loop.ready(_Caller(next(turns), loop, metadata))
+        _, connection = await running.create_connection(lambda: Http2Connection(loop, begin), host, port)
+        try:
+            await asyncio.wait_for(connection.greeted, _CONNECT)
+        except asyncio.TimeoutError:
+            connection.close()
+            raise NoHttp2 from None
 
+    loop: Loop = loop_of(way, itertools.cycle(requests), seconds, connect)
+    cpu = time.process_time()
     try:
-        await _connected(address, channels)
-        loop = loop_of(way, requests, seconds, connect)
-        cpu = time.process_time()
         await loop.run(stop, _TIMEOUT)
-        cpu = time.process_time() - cpu
-    finally:
-        await asyncio.gather(*(channel.close() for channel in channels))
-    return loop.result(GENERATOR, cpu)
-
-
-async def _connected(address: str, channels: Sequence[grpc.aio.Channel]) -> None:
-    try:
-        await asyncio.wait_for(asyncio.gather(*(channel.channel_ready() for channel in channels)), _CONNECT)
-    except asyncio.TimeoutError as error:
+    except NoHttp2 as error:
+        raise LoadFailed(f"what answers on {address} does not speak HTTP/2", "name the gRPC port") from error
+    except OSError as error:
         raise LoadFailed(f"nothing answers on {address}", "start the server with `fovea serve`") from error
+    return loop.result(GENERATOR, time.process_time() - cpu)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """Raises LoadFailed."""
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise LoadFailed(f"{address} is not an address", "give it as grpc://127.0.0.1:8081")
+    return host, port
