@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
@@ -17,6 +18,7 @@ ANALYZE = frozenset(("models", "top_k", "embedding"))
 DEFAULT_TOP_K = 5
 DEFAULT_TIMEOUT = 10.0
 MAX_TIMEOUT = 300.0
+_MOST_MODELS = 64
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _PRIORITIES = {priority.name.lower(): priority for priority in Priority}
@@ -39,7 +41,9 @@ def several_models(names: Iterable[str]) -> tuple[str, ...]:
     models = tuple(names)
     if not all(models) or not models:
         raise BadParameter("models must name one model or more: models=a,b")
-    if twice := sorted({name for name in models if models.count(name) > 1}):
+    if len(models) > _MOST_MODELS:
+        raise BadParameter(f"models names {len(models):,} models; at most {_MOST_MODELS}")
+    if twice := sorted(name for name, times in Counter(models).items() if times > 1):
         raise BadParameter(f"models names {', '.join(twice)[:200]} more than once")
     return models
 
