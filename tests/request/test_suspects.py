@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from fovea_server.domain import Deadline, Inference, Model
-from fovea_server.errors import DeadlineExceeded, NotReady, Quarantined
+from fovea_server.errors import DeadlineExceeded, NotReady, Quarantined, Undecodable
 from fovea_server.request.quarantine import Quarantine, digest_of
 from fovea_server.request.readiness import Readiness
-from fovea_server.request.suspects import Suspects
+from fovea_server.request.suspects import Suspects, _Visit
 from fovea_server.triton.client import WorkerDied
 
 GOOD = [f"good {number:2}".encode() for number in range(20)]
 KILLER = b"a killer"
+DAMAGED = b"a damaged one"
+SLOW = b"one that is never done"
 
 
 class Triton:
@@ -37,6 +39,11 @@ class Triton:
         self.inside.append(image)
         death = self.death
         try:
+            if image == DAMAGED:
+                raise Undecodable("it breaks off")
+            if image == SLOW:
+                await asyncio.sleep(deadline.remaining())
+                raise DeadlineExceeded("too late")
             if image.startswith(KILLER):
                 self.most_beside_a_killer = len(set(self.inside)) - 1
                 await asyncio.sleep(0.01)
@@ -160,6 +167,40 @@ async def test_a_killer_whose_caller_does_not_wait_is_convicted_all_the_same(ben
     for _ in range(2):
         assert await bench.ask(KILLER, seconds=0.005) == [DeadlineExceeded]
     assert bench.convicted == {digest_of(KILLER)}
+
+
+async def test_of_several_copies_sent_at_once_none_is_asked_about_after_the_verdict(bench: Bench) -> None:
+    assert await bench.ask(KILLER) == [WorkerDied]
+    assert sorted(map(str, await bench.ask(*[KILLER] * 4))) == sorted(map(str, [WorkerDied, *[Quarantined] * 3]))
+    assert bench.triton.deaths == 2
+
+
+async def test_an_image_that_is_answered_with_its_fault_is_no_suspect_any_more(bench: Bench) -> None:
+    bench.triton.die = lambda: None  # type: ignore[method-assign]
+    bench.suspects._inside[0] = _Visit(DAMAGED, (), "id")
+    bench.suspects.died()
+    del bench.suspects._inside[0]
+    await asyncio.sleep(0.05)
+    assert bench.suspects._strikes
+    assert await bench.ask(DAMAGED) == [Undecodable]
+    assert not bench.suspects._strikes
+
+
+async def test_others_have_as_much_time_as_suspects_that_come_one_after_the_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fovea_server.request.suspects._LONGEST_ALONE", 0.1)
+    bench.suspects._inside[0] = _Visit(SLOW, (), "id")
+    bench.suspects.died()
+    del bench.suspects._inside[0]
+    await asyncio.sleep(0.05)
+    slow = [asyncio.create_task(bench.suspects.infer((), SLOW, "id", Deadline.after(1))) for _ in range(50)]
+    answered, end = 0, asyncio.get_running_loop().time() + 1
+    while asyncio.get_running_loop().time() < end:
+        await bench.suspects.infer((), GOOD[0], "id", Deadline.after(5))
+        answered += 1
+    assert answered >= 5  # of the 50 that fit into a second without them
+    assert {type(each) for each in await asyncio.gather(*slow, return_exceptions=True)} == {DeadlineExceeded}
 
 
 async def test_the_end_of_the_server_convicts_nobody(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Coroutine, Iterator, Sequence
@@ -19,12 +20,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fovea_server.domain import Deadline, Inference, Model
-from fovea_server.errors import DeadlineExceeded
+from fovea_server.errors import DeadlineExceeded, InferenceFailed, Undecodable
 from fovea_server.logs import get_logger
 from fovea_server.request.quarantine import Quarantine, digest_of
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import InferenceEngine
 from fovea_server.triton.client import WorkerDied
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
 
 _log = get_logger("suspects")
 
@@ -75,6 +81,7 @@ class Suspects:
         self._sizes: frozenset[int] = frozenset()  # of the images that have strikes
         self._same_death_until = float("-inf")
         self._work: set[asyncio.Task[Any]] = set()
+        self._judging: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()  # of the image that is run alone
         self._open, self._empty = asyncio.Event(), asyncio.Event()
         self._open.set()
@@ -92,7 +99,7 @@ class Suspects:
         digest = await asyncio.to_thread(digest_of, image)
         self._quarantine.check(digest)
         if self._is_suspect(digest):
-            return await self._in_time(self._started(self._apart(visit, digest)), deadline)
+            return await self._apart(visit, deadline, digest)
         return await self._beside_others(visit, deadline, digest)
 
     def _is_suspect(self, digest: str) -> bool:
@@ -100,25 +107,48 @@ class Suspects:
         mine = self._strikes.get(digest)
         return mine is not None and sum(each.count >= mine.count for each in self._strikes.values()) <= _FEW
 
-    async def _apart(self, visit: _Visit, digest: str) -> list[Inference]:
+    async def _apart(self, visit: _Visit, deadline: Deadline, digest: str) -> list[Inference]:
         """One suspect after the other; a verdict that came while it waited holds for it too."""
-        deadline = Deadline.after(_LONGEST_ALONE)
-        async with self._turn:
+        try:
+            async with timeout(max(deadline.remaining(), 0)):
+                await self._turn.acquire()
+        except (asyncio.TimeoutError, TimeoutError):
+            raise DeadlineExceeded("the deadline passed while another image was run alone") from None
+        alone = None
+        try:
+            await self._verdicts()
             self._quarantine.check(digest)
             if self._is_suspect(digest):
-                return await self._alone(visit, digest)
+                alone = self._started(self._alone(visit, digest))
+        finally:
+            if alone is None:
+                self._turn.release()
+        if alone is not None:
+            return await self._in_time(alone, deadline)
         return await self._beside_others(visit, deadline, digest)
 
     async def _alone(self, visit: _Visit, digest: str) -> list[Inference]:
-        """Answered while nothing else is inside. Its caller may go away meanwhile: the verdict is still wanted."""
+        """Answered while nothing else is inside. Its caller may go away meanwhile: the verdict is still wanted.
+
+        Then everybody else has as much time before the next suspect's turn.
+        """
         deadline = Deadline.after(_LONGEST_ALONE)
+        began = time.monotonic()
         self._open.clear()
         try:
             await _event(self._empty, deadline, "the images before it were being answered")
             await self._readiness.settled(deadline)
+            await self._verdicts()
+            self._quarantine.check(digest)
             return await self._visit(visit, deadline, digest)
         finally:
             self._open.set()
+            asyncio.get_running_loop().call_later(time.monotonic() - began, self._turn.release)
+
+    async def _verdicts(self) -> None:
+        """Until it is known who is to blame for the last death."""
+        while self._judging:
+            await asyncio.wait(self._judging)
 
     async def _beside_others(self, visit: _Visit, deadline: Deadline, digest: str | None = None) -> list[Inference]:
         """Once nothing is run alone, and what the last that was may have ended is revived."""
@@ -126,15 +156,25 @@ class Suspects:
         while not self._open.is_set():
             await _event(self._open, deadline, "another image was run alone")
             await self._readiness.settled(deadline)
+        if digest is not None:
+            self._quarantine.check(digest)
         return await self._visit(visit, deadline, digest)
 
     async def _visit(self, visit: _Visit, deadline: Deadline, digest: str | None) -> list[Inference]:
-        with self._counted(visit):
-            inferences = await self._engine.infer(visit.models, visit.image, visit.request_id, deadline)
+        try:
+            with self._counted(visit):
+                inferences = await self._engine.infer(visit.models, visit.image, visit.request_id, deadline)
+        except (Undecodable, InferenceFailed):
+            self._acquit(digest)  # that is an answer, too
+            raise
+        self._acquit(digest)
+        return inferences
+
+    def _acquit(self, digest: str | None) -> None:
+        """What ends processes is not answered."""
         if digest is not None and digest in self._strikes:
             del self._strikes[digest]
             self._strikes_changed()
-        return inferences
 
     async def _in_time(self, run: asyncio.Task[list[Inference]], deadline: Deadline) -> list[Inference]:
         await asyncio.wait({run}, timeout=max(deadline.remaining(), 0))
@@ -183,7 +223,9 @@ class Suspects:
         self._same_death_until = now + _ONE_DEATH
         company = [*self._inside.values(), *(visit for when, visit in self._left if now - when < _LEFT_SECONDS)]
         if company:
-            self._started(self._judge(company))
+            judging = self._started(self._judge(company))
+            self._judging.add(judging)
+            judging.add_done_callback(self._judging.discard)
 
     async def _judge(self, company: list[_Visit]) -> None:
         """Convict the one that was alone and has a strike from before; all others get one."""
