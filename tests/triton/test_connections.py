@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
@@ -186,3 +187,19 @@ async def test_who_gives_up_before_there_is_a_connection_waits_no_longer_and_sen
             assert answer.done()
             assert await connections.get("/", 0.05) is None
             connections.close()
+
+
+async def test_a_connection_that_is_there_as_its_caller_leaves_is_the_next_ones(tmp_path: Path) -> None:
+    async with speaking(tmp_path / "s", _echo) as heard:
+        connections = Connections(f"unix:{tmp_path}/s", 64)
+        for _ in range(5):
+            asking = asyncio.create_task(connections.post("/", b"{}", b"", _answer()))
+            while not connections._all:  # noqa: ASYNC110 (to the very turn of the loop)
+                await asyncio.sleep(0)
+            asking.cancel()  # connected, and the caller does not know it yet
+            with contextlib.suppress(asyncio.CancelledError):
+                await asking
+            await asyncio.sleep(0.02)
+            assert await _asked(connections, b"next")
+        connections.close()
+    assert heard.connections <= 2

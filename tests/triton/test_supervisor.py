@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -189,6 +190,40 @@ async def test_a_triton_that_stops_answering_rightly_is_replaced(tmp_path: Path)
         assert under_test.supervisor.pid != first
 
 
+async def test_what_it_cannot_foresee_does_not_keep_it_from_looking_after_triton(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fovea_server.triton.supervisor._PAUSE", 0.02)
+    real, left = TritonProcess.models_by_pid, [True] * 3
+
+    def no_file(self: TritonProcess) -> dict[int, str]:
+        if left and under_test.readiness.is_ready:
+            left.pop()
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(self)
+
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        await under_test.supervisor.start()
+        monkeypatch.setattr(TritonProcess, "models_by_pid", no_file)
+        await under_test.until(lambda: not left)
+        first = under_test.supervisor.pid
+        assert first is not None
+        _kill(first)
+        await under_test.until(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready)
+        assert under_test.supervisor.pid != first
+
+
+async def test_a_line_of_its_log_that_is_too_long_does_not_hold_it_up(tmp_path: Path) -> None:
+    long = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo 'E1122 10:00:00.000000 1 here.cc:1] the end'"
+    triton = TritonProcess(_installation(tmp_path, long), [tmp_path], [], TritonSettings(), key="")
+    await triton.start()
+    try:
+        assert await asyncio.wait_for(triton.wait(), 10) == 0
+        assert await triton.last_complaint() == "the end"
+    finally:
+        await triton.clean_up()
+
+
 def _kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
@@ -209,6 +244,22 @@ def test_what_a_killed_gateway_left_is_swept_and_what_a_living_one_uses_is_not()
     finally:
         used[0].rmdir()
         used[1].unlink()
+
+
+def test_what_others_call_as_we_do_is_left_alone_whatever_its_name() -> None:
+    odd = [Path("/dev/shm", name) for name in ("fovea_²_x", "fovea_999999999999_x", "fovea_1", "fovea__x")]
+    others = Path(f"/dev/shm/fovea_{2**22 + 1}_x")  # a process id that Linux does not give
+    try:
+        for path in (*odd, others):
+            path.write_bytes(b"")
+        if os.geteuid() == 0:
+            os.chown(others, 12345, 12345)
+        process.sweep()
+        assert all(path.exists() for path in odd)
+        assert others.exists() == (os.geteuid() == 0)
+    finally:
+        for path in (*odd, others):
+            path.unlink(missing_ok=True)
 
 
 class Processes(dict[int, str]):

@@ -8,7 +8,7 @@ from fovea_server.logs import get_logger
 
 _log = get_logger("edge")
 _FACES = 2  # each may have that many
-_OTHERS = 1024  # handshakes, Triton's, what is being read
+_OTHERS = 2048  # Triton's, at most 960; 512 that are only told why they are turned away; handshakes, files
 
 
 def allow(connections: int) -> int:

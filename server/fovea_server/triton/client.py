@@ -47,7 +47,6 @@ _WENT_AWAY = "Triton went away while it was at work on this image"
 # How Triton sounds when it stops, or has lost a model.
 _STOPPING = ("has no available versions", "Server is stopping", "is not ready", "unknown model")
 
-# One network's outputs, and what its preprocessing measured; in the ensemble of all they follow MODEL/.
 # std::bad_alloc, Python, threads that cannot be started (EAGAIN), the Python backend's shared memory.
 _NO_MEMORY = (
     *("bad_alloc", "MemoryError", "Cannot allocate memory", "Resource temporarily unavailable"),
@@ -55,6 +54,7 @@ _NO_MEMORY = (
 )
 # How Triton says that a model's process died or does not move: '{model}_{group}_{instance}'.
 _UNHEALTHY = re.compile(r"[Ss]tub process '(.+?)_\d+_\d+'")
+# What preprocessing measured; in the ensemble of all the names of outputs follow MODEL/.
 _MEASURED = ("QUALITY", "PREPROCESS_SPAN")
 
 

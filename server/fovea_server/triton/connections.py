@@ -69,8 +69,7 @@ class Connections:
 
     async def _got(self, path: str) -> Answer | None:
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        connection = self._idle_one() or await self._new_one(unless=answer)
-        if connection:
+        if connection := self._idle_one() or await self._new_one(unless=answer):
             connection.send((_GET % path.encode(),), answer)
         said = await answer
         return said if isinstance(said, Answer) else None
@@ -93,15 +92,26 @@ class Connections:
         connecting = asyncio.create_task(self._connected())
         try:
             await asyncio.wait((connecting, unless), timeout=_CONNECT, return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                return connecting.result()
+        except asyncio.CancelledError:
+            self._give_up(connecting)
+            raise
+        if unless.done():
+            self._give_up(connecting)
+            return None
+        if not connecting.done():
+            self._give_up(connecting)
+            raise NotConnected(f"it took no connection within {_CONNECT:g} s")
+        try:
+            return connecting.result()
         except OSError as error:
             raise NotConnected(error.strerror or str(error)) from None
-        finally:
-            connecting.cancel()
-        if unless.done():
-            return None
-        raise NotConnected(f"it took no connection within {_CONNECT:g} s")
+
+    def _give_up(self, connecting: asyncio.Task[_Connection]) -> None:
+        """Where there is a connection after all, who asks next takes it."""
+        connecting.cancel()
+        connecting.add_done_callback(
+            lambda task: None if task.cancelled() or task.exception() else self._idle.append(task.result())
+        )
 
     async def _connected(self) -> _Connection:
         loop = asyncio.get_running_loop()

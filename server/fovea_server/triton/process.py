@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -36,6 +37,7 @@ _MEMORY = {
 # Nobody needs these but us, and they reach files and memory of this machine: traces and logs go where one says.
 _RESTRICTED = "shared-memory,model-repository,trace,logging"
 _FOLDERS, _REGIONS = "fovea-triton_", "fovea_"  # followed by the gateway's process id
+_NAMED = re.compile(rf"(?:{_FOLDERS}|{_REGIONS})([0-9]{{1,9}})_", re.ASCII)
 _ENVIRONMENTS = "python_environments"  # a file that names what Triton's Python backend made elsewhere
 
 
@@ -67,12 +69,17 @@ def sweep() -> None:
     """Remove the files and the shared memory that gateways left behind which were killed."""
     left = [*Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"), *leftovers.SHARED_MEMORY.glob(f"{_REGIONS}*")]
     for path in left:
-        owner = path.name.split("_")[1]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            _log.debug("swept", path=str(path))
-            with contextlib.suppress(OSError):  # somebody else's is not ours to remove
+        with contextlib.suppress(OSError):  # gone already, or not to be removed
+            if _is_orphan(path):
+                _log.debug("swept", path=str(path))
                 leftovers.remove_environments(_recorded(path / _ENVIRONMENTS))
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_orphan(path: Path) -> bool:
+    """Whether a gateway of this user made it and is no more; other users may call theirs what they like."""
+    named = _NAMED.match(path.name)
+    return named is not None and path.lstat().st_uid == os.geteuid() and not psutil.pid_exists(int(named[1]))
 
 
 def _recorded(file: Path) -> list[Path]:
@@ -174,7 +181,7 @@ class TritonProcess:
         """The processes of the Python backend that are alive, and the model that each runs, by its command line."""
         running: dict[int, str] = {}
         for child in _children(self.pid):
-            with contextlib.suppress(OSError, IndexError):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
                 command = os.fsdecode(Path(f"/proc/{child}/cmdline").read_bytes()).split("\0")  # empty of a zombie
                 running[child] = Path(command[1]).parts[-3]  # …/MODEL/VERSION/model.py
         return running
@@ -284,7 +291,13 @@ class TritonProcess:
 
     async def _read_log(self) -> None:
         assert self._process.stdout is not None
-        async for raw in self._process.stdout:
+        while True:
+            try:
+                raw = await self._process.stdout.readline()
+            except ValueError:  # longer than the limit; who stops reading holds Triton up
+                continue
+            if not raw:
+                return
             line = log_lines.parse(raw.decode(errors="replace"))
             if line is None:
                 continue

@@ -19,6 +19,7 @@ from fovea_server.triton.watch import Trouble, Watch, WatchSettings
 _log = get_logger("supervisor")
 
 _POLL = 0.05  # seconds between looks while it starts, and for room
+_PAUSE = 1.0  # seconds before Triton is looked at again after that failed
 _REVIVAL = 10.0  # seconds that loading a model again may take
 _REMEDY = "build the model with `fovea models build --force`, or do without an added one: `fovea models remove NAME`"
 
@@ -118,14 +119,25 @@ class Supervisor:
             yield
 
     async def _keep_running(self) -> None:
+        unforeseen = None
         while True:
-            trouble = await self._watched().until_trouble()
-            if trouble.no_room:
-                await self._wait_for_room(trouble.reason)
-                continue
-            self._note_death(trouble)
-            if not trouble.lost or self._crash_loop.looping or not await self._revive(trouble.lost):
-                await self._start_again(trouble.reason)
+            try:
+                if unforeseen and not await self._revive(()):
+                    await self._start_again(unforeseen)
+                unforeseen = None
+                await self._mend(await self._watched().until_trouble())
+            except Exception as error:  # no file can be opened, for instance: who looks after Triton must go on
+                _log.error("triton could not be looked after", exc_info=error)
+                unforeseen = f"triton could not be looked after: {error}"
+                await asyncio.sleep(_PAUSE)
+
+    async def _mend(self, trouble: Trouble) -> None:
+        if trouble.no_room:
+            await self._wait_for_room(trouble.reason)
+            return
+        self._note_death(trouble)
+        if not trouble.lost or self._crash_loop.looping or not await self._revive(trouble.lost):
+            await self._start_again(trouble.reason)
 
     def _note_death(self, trouble: Trouble) -> None:
         """First of all nobody is sent here any more; then those who wait for what is gone are told."""
