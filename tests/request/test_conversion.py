@@ -20,13 +20,14 @@ from PIL import Image
 from tests.pipelines.other_images import heic, saved, scene
 
 from fovea_pipelines import headers, other_formats_worker
-from fovea_server.domain import Deadline, ImageFacts
+from fovea_server.domain import Deadline, ImageFacts, Priority
 from fovea_server.errors import (
     Busy,
     DeadlineExceeded,
     DeadlineUnreachable,
     FormatNotServed,
     FoveaError,
+    Shed,
     StartError,
     TooManyPixels,
     Undecodable,
@@ -215,6 +216,32 @@ async def test_a_place_is_kept_until_the_converted_image_is_answered(one: Conver
     async with one.served(GIF, _facts(GIF), Deadline.after(30)):
         with pytest.raises(DeadlineExceeded, match="while 1 requests were waiting"):
             await _png(one, GIF, 0.1)
+    assert await _png(one, GIF)
+
+
+async def test_in_a_full_room_a_batch_image_of_another_caller_makes_place(one: Conversion) -> None:
+    async def png(priority: Priority, caller: str) -> bytes:
+        async with one.served(GIF, _facts(GIF), Deadline.after(30), priority, caller) as converted:
+            return converted
+
+    async with one.served(GIF, _facts(GIF), Deadline.after(30)):
+        batch = asyncio.create_task(png(Priority.BATCH, "a"))
+        await asyncio.sleep(0.02)
+        interactive = asyncio.create_task(png(Priority.INTERACTIVE, "b"))
+        with pytest.raises(Shed):
+            await batch
+    assert await interactive
+
+
+async def test_a_start_that_failed_for_one_who_went_away_is_not_handed_to_the_next(
+    one: Conversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(other_formats_worker, "__name__", "fovea_pipelines.not_converted")
+        with pytest.raises(DeadlineExceeded):
+            await _png(one, GIF, 0.001)
+        await _until(lambda: one._unclaimed)
+        await asyncio.wait(one._unclaimed)
     assert await _png(one, GIF)
 
 

@@ -101,7 +101,7 @@ def _covered(spans: Sequence[Span]) -> float:
 
 def _shown(number: np.float32) -> float:
     """A float of 32 bits holds seven digits; what 64 bits would add to them is noise."""
-    return round(float(number), 6)
+    return float(f"{number:.7g}")
 
 
 def _seconds(span: Span | None) -> float:

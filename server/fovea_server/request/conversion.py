@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from fovea_pipelines import headers
-from fovea_server.domain import Deadline, ImageFacts
+from fovea_server.domain import Deadline, ImageFacts, Priority
 from fovea_server.errors import DeadlineExceeded, StartError
 from fovea_server.request.admission import Admission, AdmissionSettings
 from fovea_server.request.decoder import Decoder
@@ -91,15 +91,22 @@ class Conversion:
         return self._settings.formats
 
     @asynccontextmanager
-    async def served(self, image: bytes, facts: ImageFacts, deadline: Deadline) -> AsyncIterator[bytes]:
+    async def served(
+        self,
+        image: bytes,
+        facts: ImageFacts,
+        deadline: Deadline,
+        priority: Priority = Priority.INTERACTIVE,
+        caller: str = "",
+    ) -> AsyncIterator[bytes]:
         """`async with` it: the image in a format that the executors read, which most are in already.
 
-        Raises Busy, DeadlineExceeded, TooManyPixels, FormatNotServed or Undecodable.
+        Raises Busy, Shed, DeadlineExceeded, TooManyPixels, FormatNotServed or Undecodable.
         """
         if facts.format not in self._settings.formats:
             yield image
             return
-        async with self._places.slot(len(image), deadline):
+        async with self._places.slot(len(image), deadline, priority=priority, caller=caller):
             yield await self._in_time(image, facts.format, deadline)
 
     async def close(self) -> None:
@@ -148,6 +155,7 @@ class Conversion:
             self._end(decoder)
 
     async def _started(self) -> Decoder:
+        self._unclaimed = [each for each in self._unclaimed if not _has_failed(each)]
         starting = self._unclaimed.pop() if self._unclaimed else asyncio.create_task(self._start())
         try:
             return await asyncio.shield(starting)
@@ -163,3 +171,7 @@ class Conversion:
         ending = asyncio.create_task(decoder.end())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+
+
+def _has_failed(starting: asyncio.Task[Decoder]) -> bool:
+    return starting.done() and (starting.cancelled() or starting.exception() is not None)

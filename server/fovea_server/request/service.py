@@ -87,7 +87,9 @@ class Service:
         self._admission.charge(question.caller, price.megapixels(facts), question.priority)
         cost = price.units(facts, len(models))
         # Outside the slot: what has to be converted first must not keep it from what Triton reads itself.
-        async with self._conversion.served(question.image, facts, question.deadline) as image:
+        async with self._conversion.served(
+            question.image, facts, question.deadline, question.priority, question.caller.name
+        ) as image:
             begin = time.monotonic()
             async with self._admission.slot(
                 len(question.image), question.deadline, cost, question.priority, question.caller.name
