@@ -9,12 +9,13 @@ import ssl
 from pathlib import Path
 
 import pytest
+import uvloop
 from tests import certificates
 from tests.certificates import Signed
 from tests.edge.faces import faces
 
 from fovea_client import AsyncClient, AsyncGrpcClient, FoveaClientError, Unreachable
-from fovea_server.edge import tls
+from fovea_server.edge import tls, tls_listener
 from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.tls import Certificates, TlsSettings
 from fovea_server.errors import StartError
@@ -188,3 +189,40 @@ async def test_a_handshake_that_never_comes_is_cut(installed: TlsSettings) -> No
                 silent.setblocking(False)
                 ended = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(silent, 1), 6)
                 assert ended == b""
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except BlockingIOError:
+        return False
+
+
+async def test_many_handshakes_that_never_come_keep_nobody_out_and_are_bounded(
+    installed: TlsSettings, pki: dict[str, Signed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_listener, "_AT_ONCE", 8)
+    async with faces(certificates=Certificates(installed)) as served:
+        silent = [socket.create_connection(("127.0.0.1", served.rest_port)) for _ in range(30)]
+        try:
+            assert await _models(served, pki["first"]) == [2, 2]
+            assert 22 <= sum(map(_has_ended, silent)) < 30
+        finally:
+            for each in silent:
+                each.close()
+
+
+async def test_both_loops_shake_hands_also_with_who_says_everything_at_once(
+    installed: TlsSettings, pki: dict[str, Signed]
+) -> None:
+    """A caller that need not wait for the server's part sends its request with the end of the handshake."""
+
+    async def ask() -> list[int | str]:
+        async with faces(certificates=Certificates(installed)) as served:
+            return [each for _ in range(20) for each in await _models(served, pki["first"])]
+
+    assert await ask() == [2] * 40
+    assert await asyncio.to_thread(lambda: uvloop.run(ask())) == [2] * 40

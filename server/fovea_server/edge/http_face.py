@@ -19,6 +19,7 @@ from fovea_server.edge.connection import Connection
 from fovea_server.edge.doorkeeper import Refusal
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.tls import Certificates
+from fovea_server.edge.tls_listener import TlsListener
 
 _SWEEP_TICKS = int(SWEEP_SECONDS / 0.1)  # uvicorn ticks ten times a second
 
@@ -104,27 +105,19 @@ class RestFace(_HttpFace):
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does it; with TLS, by hand, because uvicorn gives a handshake a whole minute."""
+        """As uvicorn does it; with TLS, by hand: uvicorn gives a handshake a whole minute, and counts none."""
         if self._certificates is None:
             await super().startup(sockets)
             return
-        loop, config = asyncio.get_running_loop(), self.config
+        config, limits = self.config, self._room.limits
         make = functools.partial(self._connection, config=config, server_state=self.server_state, app_state={})
-        listening: list[dict[str, Any]] = [{"sock": each} for each in sockets or []]
-        self.servers = [
-            await loop.create_server(
-                make,
-                **where,
-                ssl=self._certificates.for_rest(),
-                ssl_handshake_timeout=self._room.limits.header_seconds,
-                backlog=config.backlog,
-            )
-            for where in listening or [{"host": config.host, "port": config.port}]
-        ]
+        bound = sockets or _bound(config.host, config.port)
+        listener = TlsListener(bound, config.backlog, self._certificates.for_rest(), limits.header_seconds, make)
+        self.servers = [listener]  # type: ignore[list-item]  # what uvicorn needs of one
         self.started = True
 
     def _sockets(self) -> list[socket.socket] | None:
-        return _shared_sockets(self.config.host, self.config.port) if self._shared else None
+        return _bound(self.config.host, self.config.port, shared=True) if self._shared else None
 
 
 class ControlFace(_HttpFace):
@@ -142,14 +135,14 @@ class ControlFace(_HttpFace):
         return [control_sockets.bind(self._path)]
 
 
-def _shared_sockets(host: str, port: int) -> list[socket.socket]:
-    """Bound to each address of the host with SO_REUSEPORT, so that the kernel spreads connections over processes."""
+def _bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """To each address of the host; `shared` with SO_REUSEPORT: the kernel then spreads connections over processes."""
     bound = []
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         one = socket.socket(family, kind, protocol)
         bound.append(one)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         one.bind(address)
