@@ -12,8 +12,8 @@ from nvidia.dali.plugin.triton import autoserialize
 
 from fovea_pipelines import dali_graph
 from fovea_pipelines.package import contract_of
+from fovea_pipelines.triton_folders import GPU_BATCH
 
-_MAX_BATCH = 64  # as in the model's config.pbtxt
 _THREADS = 4
 
 
@@ -31,6 +31,6 @@ def autoserialized(module_file: str) -> Callable[[], Any]:
         span = types.Constant(np.zeros(2, dtype=np.int64), device="cpu")
         return pixels, measures, span
 
-    definition: Callable[[], Any] = pipeline_def(batch_size=_MAX_BATCH, num_threads=_THREADS, device_id=0)(preprocess)
+    definition: Callable[[], Any] = pipeline_def(batch_size=GPU_BATCH, num_threads=_THREADS, device_id=0)(preprocess)
     marked: Callable[[], Any] = autoserialize(definition)
     return marked

@@ -19,7 +19,7 @@ from fovea_pipelines.gpu import device_tensor, found
 from fovea_pipelines.gpu.device_tensor import DeviceTensor
 from fovea_pipelines.gpu.host_copy import HostCopy
 from fovea_pipelines.package import ModelPackage, contract_of
-from fovea_pipelines.triton_models import GivenUp, ModelSettings, answered, failed, given_up, images_of, scored, span_of
+from fovea_pipelines.triton_models import ModelSettings, answered, each_answered, failed, scored, span_of
 
 if TYPE_CHECKING:
     from fovea_pipelines.outputs import Outputs
@@ -41,16 +41,7 @@ class Preprocess:
         garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        begin = time.monotonic_ns()
-        groups = [given_up(request) or images_of(request) for request in requests]
-        results = iter(self._executor.run([image for group in groups if isinstance(group, list) for image in group]))
-        end = time.monotonic_ns()
-        return [
-            failed(group)
-            if isinstance(group, GivenUp)
-            else self._preprocessed([next(results) for _ in group], (begin, end))
-            for group in groups
-        ]
+        return each_answered(requests, self._executor.run, self._preprocessed)
 
     def _preprocessed(self, group: list[GpuResult], span: tuple[int, int]) -> Any:
         made = [result for result in group if isinstance(result, OnDevice)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +41,7 @@ class Preprocess:
         garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        begin = time.monotonic_ns()
-        groups = [given_up(request) or images_of(request) for request in requests]
-        results = iter(self._executor.run([image for group in groups if isinstance(group, list) for image in group]))
-        end = time.monotonic_ns()
-        return [
-            failed(group) if isinstance(group, GivenUp) else _preprocessed([next(results) for _ in group], (begin, end))
-            for group in groups
-        ]
+        return each_answered(requests, self._executor.run, _preprocessed)
 
 
 class OpenVinoNetwork:
@@ -114,6 +108,23 @@ def given_up(request: Any) -> GivenUp | None:
     if isinstance(deadline, int) and time.monotonic_ns() > deadline:
         return GivenUp(LATE)
     return None
+
+
+def each_answered(
+    requests: list[Any],
+    run: Callable[[list[NDArray[np.uint8]]], Sequence[Any]],
+    answer: Callable[[list[Any], tuple[int, int]], Any],
+) -> list[Any]:
+    """One answer for each request: `run` gives a result for every image that is still wanted, and `answer` makes what
+    is answered of a request's results and of when they were begun and done."""
+    begin = time.monotonic_ns()
+    groups = [given_up(request) or images_of(request) for request in requests]
+    results = iter(run([image for group in groups if isinstance(group, list) for image in group]))
+    span = begin, time.monotonic_ns()
+    return [
+        failed(group) if isinstance(group, GivenUp) else answer([next(results) for _ in group], span)
+        for group in groups
+    ]
 
 
 def images_of(request: Any) -> list[NDArray[np.uint8]]:
