@@ -61,6 +61,14 @@ def test_grpc_is_measured_beside_rest_or_alone(folder: Path) -> None:
     assert [line["protocol"] for line in json.loads(alone.stdout)["lines"]] == ["gRPC"]
 
 
+def test_the_key_goes_with_each_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_API_KEY", "fovea_a_b")
+    rest, grpc = Script(), Script()
+    with http_server(rest) as url, grpc_server(grpc) as target:
+        assert run("--url", url, "--grpc", target, "--images", str(folder), "-r", "20").exit_code == 0
+    assert {asked.authorization for asked in (*rest.asked, *grpc.asked)} == {"Bearer fovea_a_b"}
+
+
 def test_errors_are_counted_by_their_reason(folder: Path) -> None:
     script = Script(Refused(Busy("full")), Refused(Busy("full")), Answered())
     with http_server(script) as url:
