@@ -21,6 +21,9 @@ class Budget:
     """The seconds a call may take, all its tries and waits included."""
 
     def __init__(self, seconds: float) -> None:
+        """Raises ValueError for what is no time at all."""
+        if not seconds > 0:
+            raise ValueError(f"timeout is {seconds!r}; it must be more than 0 seconds")
         self._end = time.monotonic() + seconds
 
     def remaining(self) -> float:

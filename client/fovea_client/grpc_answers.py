@@ -53,7 +53,7 @@ def models(said: vision_pb2.ListModelsResponse) -> tuple[Model, ...]:
 
 
 def _result(said: vision_pb2.Result) -> Result:
-    took = StageTimings(said.timings_ms.preprocess, said.timings_ms.model)
+    took = StageTimings(_ms(said.timings_ms.preprocess), _ms(said.timings_ms.model))
     return Result(timings_ms=took, **_of_one_model(said))
 
 
@@ -62,8 +62,8 @@ def _of_one_model(said: vision_pb2.ClassifyResponse | vision_pb2.Result) -> dict
     quality = said.quality
     return {
         "model": _identity(said.model),
-        "predictions": tuple(Prediction(one.label, one.index, one.score) for one in said.predictions),
-        "quality": Quality(quality.brightness, quality.contrast, quality.sharpness),
+        "predictions": tuple(Prediction(one.label, one.index, _digits(one.score)) for one in said.predictions),
+        "quality": Quality(*map(_digits, (quality.brightness, quality.contrast, quality.sharpness))),
         "embedding": tuple(said.embedding) or None,
     }
 
@@ -81,4 +81,13 @@ def _facts(said: vision_pb2.ImageFacts) -> ImageFacts:
 
 
 def _timings(said: vision_pb2.Timings) -> Timings:
-    return Timings(said.gateway, said.queue, said.preprocess, said.model, said.total)
+    return Timings(*map(_ms, (said.gateway, said.queue, said.preprocess, said.model, said.total)))
+
+
+def _digits(number: float) -> float:
+    """As REST says it: what came as a float of 32 bits has seven digits, and the others are noise."""
+    return float(f"{number:.7g}")
+
+
+def _ms(milliseconds: float) -> float:
+    return round(milliseconds, 3)

@@ -105,7 +105,9 @@ class App:
             self._followers.exposition,
             is_first=True,
         )
-        control = ControlFace(control_app.create(self._roster, self._metrics), self._settings.state)
+        control = ControlFace(
+            control_app.create(self._roster, self._metrics, self._gateway.model_is_needed), self._settings.state
+        )
         try:
             if self._keeping:
                 self._keeping.start()

@@ -119,6 +119,10 @@ class Gateway:
         """Images inside Triton that this process sent there."""
         return self._admission.in_flight
 
+    def model_is_needed(self, name: str) -> str | None:
+        """Why it cannot be taken out of service: an experiment."""
+        return self._experiments.routing.needs(name)
+
     def triton_died(self) -> None:
         """It, or a process of its models: one of the images that are inside may be the cause."""
         self._suspects.died()

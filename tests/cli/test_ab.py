@@ -90,7 +90,7 @@ def test_a_decision_wants_a_reason(state: Path) -> None:
 @pytest.mark.parametrize(
     ("metric", "sentence"),
     [
-        ("accuracy", "primary_metric: nobody reports accuracy, for no feature log is kept"),
+        ("accuracy", "primary_metric: accuracy is read from the feature log, and none is named here"),
         ("event:bought", "primary_metric: nobody has reported the event bought yet"),
     ],
 )

@@ -15,7 +15,7 @@ from tests.client.scripted import Answered, Refused, Script, grpc_server, http_s
 from typer.testing import CliRunner, Result
 
 from fovea_server.cli.bench import bench
-from fovea_server.errors import Busy
+from fovea_server.errors import Busy, Unauthenticated
 
 app = typer.Typer()
 app.command()(bench)
@@ -61,6 +61,14 @@ def test_grpc_is_measured_beside_rest_or_alone(folder: Path) -> None:
     assert [line["protocol"] for line in json.loads(alone.stdout)["lines"]] == ["gRPC"]
 
 
+def test_the_key_goes_with_each_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_API_KEY", "fovea_a_b")
+    rest, grpc = Script(), Script()
+    with http_server(rest) as url, grpc_server(grpc) as target:
+        assert run("--url", url, "--grpc", target, "--images", str(folder), "-r", "20").exit_code == 0
+    assert {asked.authorization for asked in (*rest.asked, *grpc.asked)} == {"Bearer fovea_a_b"}
+
+
 def test_errors_are_counted_by_their_reason(folder: Path) -> None:
     script = Script(Refused(Busy("full")), Refused(Busy("full")), Answered())
     with http_server(script) as url:
@@ -82,6 +90,13 @@ def test_a_server_that_answers_no_image_is_said_with_its_reasons(folder: Path) -
         result = run("--url", url, "--images", str(folder), "-r", "10")
     assert result.exit_code == 1
     assert "no image was answered (4 x HTTP 429 BUSY)" in result.stderr
+
+
+def test_a_server_that_wants_a_key_is_said_with_where_it_goes(folder: Path) -> None:
+    with http_server(Script(Refused(Unauthenticated("show an API key")))) as url:
+        result = run("--url", url, "--images", str(folder), "-r", "10")
+    assert result.exit_code == 1
+    assert "hint: set FOVEA_API_KEY" in result.stderr
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "grpc://127.0.0.1:1"])

@@ -25,7 +25,7 @@ def _doctor(state: Path, *words: str) -> Result:
 def test_our_own_repository_is_well(tmp_path: Path, package: ModelPackage) -> None:
     result = _doctor(tmp_path)
     assert result.exit_code == 0
-    assert "nothing found" in result.stdout
+    assert "no problem found" in result.stdout
 
 
 def test_a_stranger_gets_findings_with_places_and_exit_code_1(tmp_path: Path) -> None:

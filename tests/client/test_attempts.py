@@ -53,6 +53,14 @@ def test_all_tries_share_one_budget_and_the_server_is_told_what_is_left(name: st
     assert second.seconds < first.seconds - 0.15
 
 
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan")])
+def test_a_timeout_that_is_no_time_is_a_mistake_of_the_callers(name: str, seconds: float) -> None:
+    script = Script(Answered())
+    with pytest.raises(ValueError, match="it must be more than 0 seconds"):
+        ask(name, script, "classify", b"image", timeout=seconds)
+    assert not script.asked
+
+
 def test_a_wait_longer_than_what_is_left_is_not_waited(name: str) -> None:
     script, began = Script(Refused(served.Busy("busy", retry_after=30))), time.monotonic()
     with pytest.raises(ServerBusy) as raised:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from http import HTTPStatus
 
 import pytest
@@ -15,6 +16,12 @@ from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission, AdmissionSettings
 from fovea_server.request.gate import GateSettings
 from fovea_server.request.quarantine import QuarantineSettings
+from fovea_server.studies.declaration import Experiment
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, FoveaError)]
 
@@ -75,3 +82,9 @@ def test_the_readme_or_another_page_leads_to_each_page(page: object) -> None:
 def test_no_page_has_a_gap_left_to_be_filled() -> None:
     for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
         assert not re.findall(r"\b(TODO|TBD|FIXME|PLACEHOLDER|BENCH_TABLE|XXX)\b", page.read_text()), page.name
+
+
+def test_the_experiment_of_the_page_is_one_that_is_taken() -> None:
+    (declared,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/experiments.md").read_text(), re.DOTALL)
+    experiment = Experiment.read(tomllib.loads(declared))
+    assert experiment.name == "int8-against-f32"

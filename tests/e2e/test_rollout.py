@@ -49,6 +49,8 @@ def test_labels_reach_the_readout_through_the_feature_log(story: Story, tmp_path
     arms = [f"control={DEFAULT}:0.5", f"candidate={DEFAULT}:0.5"]
     story.declare("same", "split", arms, "unit=request", "decision.smallest_effect=0.1")
     story.send(120)
+    with pytest.raises(AssertionError, match="the experiment same, which is running, asks it"):
+        story.fovea("models", "remove", DEFAULT)
     said = story.until(lambda: _observed(story, "same", 120), 15)
     assert {arm["name"]: arm["primary"] for arm in said["seen"]}["control"] > 0.6
     assert set(said["comparisons"][0]["slices"]) == {"size=large", "size=small"}

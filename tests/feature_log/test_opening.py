@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -33,3 +34,17 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match="cannot be written"):
         opening.places(os.fspath(tmp_path / "file/log"), tmp_path)
+
+
+def test_a_salt_that_cannot_be_kept_is_said_before_anything_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(StartError, match=r"salt cannot be kept in .*: No space left on device"):
+            opening.places(str(tmp_path / "log"), tmp_path / "state")
+    assert not list((tmp_path / "state").iterdir())
+    assert opening.places(str(tmp_path / "log"), tmp_path / "state")

@@ -345,6 +345,17 @@ def test_a_bmp_may_begin_with_its_top_row_or_come_from_os2() -> None:
         assert (facts.width, facts.height) == SIZE
 
 
+@pytest.mark.parametrize(
+    ("bits", "compression", "what"),
+    [(4, 2, "compressed by RLE4"), (0, 4, "holds a JPEG"), (0, 5, "holds a PNG"), (16, 0, "16 bits"), (2, 0, "2 bits")],
+)
+def test_a_sound_bmp_of_a_kind_that_the_decoders_do_not_read_is_not_called_damaged(
+    bits: int, compression: int, what: str
+) -> None:
+    with pytest.raises(FormatNotServed, match=f"this is a BMP .*{what}"):
+        headers.read(_patched(_B, 28, "<HI", bits, compression))
+
+
 def _read(image: bytes) -> Header | Refused:
     try:
         return headers.read(image)

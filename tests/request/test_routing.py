@@ -162,3 +162,20 @@ def test_in_an_overload_the_cheaper_model_answers_and_nobody_meets_an_experiment
     routing.plan = Plan({"alpha": _SPLIT})
     assert routing.route(a_question(), overloaded=True) == Route((), degraded=True)
     assert routing.route(a_question(models=("alpha",)), overloaded=True).exposure is not None
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("alpha", "experiment trial, which is running"),
+        ("beta", "experiment trial, which is running"),
+        ("beta@1", "experiment trial, which is running"),
+        ("promoted", "answers for old since an experiment ended"),
+        ("beta@2", None),
+        ("old", None),
+    ],
+)
+def test_a_model_that_callers_would_miss_is_needed(target: str, why: str | None) -> None:
+    routing, _ = _routing(Plan({"alpha": _SPLIT}, {"old": "promoted", "same": "same"}))
+    said = routing.needs(target)
+    assert (why in said) if why and said else said is why

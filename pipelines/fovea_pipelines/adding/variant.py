@@ -32,7 +32,7 @@ def add(package: ModelPackage, precision: str, name: str, places: Places) -> Mod
         with tempfile.TemporaryDirectory(prefix=draft.PREFIX, dir=places.added.parent) as folder:
             written = draft.Draft(Path(folder), name)
             for file in _files(package):
-                shutil.copy2(package.folder / file, written.folder / file)
+                _copy(package.folder / file, written.folder / file)
             made = written.describe(
                 {
                     **{key: value for key, value in package.table.items() if key != "overload"},
@@ -47,6 +47,14 @@ def add(package: ModelPackage, precision: str, name: str, places: Places) -> Mod
             return written.move_to(places.added)
     except OSError as error:
         raise PipelineError(f"{error.filename or places.added} cannot be written: {error.strerror}") from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A disk that is full is the target's, whatever file shutil names."""
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def _files(package: ModelPackage) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from fovea_pipelines.headers.frame import Frame, Load, fields, require
+from fovea_pipelines.headers.frame import Frame, Load, fields, not_served, require
 from fovea_pipelines.headers.refusals import Damaged
 
 _CORE = 12
@@ -17,6 +17,9 @@ _INFO_BITS = Struct("<HI")  # bits a pixel, compression
 _WITH_PROFILE, _EMBEDDED = 124, b"DEBM"
 _PROFILE_SIZE = Struct("<I")
 _UNCOMPRESSED = frozenset((0, 3, 6))  # plain, and with masks of the colours
+# What the decoders do not read, by compression and by bits a pixel of plain ones; RLE8 (1) they do.
+_COMPRESSED = {2: "compressed by RLE4", 4: "that holds a JPEG", 5: "that holds a PNG"}
+_BITS = {2: "of 2 bits a pixel", 16: "of 16 bits a pixel without masks"}
 _MOST_PIXELS_A_SIDE = 2**31 - 1
 
 
@@ -31,7 +34,13 @@ def read(image: bytes) -> Frame:
     width, height = (_CORE_SIZE if header == _CORE else _INFO_SIZE).unpack_from(image, 18)
     if width < 0 or abs(height) > _MOST_PIXELS_A_SIDE:
         raise Damaged(f"{width}x{height} cannot be the size of a BMP")
-    _require_rows(image, pixels, header, width, abs(height))
+    bits, compression = _coding(image, header)
+    if what := _COMPRESSED.get(compression) or (None if compression else _BITS.get(bits)):
+        raise not_served(f"a BMP {what}")
+    if compression in _UNCOMPRESSED:
+        # Cut short, the decoder would read rows of another length than they have.
+        row = (width * bits + 31) // 32 * 4
+        require(image, pixels + row * abs(height), "the BMP's pixels")
     return Frame(width, abs(height), load=Load(profile=_profile(image, header)))
 
 
@@ -43,12 +52,9 @@ def _profile(image: bytes, header: int) -> int:
     return int(size)
 
 
-def _require_rows(image: bytes, pixels: int, header: int, width: int, height: int) -> None:
-    """Refuse uncompressed pixels that are cut short: the decoder would read rows of another length than they have."""
+def _coding(image: bytes, header: int) -> tuple[int, int]:
+    """Bits a pixel, and how they are compressed."""
     if header == _CORE:
-        bits, compression = *_CORE_BITS.unpack_from(image, 24), 0
-    else:
-        bits, compression = _INFO_BITS.unpack_from(image, 28)
-    if compression in _UNCOMPRESSED:
-        row = (width * bits + 31) // 32 * 4
-        require(image, pixels + row * height, "the BMP's pixels")
+        return int(_CORE_BITS.unpack_from(image, 24)[0]), 0
+    bits, compression = _INFO_BITS.unpack_from(image, 28)
+    return bits, compression

@@ -20,11 +20,15 @@ class AccessSettings:
     insecure: bool = False
 
 
+def asks_for_keys(settings: AccessSettings, host: str) -> bool:
+    return not settings.insecure and (settings.require_keys or not is_loopback(host))
+
+
 def guard(settings: AccessSettings, host: str, state: Path) -> Guard | None:
     """Who asks callers for keys; None where nobody has to. Raises StartError where no key would open."""
     if settings.require_keys and settings.insecure:
         raise StartError("--require-keys and --insecure contradict each other", hint="give one of them")
-    if settings.insecure or not (settings.require_keys or not is_loopback(host)):
+    if not asks_for_keys(settings, host):
         return None
     try:
         guard = Guard(KeyFile(state))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
+from fovea_client import credentials
 from fovea_client.load import BenchmarkError, Load, NoPhotographs, Photograph, photographs
 from fovea_server.cli import bench_lines, terminal
 from fovea_server.cli.bench_lines import Line, Plan, Session, ways
@@ -55,6 +56,12 @@ def bench(
         list[str] | None,
         typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Sent with each request; repeatable."),
     ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Where the server asks for one; better in the environment.", envvar="FOVEA_API_KEY"
+        ),
+    ] = None,
     json_document: Annotated[bool, typer.Option("--json", help="One JSON document instead of the table.")] = False,
 ) -> None:
     """Measure a running server: images a second, latencies, and errors by reason.
@@ -69,7 +76,7 @@ def bench(
         sent = photographs.read(images or _golden_image())
     except BenchmarkError as error:
         terminal.fail(str(error), error.hint)
-    session = bench_lines.run(Plan(lines, sent, seconds, warm_up, _headers(header or [])))
+    session = bench_lines.run(Plan(lines, sent, seconds, warm_up, {**_key(api_key), **_headers(header or [])}))
     if json_document:
         typer.echo(json.dumps(_document(session, sent, str(images) if images else "the golden image alone", seconds)))
     elif session.measured:
@@ -95,6 +102,13 @@ def _numbers(option: str, text: str | None, kind: Callable[[str], _Number]) -> t
     if any(not 0 < number < 1e6 for number in found):
         terminal.fail(f"{option} is {text!r}", "give numbers above 0 and below 1,000,000", code=2)
     return found
+
+
+def _key(api_key: str | None) -> dict[str, str]:
+    try:
+        return credentials.authorization(api_key)
+    except ValueError as error:
+        terminal.fail(str(error), code=2)
 
 
 def _headers(lines: Iterable[str]) -> dict[str, str]:

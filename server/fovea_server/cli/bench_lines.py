@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from fovea_client.load import BenchmarkError, Closed, Load, LoadFailed, Open, Photograph, Way
+from fovea_server.cli.terminal import KEY_HINT
 
 _TICK = 0.5  # seconds between two steps of the bar: each takes CPU time from the server
 
@@ -102,7 +103,9 @@ def _answered(line: Line, load: Load) -> Load:
     errors = ", ".join(f"{count} x {reason}" for reason, count in load.errors.items()) or "none came in time"
     raise LoadFailed(
         f"{line.protocol}, {line.words}: no image was answered ({errors})",
-        "does `fovea classify` get an answer for one of these photographs?",
+        KEY_HINT
+        if all("UNAUTHENTICATED" in reason for reason in load.errors) and load.errors
+        else "does `fovea classify` get an answer for one of these photographs?",
     )
 
 

@@ -30,7 +30,7 @@ from fovea_client import (
     images,
 )
 from fovea_client.images import Image
-from fovea_server.cli.terminal import fail
+from fovea_server.cli.terminal import KEY_HINT, fail
 
 Outcome = Classification | FoveaClientError
 
@@ -192,7 +192,8 @@ def _report(answers: Iterator[tuple[str, Outcome]], total: int, json_lines: bool
     if ended_by is not None:
         so_far = f"; {done} of {total} images were asked about" if done else ""
         interrupted = isinstance(ended_by, KeyboardInterrupt)
-        fail(f"{'interrupted' if interrupted else ended_by}{so_far}", code=130 if interrupted else 1)
+        hint = KEY_HINT if isinstance(ended_by, NotAllowed) and ended_by.reason == "UNAUTHENTICATED" else None
+        fail(f"{'interrupted' if interrupted else ended_by}{so_far}", hint, code=130 if interrupted else 1)
     return failed
 
 

@@ -184,7 +184,7 @@ def _print(
     told = ", ".join(_count(counted[severity], severity) for severity in _COLOURS if counted[severity])
     where = " and ".join(str(folder) for folder in folders)
     examined = f"{_count(models, 'Triton model')} in {where}"
-    console.print(Text(f"{examined}: {told or 'nothing found'}", "bold"), soft_wrap=True)
+    console.print(Text(f"{examined}: {told or 'no problem found'}", "bold"), soft_wrap=True)
 
 
 def _print_finding(console: Console, finding: Finding) -> None:

@@ -12,6 +12,7 @@ from fovea_server.cli import log_places, terminal
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_OTHERS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xlsx")
 app = typer.Typer(name="features", help="Export what the feature log knows of images.", no_args_is_help=True)
 
 
@@ -28,6 +29,8 @@ def export(
 
     Whoever exports again as of the same moment gets the same rows, whatever feedback came since.
     """
+    if output.suffix.lower() in _OTHERS:
+        terminal.fail(f"{output} would be Parquet by another name", f"call it {output.with_suffix('.parquet')}", code=2)
     from fovea_server.feature_log.schema import stored
 
     with log_places.reader(feature_log, state) as reader:

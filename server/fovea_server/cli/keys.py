@@ -125,7 +125,8 @@ def _told() -> Iterator[None]:
     except BadKeyFile as error:
         terminal.fail(str(error), "restore it, or remove it and make new keys")
     except OSError as error:
-        terminal.fail(f"{error.filename} cannot be written: {error.strerror}", "name another folder with --state")
+        where = error.filename or "the state folder"  # a full disk has no name
+        terminal.fail(f"{where} cannot be written: {error.strerror}", "name another folder with --state")
 
 
 def _seconds(text: str | None) -> float | None:

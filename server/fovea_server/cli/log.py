@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from fovea_server.cli import log_places, terminal
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="log", help="Query, follow, count and erase what is kept of answers.", no_args_is_help=True)
 
+_LONG = 10  # values of a list that a table shows
 _SHOWN = "time, id, outcome, model, top_labels[1] AS best, top_scores[1] AS score, total_ms, slices"
 
 
@@ -116,8 +118,10 @@ def erase(
 
 
 def _print(found: pa.Table, form: Form) -> None:
+    from fovea_server.feature_log import plain
+
     if form is Form.JSON:
-        for row in found.to_pylist(maps_as_pydicts="lossy"):
+        for row in plain.rows(found):
             terminal.say_json(row)
     elif form is Form.CSV:
         from pyarrow import csv
@@ -129,9 +133,15 @@ def _print(found: pa.Table, form: Form) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in found.column_names:
             table.add_column(name)
-        for row in found.to_pylist(maps_as_pydicts="lossy"):
-            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        for row in plain.rows(found):
+            table.add_row(*(Text(_cell(value)) for value in row.values()))
         terminal.stdout().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list) and len(value) > _LONG:
+        return f"[{', '.join(map(str, value[:2]))}, … {len(value):,} values]"
+    return "" if value is None else str(value)
 
 
 def _flat(found: pa.Table) -> pa.Table:

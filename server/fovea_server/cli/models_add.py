@@ -187,7 +187,9 @@ def take_into_service(package: ModelPackage, state: Path) -> None:
             terminal.fail(f"the server {server.pid} refuses {package.network}: {problem}", "nothing was added")
         served.append(server)
     where = (
-        f"served by {', '.join(str(server.pid) for server in served)}" if served else "served from the next start on"
+        f"served by process {', '.join(str(server.pid) for server in served)}"
+        if served
+        else "served from the next start on"
     )
     typer.echo(f"{package.network}: added, {where}; {package.digest}", err=True)
 

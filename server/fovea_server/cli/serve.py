@@ -244,12 +244,15 @@ async def _serve(settings: Settings, drain_notice: float) -> None:
 
 
 def _say_where(settings: Settings) -> None:
+    from fovea_server.access.policy import asks_for_keys
+
     edge, triton = settings.edge, settings.triton
     rest = f"{'https' if edge.tls else 'http'}://{edge.host}:{edge.rest_port}"
     typer.echo(
         f"Fovea is ready. REST {rest}   gRPC {edge.host}:{edge.grpc_port}   Triton (KServe v2) {triton.grpc_address}"
     )
-    typer.echo(f"    curl --data-binary @{_example(settings)} {rest}/v1/classify")
+    key = ' -H "Authorization: Bearer $FOVEA_API_KEY"' if asks_for_keys(settings.access, edge.host) else ""
+    typer.echo(f"    curl{key} --data-binary @{_example(settings)} {rest}/v1/classify")
     typer.echo(f"    {rest}/docs")
 
 

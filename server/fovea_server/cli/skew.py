@@ -71,6 +71,7 @@ def skew(
         Console(stderr=True).print(Text.assemble(("error: ", "red"), failure), soft_wrap=True)
     if not report.passed:
         raise typer.Exit(1)
+    terminal.say(f"every kind of image is within the limits of {package.name}'s model.toml")
 
 
 def _executors(package: ModelPackage, triton: str | None, triton_model: str | None, device: str) -> dict[str, Executor]:
@@ -118,7 +119,7 @@ def _write(report: Report, json_file: Path | None, html_file: Path | None) -> No
         if html_file:
             html_file.write_text(page.render(report), encoding="utf-8")
     except OSError as error:
-        terminal.fail(f"{error.filename} cannot be written: {error.strerror}", code=2)
+        terminal.fail(f"{error.filename or 'the report'} cannot be written: {error.strerror}", code=2)
 
 
 def _print(report: Report) -> None:

@@ -19,6 +19,7 @@ Repository = Annotated[
     Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
 ]
 
+KEY_HINT = "set FOVEA_API_KEY, or give --api-key; `fovea keys create` makes one"
 SERVING_HINT = "serving needs more than the client: pip install 'fovea-server[cpu]'"
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fovea_server.edge import problems
-from fovea_server.errors import FoveaError
+from fovea_server.errors import FoveaError, ModelRefused
 from fovea_server.metrics import Metrics
 from fovea_server.request.roster import Roster
 
 
-def create(roster: Roster, metrics: Metrics) -> Starlette:
+def create(roster: Roster, metrics: Metrics, needs: Callable[[str], str | None]) -> Starlette:
     """GET /models says what is loaded. PUT and DELETE /models/NAME, PUT /models/NAME/current answer once it is done, or
-    with a problem document."""
+    with a problem document; `needs` says why a model cannot go."""
 
     async def loaded(request: Request) -> Response:
         return JSONResponse({"models": roster.catalogue.names()})
@@ -29,7 +31,10 @@ def create(roster: Roster, metrics: Metrics) -> Starlette:
         return JSONResponse({"name": model.identity.name, "digest": model.identity.digest})
 
     async def remove(request: Request) -> Response:
-        await roster.remove(request.path_params["name"])
+        name = request.path_params["name"]
+        if reason := needs(name):
+            raise ModelRefused(f"{name} stays: {reason}")
+        await roster.remove(name)
         return Response(status_code=204)
 
     answers = problems.Problems(metrics)

@@ -45,11 +45,13 @@ class Lookup:
     def _read(self, digest: str, as_of: datetime | None) -> list[dict[str, Any]]:
         import duckdb
 
+        from fovea_server.feature_log import plain
+
         try:
-            rows: list[dict[str, Any]] = self._reader.of_image(digest, as_of).to_pylist(maps_as_pydicts="lossy")
+            found = self._reader.of_image(digest, as_of)
         except (duckdb.Error, OSError) as error:
             raise FeatureLogUnavailable(f"the log cannot be read: {str(error)[:200]}", retry_after=5.0) from error
-        return rows
+        return plain.rows(found)
 
     @functools.cached_property
     def _reader(self) -> Reader:

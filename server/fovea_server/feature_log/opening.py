@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fovea_server.errors import StartError
+from fovea_server.feature_log.callers import Pseudonyms
 from fovea_server.feature_log.places import Places
 
 _NEEDED = ("duckdb", "pandera", "pyarrow")
@@ -25,6 +26,13 @@ def places(location: str, state: Path) -> Places:
         raise StartError(
             f"the feature log's folder {found.spool} cannot be written: {error.strerror}",
             hint="name another one with --feature-log",
+        ) from error
+    try:
+        Pseudonyms(state)
+    except OSError as error:
+        raise StartError(
+            f"the feature log's salt cannot be kept in {state}: {error.strerror}",
+            hint="make room there, or name another folder with --state",
         ) from error
     return found
 

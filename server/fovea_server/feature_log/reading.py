@@ -69,7 +69,8 @@ class Reader:
     def query(
         self, sql: str, as_of: datetime | None = None, since: datetime | None = None, only: str = "true"
     ) -> pa.Table:
-        """DuckDB's answer over the tables `records`, `feedback` and `joined`. Raises duckdb.Error for bad SQL.
+        """DuckDB's answer to one SELECT over the tables `records`, `feedback` and `joined`. Raises duckdb.Error for bad
+        SQL, and for what is no such question: it would be answered into nothing, or write files.
 
         None of them knows what came after `as_of`, now if not given. `since` and `only`, a condition on records in SQL,
         narrow `joined` alone.
@@ -77,7 +78,7 @@ class Reader:
         for left in reversed(range(_TRIES)):
             try:
                 with self.connect(as_of, since, only) as connection:
-                    return connection.sql(sql).to_arrow_table()
+                    return connection.sql(_one_question(connection, sql)).to_arrow_table()
             except (duckdb.Error, OSError) as error:
                 if not left or ("o such file" not in str(error) and not isinstance(error, FileNotFoundError)):
                     raise
@@ -115,6 +116,19 @@ class Reader:
 
     def _files(self) -> dict[str, list[LakeFile]]:
         return {kind: self.lake.files(kind) for kind in ("records", "feedback")}
+
+
+def _one_question(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
+        raise duckdb.InvalidInputException(f"one SELECT is answered, and this is {_told(statements)}")
+    return statements[0]
+
+
+def _told(statements: Sequence[duckdb.Statement]) -> str:
+    if len(statements) == 1:
+        return statements[0].type.name
+    return f"{len(statements)} statements" if statements else "empty"
 
 
 def _quoted(name: str) -> str:

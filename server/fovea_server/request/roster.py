@@ -108,7 +108,7 @@ class Roster:
             await self._readiness.settled(Deadline.after(_LOADING))
             identity = self._proof(name).model.identity
             if not self._repositories.was_added(name):
-                raise ModelRefused(f"{name} was not added; it belongs to {self._repositories.given.name}")
+                raise ModelRefused(f"{name} was not added at run time; it belongs to {self._repositories.given.name}")
             if self.catalogue.is_current(identity) and self._versions_of(identity.name) > 1:
                 raise ModelRefused(
                     f"{name} is in service; let another version take over first: fovea models rollback {identity.name}"

@@ -121,6 +121,17 @@ class Routing:
         target = plan.pointers.get(asked, asked)
         return Route((target,) if self._catalogue.serves(target) else question.models)
 
+    def needs(self, target: str) -> str | None:
+        """Why a model, NAME or NAME@VERSION, cannot go; None where no caller would miss it."""
+        for asked, split in self.plan.splits.items():
+            if target == asked or any(_same(arm.target, target) for arm in split.arms):
+                name = split.experiment
+                return f"the experiment {name}, which is running, asks it; fovea ab stop {name} --why TEXT"
+        for asked, promoted in self.plan.pointers.items():
+            if asked != promoted and _same(promoted, target):
+                return f"it answers for {asked} since an experiment ended; fovea ab rollback lets {asked} answer again"
+        return None
+
     @contextlib.contextmanager
     def follow(self, route: Route, note: Note) -> Iterator[list[Model]]:
         """The models of the route, in use until the context ends; what became of an exposure by then is counted.
@@ -145,6 +156,11 @@ class Routing:
     def split_of(self, exposure: Exposure) -> Split | None:
         """The experiment of an exposure, if it still runs."""
         return next((each for each in self.plan.splits.values() if each.experiment == exposure.experiment), None)
+
+
+def _same(one: str, other: str) -> bool:
+    """A network's first version goes by the model's name alone."""
+    return one.removesuffix("@1") == other.removesuffix("@1")
 
 
 def digest_of(salt: str, unit: str, purpose: bytes = b"arm") -> bytes:

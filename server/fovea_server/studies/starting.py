@@ -25,8 +25,8 @@ def check_reported(experiment: Experiment, truth: Truth, observations: Observati
     metric = experiment.primary_metric
     if metric == metrics.ACCURACY and not truth.is_reported:
         raise ExperimentRefused(
-            "primary_metric: nobody reports accuracy, for no feature log is kept (fovea serve --feature-log) that "
-            "feedback could be joined with"
+            "primary_metric: accuracy is read from the feature log, and none is named here: give --feature-log, or set "
+            "FOVEA_FEATURE_LOG, as for `fovea serve`"
         )
     event = metrics.event_of(metric)
     if event is not None and event not in observations.events():
