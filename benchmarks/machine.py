@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -14,13 +15,15 @@ import psutil
 from benchmarks.photographs import CHECKOUT
 
 _PACKAGES = ("fovea-server", "nvidia-pytriton", "nvidia-dali-cuda130", "openvino", "numpy", "grpcio", "uvicorn")
-_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # what OpenVINO's speed hangs on
+# What a model's name has besides its name.
+_NOISE = re.compile(r"\((r|tm)\)|\b(cpu|processor|[0-9]+-core)\b|@.*")
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")  # what OpenVINO's speed hangs on
 
 
 def describe() -> dict[str, Any]:
     cpu = _cpuinfo()
     return {
-        "cpu": cpu.get("model name", platform.machine()),
+        "cpu": describe_cpu(cpu),
         "cpu_flags": [flag for flag in _FLAGS if flag in cpu.get("flags", "").split()],
         "cores": _cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
@@ -33,8 +36,13 @@ def describe() -> dict[str, Any]:
 
 
 def word() -> str:
-    """A short name for file names: "cpu2" is two cores."""
-    return f"cpu{_cores()}"
+    """A short name for file names: "cpu2-amd-epyc" is two cores of such a CPU."""
+    model = _NOISE.sub(" ", describe_cpu(_cpuinfo()).lower())
+    return "-".join([f"cpu{_cores()}", *re.findall(r"[a-z0-9]+", model)])
+
+
+def describe_cpu(cpuinfo: dict[str, str]) -> str:
+    return cpuinfo.get("model name", platform.machine())
 
 
 def _cores() -> int:
