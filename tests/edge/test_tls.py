@@ -6,7 +6,9 @@ import asyncio
 import shutil
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -18,6 +20,7 @@ from fovea_client import AsyncClient, AsyncGrpcClient, FoveaClientError, Unreach
 from fovea_server.edge import tls, tls_listener
 from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.tls import Certificates, TlsSettings
+from fovea_server.edge.tls_listener import TlsListener
 from fovea_server.errors import StartError
 
 
@@ -205,6 +208,7 @@ async def test_many_handshakes_that_never_come_keep_nobody_out_and_are_bounded(
     installed: TlsSettings, pki: dict[str, Signed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tls_listener, "_AT_ONCE", 8)
+    monkeypatch.setattr(tls_listener, "_ITS_TIME", 0.01)
     async with faces(certificates=Certificates(installed)) as served:
         silent = [socket.create_connection(("127.0.0.1", served.rest_port)) for _ in range(30)]
         try:
@@ -226,3 +230,30 @@ async def test_both_loops_shake_hands_also_with_who_says_everything_at_once(
 
     assert await ask() == [2] * 40
     assert await asyncio.to_thread(lambda: uvloop.run(ask())) == [2] * 40
+
+
+async def test_a_storm_of_callers_who_mean_it_is_let_in(
+    installed: TlsSettings, pki: dict[str, Signed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_listener, "_AT_ONCE", 8)
+    context = ssl.create_default_context(cafile=pki["first"].certificate)
+    async with faces(certificates=Certificates(installed)) as served:
+        opening = [asyncio.open_connection("127.0.0.1", served.rest_port, ssl=context) for _ in range(60)]
+        for _, writer in await asyncio.wait_for(asyncio.gather(*opening), 30):
+            writer.close()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_who_comes_while_it_drains_is_refused_at_once(installed: TlsSettings, run: Callable[[Any], None]) -> None:
+    async def story() -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        listener = TlsListener([listening], 16, Certificates(installed).for_rest(), 5.0, asyncio.Protocol)
+        await asyncio.sleep(0.05)
+        listener.close()
+        await asyncio.sleep(0.01)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        await listener.wait_closed()
+
+    run(story())

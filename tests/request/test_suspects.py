@@ -175,6 +175,20 @@ async def test_of_several_copies_sent_at_once_none_is_asked_about_after_the_verd
     assert bench.triton.deaths == 2
 
 
+async def test_a_copy_that_waited_since_before_the_verdict_is_not_asked_about_after_it(bench: Bench) -> None:
+    assert await bench.ask(KILLER) == [WorkerDied]
+    sizes, bench.suspects._sizes = bench.suspects._sizes, frozenset()
+    bench.readiness.reviving("a process ended")  # nobody knows yet that the copy is of an image with a strike
+    waiting = asyncio.create_task(bench.suspects.infer((), KILLER, "id", Deadline.after(5)))
+    await asyncio.sleep(0.02)
+    bench.suspects._sizes = sizes
+    bench.quarantine.keep(KILLER, digest_of(KILLER), (), "id")
+    bench.readiness.ready(1)
+    with pytest.raises(Quarantined):
+        await waiting
+    assert bench.triton.deaths == 1
+
+
 async def test_an_image_that_is_answered_with_its_fault_is_no_suspect_any_more(bench: Bench) -> None:
     bench.triton.die = lambda: None  # type: ignore[method-assign]
     bench.suspects._inside[0] = _Visit(DAMAGED, (), "id")

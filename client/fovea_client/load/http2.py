@@ -83,7 +83,8 @@ class Http2Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.greeted.done():
             self.greeted.set_exception(NoHttp2())
-            return
+        if self.greeted.cancelled() or self.greeted.exception():
+            return  # whoever opened it has been told
         self._loop.lost(self, "connection lost" if self._since is not None else None)
 
     def send(self, request: bytes, since: float) -> None:
@@ -184,8 +185,8 @@ class Http2Connection(asyncio.Protocol):
         fields = dict(self._decoder.decode(self._block, raw=True))
         if is_current:
             self._status = fields.get(b"grpc-status", b"").decode() or self._status
-            http = fields.get(b":status", b"200").decode()
-            self._http = "" if http == "200" else f"HTTP {http}"
+            if (http := fields.get(b":status", b"200").decode()) != "200":
+                self._http = f"HTTP {http}"
         return self._flags
 
     def _count(self, size: int) -> None:

@@ -7,7 +7,7 @@ from struct import Struct
 from fovea_pipelines.headers.frame import Frame, Load, fields, not_served, require
 from fovea_pipelines.headers.refusals import Damaged
 
-_CORE = 12
+_CORE, _OS2 = 12, 64
 _INFO = frozenset((40, 52, 56, 64, 108, 124))  # BITMAPINFOHEADER, its extensions, and OS/2 2.0
 _START = Struct("<10xII")  # where the pixels begin, size of the header
 _CORE_SIZE = Struct("<HH")
@@ -35,6 +35,8 @@ def read(image: bytes) -> Frame:
     if width < 0 or abs(height) > _MOST_PIXELS_A_SIDE:
         raise Damaged(f"{width}x{height} cannot be the size of a BMP")
     bits, compression = _coding(image, header)
+    if header == _OS2 and compression in (3, 4):
+        raise not_served("a BMP compressed as only OS/2 does")
     if what := _COMPRESSED.get(compression) or (None if compression else _BITS.get(bits)):
         raise not_served(f"a BMP {what}")
     if compression in _UNCOMPRESSED:

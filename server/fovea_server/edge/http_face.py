@@ -138,7 +138,8 @@ class ControlFace(_HttpFace):
 def _bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     """To each address of the host; `shared` with SO_REUSEPORT: the kernel then spreads connections over processes."""
     bound = []
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    said = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in dict.fromkeys(said):
         one = socket.socket(family, kind, protocol)
         bound.append(one)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

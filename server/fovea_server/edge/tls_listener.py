@@ -11,16 +11,19 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from fovea_server.logs import get_logger
 
 _log = get_logger("edge")
 _AT_ONCE = 512  # handshakes of one process; for the next one, the one that has taken longest is cut off
+_ITS_TIME = 1.0  # seconds that each has all the same, so that a storm of callers who mean it is not cut down
 _PAUSE = 1.0  # seconds before the next connection is taken where there was no file for one
 
 
 class TlsListener:
-    """Over bound sockets; to who closes it, as an asyncio server. `make` is called for each handshake that succeeds."""
+    """Over bound sockets; to who closes it, as an asyncio server. What `make` makes is connected once its handshake has
+    succeeded."""
 
     def __init__(
         self,
@@ -34,23 +37,23 @@ class TlsListener:
         self._context = context
         self._seconds = seconds
         self._make = make
-        self._shaking: dict[socket.socket, asyncio.Task[None]] = {}
+        self._shaking: dict[socket.socket, _Handshake] = {}  # the oldest first
         self._ending: set[asyncio.Task[None]] = set()  # cut off, and not done yet
         for each in sockets:
             each.listen(backlog)
             each.setblocking(False)
-        self._accepting = [asyncio.create_task(self._accept(each)) for each in sockets]
+        self._accepting = {each: asyncio.create_task(self._accept(each)) for each in sockets}
 
     def close(self) -> None:
         """Take nothing more; connections whose handshakes are over go on."""
-        for accepting in self._accepting:
+        for listening, accepting in self._accepting.items():
+            accepting.add_done_callback(lambda _, listening=listening: listening.close())  # type: ignore[misc]
             accepting.cancel()
         for connection in self._shaking:
             _end(connection)
 
     async def wait_closed(self) -> None:
-        for each in self.sockets:
-            each.close()
+        await asyncio.gather(*self._accepting.values(), return_exceptions=True)
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -61,11 +64,23 @@ class TlsListener:
                 _log.error("no connection can be taken", reason=str(error), next_try_in=_PAUSE)
                 await asyncio.sleep(_PAUSE)
                 continue
-            if len(self._shaking) >= _AT_ONCE:
-                oldest = next(iter(self._shaking))
-                self._ending.add(self._shaking.pop(oldest))
-                _end(oldest)
-            self._shaking[connection] = asyncio.create_task(self._shake(connection))
+            await self._make_place()
+            task = asyncio.create_task(self._shake(connection))
+            self._shaking[connection] = _Handshake(task, loop.time())
+            await asyncio.sleep(0)  # asyncio's own loop would take all that wait before it does anything else
+
+    async def _make_place(self) -> None:
+        if len(self._shaking) < _AT_ONCE:
+            return
+        oldest, handshake = next(iter(self._shaking.items()))
+        left = _ITS_TIME - (asyncio.get_running_loop().time() - handshake.began)
+        if left > 0:
+            under_way = [each.task for each in self._shaking.values()]
+            await asyncio.wait(under_way, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if len(self._shaking) >= _AT_ONCE and oldest in self._shaking:
+            del self._shaking[oldest]
+            self._ending.add(handshake.task)
+            _end(oldest)
 
     async def _shake(self, connection: socket.socket) -> None:
         try:
@@ -78,6 +93,12 @@ class TlsListener:
         finally:
             self._shaking.pop(connection, None)
             self._ending.discard(asyncio.current_task())
+
+
+@dataclass(frozen=True)
+class _Handshake:
+    task: asyncio.Task[None]
+    began: float  # on the event loop's clock
 
 
 def _end(connection: socket.socket) -> None:

@@ -1,4 +1,7 @@
-"""Rows of the log for people and for JSON: floats with the digits that they have, times as RFC 3339 writes them."""
+"""Rows for people and for JSON: floats of 32 bits with the digits that they have, times as RFC 3339 writes them.
+
+Also those in lists; what else SQL nests is left as it is.
+"""
 
 from __future__ import annotations
 

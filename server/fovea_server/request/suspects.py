@@ -93,10 +93,17 @@ class Suspects:
     ) -> list[Inference]:
         """As the engine within does; raises Quarantined for an image that ended a process twice."""
         visit = _Visit(image, tuple(models), request_id)
-        size = len(image)
-        if size not in self._sizes and not self._quarantine.might_hold(size):
+        if not self._may_be_known(visit):
             return await self._beside_others(visit, deadline)
-        digest = await asyncio.to_thread(digest_of, image)
+        return await self._known(visit, deadline)
+
+    def _may_be_known(self, visit: _Visit) -> bool:
+        """Only then is it worth being hashed."""
+        size = len(visit.image)
+        return size in self._sizes or self._quarantine.might_hold(size)
+
+    async def _known(self, visit: _Visit, deadline: Deadline) -> list[Inference]:
+        digest = await asyncio.to_thread(digest_of, visit.image)
         self._quarantine.check(digest)
         if self._is_suspect(digest):
             return await self._apart(visit, deadline, digest)
@@ -116,7 +123,7 @@ class Suspects:
             raise DeadlineExceeded("the deadline passed while another image was run alone") from None
         alone = None
         try:
-            await self._verdicts()
+            await self._verdicts(deadline)
             self._quarantine.check(digest)
             if self._is_suspect(digest):
                 alone = self._started(self._alone(visit, digest))
@@ -138,26 +145,31 @@ class Suspects:
         try:
             await _event(self._empty, deadline, "the images before it were being answered")
             await self._readiness.settled(deadline)
-            await self._verdicts()
+            await self._verdicts(deadline)
             self._quarantine.check(digest)
             return await self._visit(visit, deadline, digest)
         finally:
             self._open.set()
             asyncio.get_running_loop().call_later(time.monotonic() - began, self._turn.release)
 
-    async def _verdicts(self) -> None:
+    async def _verdicts(self, deadline: Deadline) -> None:
         """Until it is known who is to blame for the last death."""
         while self._judging:
-            await asyncio.wait(self._judging)
+            await asyncio.wait(self._judging, timeout=max(deadline.remaining(), 0))
+            if deadline.remaining() <= 0:
+                raise DeadlineExceeded("the deadline passed while it was found out what ended a process")
 
     async def _beside_others(self, visit: _Visit, deadline: Deadline, digest: str | None = None) -> list[Inference]:
         """Once nothing is run alone, and what the last that was may have ended is revived."""
         await self._readiness.settled(deadline)
-        while not self._open.is_set():
+        while self._judging or not self._open.is_set():
+            await self._verdicts(deadline)
             await _event(self._open, deadline, "another image was run alone")
             await self._readiness.settled(deadline)
         if digest is not None:
             self._quarantine.check(digest)
+        elif self._may_be_known(visit):  # since it came here, and waited
+            return await self._known(visit, deadline)
         return await self._visit(visit, deadline, digest)
 
     async def _visit(self, visit: _Visit, deadline: Deadline, digest: str | None) -> list[Inference]:

@@ -122,7 +122,7 @@ class Supervisor:
         unforeseen = None
         while True:
             try:
-                if unforeseen and not await self._revive(()):
+                if unforeseen and not self._watched().lost() and not await self._revive(()):
                     await self._start_again(unforeseen)
                 unforeseen = None
                 await self._mend(await self._watched().until_trouble())
