@@ -45,12 +45,19 @@ def test_an_arm_that_the_server_has_not_loaded_is_refused(story: Story) -> None:
         story.fovea("ab", "start", "refused")
 
 
+def test_a_model_that_an_experiment_asks_is_not_removed(story: Story) -> None:
+    arms = [f"control={DEFAULT}:0.5", "candidate=damaged:0.5"]
+    story.declare("kept", "split", arms, "unit=request", "primary_metric=latency", "decision.smallest_effect=100")
+    with pytest.raises(AssertionError, match="the experiment kept, which is running, asks it"):
+        story.fovea("models", "remove", "damaged")
+    assert "damaged" in story.fovea("models", "list")
+    story.fovea("ab", "stop", "kept", "--why=seen")
+
+
 def test_labels_reach_the_readout_through_the_feature_log(story: Story, tmp_path: Path) -> None:
     arms = [f"control={DEFAULT}:0.5", f"candidate={DEFAULT}:0.5"]
     story.declare("same", "split", arms, "unit=request", "decision.smallest_effect=0.1")
     story.send(120)
-    with pytest.raises(AssertionError, match="the experiment same, which is running, asks it"):
-        story.fovea("models", "remove", DEFAULT)
     said = story.until(lambda: _observed(story, "same", 120), 15)
     assert {arm["name"]: arm["primary"] for arm in said["seen"]}["control"] > 0.6
     assert set(said["comparisons"][0]["slices"]) == {"size=large", "size=small"}

@@ -21,6 +21,9 @@ DAMAGED = b"a damaged one"
 SLOW = b"one that is never done"
 
 
+_WORK = 0.06  # seconds for a good image: several times what a killer takes to kill, also on a busy machine
+
+
 class Triton:
     """Answers after a moment; dies, with all that is inside, of what begins like a killer, or when it is told to."""
 
@@ -48,7 +51,7 @@ class Triton:
                 self.most_beside_a_killer = len(set(self.inside)) - 1
                 await asyncio.sleep(0.01)
                 self.die()
-            await asyncio.wait_for(death.wait(), min(0.02, deadline.remaining()))
+            await asyncio.wait_for(death.wait(), min(_WORK, deadline.remaining()))
         except asyncio.TimeoutError:
             if deadline.remaining() <= 0:
                 raise DeadlineExceeded("too late") from None
@@ -213,7 +216,7 @@ async def test_others_have_as_much_time_as_suspects_that_come_one_after_the_othe
     while asyncio.get_running_loop().time() < end:
         await bench.suspects.infer((), GOOD[0], "id", Deadline.after(5))
         answered += 1
-    assert answered >= 5  # of the 50 that fit into a second without them
+    assert answered >= 3  # of the 16 that fit into a second without them
     assert {type(each) for each in await asyncio.gather(*slow, return_exceptions=True)} == {DeadlineExceeded}
 
 
