@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fovea_client import digits
 from fovea_client.answers import (
     Analysis,
     Classification,
@@ -62,8 +63,8 @@ def _of_one_model(said: vision_pb2.ClassifyResponse | vision_pb2.Result) -> dict
     quality = said.quality
     return {
         "model": _identity(said.model),
-        "predictions": tuple(Prediction(one.label, one.index, _digits(one.score)) for one in said.predictions),
-        "quality": Quality(*map(_digits, (quality.brightness, quality.contrast, quality.sharpness))),
+        "predictions": tuple(Prediction(one.label, one.index, digits.shown(one.score)) for one in said.predictions),
+        "quality": Quality(*map(digits.shown, (quality.brightness, quality.contrast, quality.sharpness))),
         "embedding": tuple(said.embedding) or None,
     }
 
@@ -82,11 +83,6 @@ def _facts(said: vision_pb2.ImageFacts) -> ImageFacts:
 
 def _timings(said: vision_pb2.Timings) -> Timings:
     return Timings(*map(_ms, (said.gateway, said.queue, said.preprocess, said.model, said.total)))
-
-
-def _digits(number: float) -> float:
-    """As REST says it: what came as a float of 32 bits has seven digits, and the others are noise."""
-    return float(f"{number:.7g}")
 
 
 def _ms(milliseconds: float) -> float:

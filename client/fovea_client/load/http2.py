@@ -22,7 +22,7 @@ _END_STREAM = _ACK = 0x1
 _END_HEADERS, _PADDED, _PRIORITY = 0x4, 0x8, 0x20
 _INITIAL_WINDOW, _MAX_FRAME = 4, 5  # settings
 _FIRST_WINDOW, _LARGEST_WINDOW = 65_535, 2**31 - 1
-_OUR_MAX_FRAME = 16_384  # what we let the other side send, the least there is
+_LEAST_MAX_FRAME = 16_384  # what either side may send until the other allows more; we do not
 _CANCEL = struct.pack(">I", 8)
 _NAMES = {str(code.value[0]): code.name for code in grpc.StatusCode}
 
@@ -67,7 +67,7 @@ class Http2Connection(asyncio.Protocol):
         self._status = ""  # its grpc-status
         self._http = ""
         self._unsent = memoryview(b"")
-        self._max_frame = 16_384
+        self._max_frame = _LEAST_MAX_FRAME
         self._first_window = _FIRST_WINDOW
         self._window = 0  # bytes the stream may still take
         self._shared_window = _FIRST_WINDOW  # and the connection
@@ -108,7 +108,7 @@ class Http2Connection(asyncio.Protocol):
         at = 0
         while len(self._received) - at >= 9:
             size = int.from_bytes(self._received[at : at + 3], "big")
-            if size > _OUR_MAX_FRAME:
+            if size > _LEAST_MAX_FRAME:
                 self._transport.abort()  # no HTTP/2, or none that heeds what was said
                 return
             if len(self._received) - at < 9 + size:

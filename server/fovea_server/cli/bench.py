@@ -56,12 +56,7 @@ def bench(
         list[str] | None,
         typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Sent with each request; repeatable."),
     ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY", help="Where the server asks for one; better in the environment.", envvar="FOVEA_API_KEY"
-        ),
-    ] = None,
+    api_key: terminal.ApiKey = None,
     json_document: Annotated[bool, typer.Option("--json", help="One JSON document instead of the table.")] = False,
 ) -> None:
     """Measure a running server: images a second, latencies, and errors by reason.

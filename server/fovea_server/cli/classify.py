@@ -30,7 +30,7 @@ from fovea_client import (
     images,
 )
 from fovea_client.images import Image
-from fovea_server.cli.terminal import KEY_HINT, fail
+from fovea_server.cli.terminal import KEY_HINT, ApiKey, fail
 
 Outcome = Classification | FoveaClientError
 
@@ -50,12 +50,7 @@ def classify(
     url: Annotated[
         str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc(s)://HOST:PORT.")
     ] = "http://127.0.0.1:8080",
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY", help="Where the server asks for one; better in the environment.", envvar="FOVEA_API_KEY"
-        ),
-    ] = None,
+    api_key: ApiKey = None,
     ca_file: Annotated[
         str | None, typer.Option(metavar="PEM", help="Who signs the server's certificate, if not one of the usual.")
     ] = None,

@@ -19,6 +19,13 @@ Repository = Annotated[
     Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
 ]
 
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY", help="Where the server asks for one; better in the environment.", envvar="FOVEA_API_KEY"
+    ),
+]
+
 KEY_HINT = "set FOVEA_API_KEY, or give --api-key; `fovea keys create` makes one"
 SERVING_HINT = "serving needs more than the client: pip install 'fovea-server[cpu]'"
 

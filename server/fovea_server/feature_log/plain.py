@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from fovea_client import digits
+
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
     """One mapping a row."""
@@ -32,8 +34,7 @@ def _of(kind: pa.DataType) -> Callable[[Any], Any]:
 
 
 def _digits(number: float | None) -> float | None:
-    """A float of 32 bits has seven digits; as one of 64 it would seem to have seventeen."""
-    return None if number is None else float(f"{number:.7g}")
+    return None if number is None else digits.shown(number)
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fovea_client import digits
 from fovea_server.domain import (
     Answer,
     ImageFacts,
@@ -56,7 +57,7 @@ def _result(question: Question, model: Model, inference: Inference) -> Result:
     return Result(
         model=model.identity,
         predictions=() if scores is None else best(scores, model.labels, question.top_k),
-        quality=Quality(*map(_shown, inference.quality)),
+        quality=Quality(*map(digits.shown, inference.quality)),
         embedding=inference.embedding if question.embedding or scores is None else None,
         timings_ms=StageTimings(_ms(_seconds(inference.preprocess)), _ms(_seconds(inference.model))),
     )
@@ -69,7 +70,7 @@ def best(scores: NDArray[np.float32], labels: tuple[str, ...], top_k: int) -> tu
     else:
         candidates = np.arange(len(scores))
     order = candidates[np.argsort(-scores[candidates], kind="stable")]
-    return tuple(Prediction(labels[index], int(index), _shown(scores[index])) for index in order)
+    return tuple(Prediction(labels[index], int(index), digits.shown(scores[index])) for index in order)
 
 
 def timings(received: float, now: float, engine: Span, preprocess: Sequence[Span], model: Sequence[Span]) -> Timings:
@@ -97,11 +98,6 @@ def _covered(spans: Sequence[Span]) -> float:
         covered += max(span.end - max(span.begin, until), 0.0)
         until = max(until, span.end)
     return covered
-
-
-def _shown(number: np.float32) -> float:
-    """A float of 32 bits holds seven digits; what 64 bits would add to them is noise."""
-    return float(f"{number:.7g}")
 
 
 def _seconds(span: Span | None) -> float:

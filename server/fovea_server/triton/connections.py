@@ -54,11 +54,7 @@ class Connections:
         Where `answer` is done before, the connection is used again once Triton is done with the request; where it is
         done before there is one, nothing is sent.
         """
-        connection = self._idle_one() or await self._new_one(unless=answer)
-        if connection is None:
-            return
-        head = _POST % (path.encode(), len(json) + len(tensor), len(json))
-        connection.send((head, json, tensor), answer)
+        await self._send((_POST % (path.encode(), len(json) + len(tensor), len(json)), json, tensor), answer)
 
     async def get(self, path: str, seconds: float) -> Answer | None:
         """None where there was no answer in time, for whatever reason."""
@@ -69,10 +65,13 @@ class Connections:
 
     async def _got(self, path: str) -> Answer | None:
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        if connection := self._idle_one() or await self._new_one(unless=answer):
-            connection.send((_GET % path.encode(),), answer)
+        await self._send((_GET % path.encode(),), answer)
         said = await answer
         return said if isinstance(said, Answer) else None
+
+    async def _send(self, parts: Sequence[bytes], answer: asyncio.Future[Outcome]) -> None:
+        if connection := self._idle_one() or await self._new_one(unless=answer):
+            connection.send(parts, answer)
 
     def close(self) -> None:
         for connection in list(self._all):
