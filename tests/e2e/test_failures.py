@@ -30,7 +30,7 @@ _TYPED = {"NOT_READY", "DRAINING", "BUSY"}
 
 
 async def _load_until(server: Served, image: bytes, stop: asyncio.Event, concurrency: int = 16) -> list[Outcome]:
-    """Every outcome of callers that ask again and again until told to stop."""
+    """Every outcome of callers that ask again and again until told to stop; they have time for a slow revival."""
     outcomes: list[Outcome] = []
 
     async def caller(client: httpx.AsyncClient) -> None:
@@ -40,7 +40,8 @@ async def _load_until(server: Served, image: bytes, stop: asyncio.Event, concurr
             if outcome.reason:
                 await asyncio.sleep(0.02)
 
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+    patience = {"X-Request-Timeout": "30"}
+    async with httpx.AsyncClient(base_url=server.url, timeout=35, headers=patience) as client:
         await asyncio.gather(*(caller(client) for _ in range(concurrency)))
     return outcomes
 

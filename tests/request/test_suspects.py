@@ -203,6 +203,36 @@ async def test_an_image_that_is_answered_with_its_fault_is_no_suspect_any_more(b
     assert not bench.suspects._strikes
 
 
+async def test_copies_of_what_was_answered_alone_do_not_wait_for_the_time_of_others(bench: Bench) -> None:
+    bench.suspects._inside[0] = _Visit(GOOD[0], (), "id")
+    bench.suspects.died()
+    del bench.suspects._inside[0]
+    await asyncio.sleep(0.05)
+    bench.readiness.reviving("a process ended")
+    bench.suspects._next_turn = lambda: None  # type: ignore[method-assign]  # that time never ends
+    asked = [asyncio.create_task(bench.suspects.infer((), GOOD[0], "id", Deadline.after(5))) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    bench.readiness.ready(1)
+    assert await asyncio.gather(*asked) == [[]] * 4
+
+
+async def test_the_time_of_others_does_not_count_what_all_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fovea_server.request.suspects._LONGEST_ALONE", 0.2)
+    for image in GOOD[:2]:
+        bench.suspects._inside[0] = _Visit(image, (), "id")
+        bench.suspects.died()
+        bench.suspects._same_death_until = 0
+        del bench.suspects._inside[0]
+        await asyncio.sleep(0.05)
+    bench.readiness.reviving("a process ended")
+    asked = [asyncio.create_task(bench.suspects.infer((), image, "id", Deadline.after(2))) for image in GOOD[:2]]
+    await asyncio.sleep(1.2)  # longer than anything is alone
+    bench.readiness.ready(1)
+    assert await asyncio.gather(*asked) == [[], []]
+
+
 async def test_others_have_as_much_time_as_suspects_that_come_one_after_the_other(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Coroutine, Iterator, Sequence
@@ -26,11 +26,6 @@ from fovea_server.request.quarantine import Quarantine, digest_of
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import InferenceEngine
 from fovea_server.triton.client import WorkerDied
-
-if sys.version_info >= (3, 11):
-    from asyncio import timeout
-else:
-    from async_timeout import timeout
 
 _log = get_logger("suspects")
 
@@ -82,7 +77,8 @@ class Suspects:
         self._same_death_until = float("-inf")
         self._work: set[asyncio.Task[Any]] = set()
         self._judging: set[asyncio.Task[None]] = set()
-        self._turn = asyncio.Lock()  # of the image that is run alone
+        self._turn_is_taken = False  # by the image that is run alone
+        self._news = asyncio.Event()  # for those who wait for it; a new one each time
         self._open, self._empty = asyncio.Event(), asyncio.Event()
         self._open.set()
         self._empty.set()
@@ -115,34 +111,27 @@ class Suspects:
         return mine is not None and sum(each.count >= mine.count for each in self._strikes.values()) <= _FEW
 
     async def _apart(self, visit: _Visit, deadline: Deadline, digest: str) -> list[Inference]:
-        """One suspect after the other; a verdict that came while it waited holds for it too."""
-        try:
-            async with timeout(max(deadline.remaining(), 0)):
-                await self._turn.acquire()
-        except (asyncio.TimeoutError, TimeoutError):
-            raise DeadlineExceeded("the deadline passed while another image was run alone") from None
-        alone = None
-        try:
-            await self._verdicts(deadline)
-            self._quarantine.check(digest)
-            if self._is_suspect(digest):
-                alone = self._started(self._alone(visit, digest))
-        finally:
-            if alone is None:
-                self._turn.release()
-        if alone is not None:
-            return await self._in_time(alone, deadline)
+        """One suspect after the other, until it is none any more: convicted, or acquitted by the answer to a copy."""
+        while self._is_suspect(digest):
+            if self._turn_is_taken:
+                await _event(self._news, deadline, "another image was run alone")
+            elif self._judging:
+                await self._verdicts(deadline)
+            else:
+                self._turn_is_taken = True
+                return await self._in_time(self._started(self._alone(visit, deadline, digest)), deadline)
         return await self._beside_others(visit, deadline, digest)
 
-    async def _alone(self, visit: _Visit, digest: str) -> list[Inference]:
+    async def _alone(self, visit: _Visit, callers: Deadline, digest: str) -> list[Inference]:
         """Answered while nothing else is inside. Its caller may go away meanwhile: the verdict is still wanted.
 
-        Then everybody else has as much time before the next suspect's turn.
+        Then everybody else has as much time, from when they could have gone in, before the next suspect's turn.
         """
-        deadline = Deadline.after(_LONGEST_ALONE)
-        began = time.monotonic()
+        began = math.inf
         self._open.clear()
         try:
+            await self._readiness.settled(callers)
+            began, deadline = time.monotonic(), Deadline.after(_LONGEST_ALONE)
             await _event(self._empty, deadline, "the images before it were being answered")
             await self._readiness.settled(deadline)
             await self._verdicts(deadline)
@@ -150,7 +139,16 @@ class Suspects:
             return await self._visit(visit, deadline, digest)
         finally:
             self._open.set()
-            asyncio.get_running_loop().call_later(time.monotonic() - began, self._turn.release)
+            asyncio.get_running_loop().call_later(max(time.monotonic() - began, 0), self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn_is_taken = False
+        self._tell()
+
+    def _tell(self) -> None:
+        """Those who wait for a turn look again whether they need one, and whether it is theirs."""
+        self._news.set()
+        self._news = asyncio.Event()
 
     async def _verdicts(self, deadline: Deadline) -> None:
         """Until it is known who is to blame for the last death."""
@@ -257,6 +255,7 @@ class Suspects:
 
     def _strikes_changed(self) -> None:
         self._sizes = frozenset(each.size for each in self._strikes.values())
+        self._tell()
 
     def _started(self, run: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """A task that is kept until it is done, whether or not somebody still waits for it."""
