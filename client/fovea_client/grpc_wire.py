@@ -21,6 +21,7 @@ Item = Image | tuple[str, Image]
 Outcome = Classification | FoveaClientError
 
 _MESSAGE_BYTES = 32 * 1024 * 1024
+_BESIDE_THE_IMAGE = 64 * 1024  # bytes of a message, for the names of models and of the request
 _LOOPBACK = ("127.0.0.1:", "localhost:", "[::1]:")
 
 
@@ -50,6 +51,8 @@ def options(target: str) -> list[tuple[str, int]]:
 def classify(
     image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None
 ) -> vision_pb2.ClassifyRequest:
+    """Raises BadImage where no message holds the image, here and below."""
+    _check_size(image, request_id)
     return vision_pb2.ClassifyRequest(
         image=image, model=model or "", top_k=top_k, embedding=embedding, request_id=made_or_checked(request_id)
     )
@@ -58,6 +61,7 @@ def classify(
 def analyze(
     image: bytes, models: Iterable[str], top_k: int, embedding: bool, request_id: str | None
 ) -> vision_pb2.AnalyzeRequest:
+    _check_size(image, request_id)
     return vision_pb2.AnalyzeRequest(
         image=image,
         models=model_names.checked(models),
@@ -65,6 +69,17 @@ def analyze(
         embedding=embedding,
         request_id=made_or_checked(request_id),
     )
+
+
+def _check_size(image: bytes, request_id: str | None) -> None:
+    """gRPC itself would refuse the message, and end the stream that it is in."""
+    most = _MESSAGE_BYTES - _BESIDE_THE_IMAGE
+    if len(image) > most:
+        raise BadImage(
+            f"the image has {len(image):,} bytes, and a gRPC message holds at most {most:,}; send a smaller file",
+            reason="TOO_MANY_BYTES",
+            request_id=request_id,
+        )
 
 
 def feedback(given: Iterable[Feedback]) -> vision_pb2.GiveFeedbackRequest:

@@ -95,8 +95,9 @@ class GrpcClient:
         """Many images over one call: (id, answer or error) of each, as it is ready, in no particular order.
 
         An item is an image, known by its position ("0", "1", ...), or a pair of an id of yours and an image;
-        an id is at most 128 letters, digits and ._:/+=@-. The items are read in another thread, as fast as they can
-        be sent. `timeout` is for the whole stream; nothing in it is tried twice.
+        the server logs an id of at most 128 letters, digits and ._:/+=@-, and another one in the place of any other.
+        The items are read in another thread, as fast as they can be sent. `timeout` is for the whole stream; nothing in
+        it is tried twice.
         """
         check_many(items)
         sending = Sending(model, top_k, embedding)
@@ -106,14 +107,14 @@ class GrpcClient:
         try:
             for said in call:
                 yield sending.received(said)
-                while sending.unreadable:
-                    yield sending.unreadable.popleft()
+                while sending.unsent:
+                    yield sending.unsent.popleft()
         except grpc.RpcError as error:
             raise grpc_wire.failure(error, self._target) from error
         finally:
             call.cancel()
-        while sending.unreadable:
-            yield sending.unreadable.popleft()
+        while sending.unsent:
+            yield sending.unsent.popleft()
         if sending.failure is not None:
             raise sending.failure
 

@@ -94,8 +94,8 @@ class AsyncGrpcClient:
         """Many images over one call: (id, answer or error) of each, as it is ready, in no particular order.
 
         An item is an image, known by its position ("0", "1", ...), or a pair of an id of yours and an image;
-        an id is at most 128 letters, digits and ._:/+=@-. `timeout` is for the whole stream; nothing in it is tried
-        twice.
+        the server logs an id of at most 128 letters, digits and ._:/+=@-, and another one in the place of any other.
+        `timeout` is for the whole stream; nothing in it is tried twice.
         """
         check_many(items)
         sending = Sending(model, top_k, embedding)
@@ -105,8 +105,8 @@ class AsyncGrpcClient:
         try:
             async for said in call:
                 yield sending.received(said)
-                while sending.unreadable:
-                    yield sending.unreadable.popleft()
+                while sending.unsent:
+                    yield sending.unsent.popleft()
         except grpc.RpcError as error:
             if grpc_wire.is_lost(error):
                 # Whoever refuses a stream says the same of a call that sends no images.
@@ -114,8 +114,8 @@ class AsyncGrpcClient:
             raise grpc_wire.failure(error, self._target) from error
         finally:
             call.cancel()
-        while sending.unreadable:
-            yield sending.unreadable.popleft()
+        while sending.unsent:
+            yield sending.unsent.popleft()
         if sending.failure is not None:
             raise sending.failure
 

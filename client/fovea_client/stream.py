@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from fovea_client import grpc_wire, images
-from fovea_client.errors import FoveaClientError
+from fovea_client import grpc_wire, images, request_ids
+from fovea_client.errors import BadImage, FoveaClientError
 from fovea_client.grpc_wire import Item, Outcome
 from fovea_client.images import Image
 from fovea_client.wire import vision_pb2
@@ -19,18 +19,20 @@ class Sending:
     """Makes the requests of one stream and reads the ids of its answers.
 
     An image without an id of the caller's is known by its position: "0", "1", ... On the wire the position has a
-    prefix, so that no two streams share an id in the server's logs.
+    prefix, so that no two streams share an id in the server's logs. An id that servers would not repeat, such as a file
+    name with a space, stays here, and its position travels.
 
-    An image that cannot be read from disk gets an error of its own. gRPC swallows what an iterator of requests raises;
-    so any other failure is kept here and ends the sending: the images before it are still answered, and then the caller
-    gets the failure.
+    An image that cannot be read from disk, or that no message holds, gets an error of its own. gRPC swallows what an
+    iterator of requests raises; so any other failure is kept here and ends the sending: the images before it are still
+    answered, and then the caller gets the failure.
     """
 
     model: str | None
     top_k: int
     embedding: bool
     failure: Exception | None = None
-    unreadable: deque[tuple[str, Outcome]] = field(default_factory=deque)
+    unsent: deque[tuple[str, Outcome]] = field(default_factory=deque)
+    _kept: dict[str, str] = field(default_factory=dict)  # the caller's ids that do not travel, by those that do instead
     _prefix: str = field(default_factory=lambda: f"{uuid.uuid4().hex}-")
 
     def requests(self, items: Iterable[Item]) -> Iterator[vision_pb2.ClassifyRequest]:
@@ -38,11 +40,11 @@ class Sending:
             for position, item in enumerate(items):
                 name, image = self._named(position, item)
                 try:
-                    content = images.read(image)
-                except OSError as error:
-                    self._keep(name, error)
+                    request = self._request(name, images.read(image))
+                except (OSError, BadImage) as error:
+                    self._not_sent(name, error)
                 else:
-                    yield self._request(name, content)
+                    yield request
         except Exception as error:
             self.failure = error
 
@@ -55,23 +57,38 @@ class Sending:
                 name, image = self._named(position, item)
                 position += 1
                 try:
-                    content = await images.read_async(image)
-                except OSError as error:
-                    self._keep(name, error)
+                    request = self._request(name, await images.read_async(image))
+                except (OSError, BadImage) as error:
+                    self._not_sent(name, error)
                 else:
-                    yield self._request(name, content)
+                    yield request
         except Exception as error:
             self.failure = error
 
     def received(self, said: vision_pb2.ClassifyStreamResponse) -> tuple[str, Outcome]:
-        return said.id.removeprefix(self._prefix), grpc_wire.outcome(said)
+        return self._callers(said.id), grpc_wire.outcome(said)
 
-    def _keep(self, name: str, error: OSError) -> None:
-        failure = FoveaClientError(str(error), reason="UNREADABLE_FILE", request_id=name)
-        self.unreadable.append((name.removeprefix(self._prefix), failure))
+    def _not_sent(self, name: str, error: OSError | BadImage) -> None:
+        if isinstance(error, OSError):
+            failure = FoveaClientError(str(error), reason="UNREADABLE_FILE", request_id=name)
+        else:
+            failure = error
+        self.unsent.append((self._callers(name), failure))
 
     def _named(self, position: int, item: Item) -> tuple[str, Image]:
-        return item if isinstance(item, tuple) else (f"{self._prefix}{position}", item)
+        """The id on the wire, and the image."""
+        ours = f"{self._prefix}{position}"
+        if not isinstance(item, tuple):
+            return ours, item
+        name, image = item
+        if request_ids.is_fit(name):
+            return name, image
+        self._kept[ours] = name
+        return ours, image
+
+    def _callers(self, name: str) -> str:
+        """What the caller calls the image that is `name` on the wire; asked once for each."""
+        return self._kept.pop(name) if name in self._kept else name.removeprefix(self._prefix)
 
     def _request(self, name: str, image: bytes) -> vision_pb2.ClassifyRequest:
         return grpc_wire.classify(image, self.model, self.top_k, self.embedding, name)

@@ -74,12 +74,39 @@ async def test_the_same_from_asyncio_with_nothing_else_in_the_stream() -> None:
     assert said == [("0", "UNREADABLE_FILE")]
 
 
-def test_an_id_no_server_would_repeat_is_refused_before_it_is_lost() -> None:
+def test_an_image_that_no_message_holds_gets_an_error_of_its_own() -> None:
     with grpc_server(Script()) as target, GrpcClient(target) as client:
-        with pytest.raises(ValueError, match="the request id 'c d' is not 1 to 128"):
-            list(client.classify_stream([("c d", b"a")]))
-        with pytest.raises(ValueError, match="the request id 'c d' is not 1 to 128"):
-            client.classify(b"a", request_id="c d")
+        said = dict(client.classify_stream([b"a", bytes(40_000_000), b"c"]))
+    assert [type(said[n]) for n in ("0", "1", "2")] == [Classification, BadImage, Classification]
+    assert (said["1"].reason, str(said["1"])[:30]) == ("TOO_MANY_BYTES", "the image has 40,000,000 bytes")
+
+
+def test_an_id_that_no_server_would_repeat_stays_with_the_caller() -> None:
+    script = Script(by_image=BROKEN)
+    named = [("my cat.jpg", b"a"), ("", b"broken"), ("é" * 200, b"ccc"), ("fit.jpg", b"dddd"), ("a file", "/no/such")]
+    with grpc_server(script) as target, GrpcClient(target) as client:
+        said = dict(client.classify_stream(named))
+    assert {name: getattr(outcome, "reason", None) for name, outcome in said.items()} == {
+        "my cat.jpg": None,
+        "": "UNDECODABLE",
+        "é" * 200: None,
+        "fit.jpg": None,
+        "a file": "UNREADABLE_FILE",
+    }
+    assert said["é" * 200].image.bytes == 3
+    on_the_wire = [asked.request_id for asked in script.asked]
+    assert "fit.jpg" in on_the_wire
+    assert {name[-2:] for name in on_the_wire if name != "fit.jpg"} == {"-0", "-1", "-2"}
+    assert said["my cat.jpg"].id in on_the_wire  # what feedback is given by
+
+
+def test_an_id_of_one_image_that_no_server_would_repeat_is_refused_before_it_is_lost() -> None:
+    with (
+        grpc_server(Script()) as target,
+        GrpcClient(target) as client,
+        pytest.raises(ValueError, match="the request id 'c d' is not 1 to 128"),
+    ):
+        client.classify(b"a", request_id="c d")
 
 
 def test_one_image_is_no_stream() -> None:
