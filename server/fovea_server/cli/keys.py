@@ -37,10 +37,10 @@ def create(
         str | None, typer.Option(metavar="12h|30d|8w", help="For how long it is good; without, until it is revoked.")
     ] = None,
     requests_per_second: Annotated[
-        float | None, typer.Option(min=0.001, help="How many requests a second it may make.")
+        float | None, typer.Option(min=0.001, help="How many requests a second it may make; without, any number.")
     ] = None,
     megapixels_per_second: Annotated[
-        float | None, typer.Option(min=0.001, help="How many megapixels a second it may send.")
+        float | None, typer.Option(min=0.001, help="How many megapixels a second it may send; without, any number.")
     ] = None,
     state: terminal.State = None,
 ) -> None:
