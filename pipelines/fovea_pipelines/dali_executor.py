@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from fovea_pipelines import geometry, headers, png_surplus, reduced_jpeg, unsound_jpeg
@@ -94,6 +96,16 @@ class DaliGpuExecutor:
         jobs = _all_sound([_job(image, self._contract) for image in images], self._readers.map)
         done = iter(self._lanes.run([job for job in jobs if isinstance(job, Job)]))
         return [next(done) if isinstance(job, Job) else job for job in jobs]
+
+    def warm_up(self) -> None:
+        """Build what is built when first needed, which takes seconds on a GPU. Raises RuntimeError where DALI fails."""
+        picture = PIL.Image.new("RGB", (64, 64))
+        for form in ("JPEG", "BMP"):  # one for the GPU's decoder, one for the CPU's
+            encoded = io.BytesIO()
+            picture.save(encoded, form)
+            (result,) = self.run([np.frombuffer(encoded.getvalue(), np.uint8)])
+            if not isinstance(result, OnDevice):
+                raise RuntimeError(f"DALI cannot preprocess a {form} of 64x64 pixels: {result}")
 
 
 def _job(image: EncodedImage, contract: Contract) -> Job | Undecodable:

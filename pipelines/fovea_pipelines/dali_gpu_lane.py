@@ -99,27 +99,41 @@ class GpuLanes:
 
     Formats other than JPEG, JPEGs of four inks, and those whose end is missing go to the CPU's decoder at once, and so
     does every batch that the GPU's decoder fails on: what is an image and what is not is then judged as it is on a
-    machine without a GPU.
+    machine without a GPU. Where one of them is none, it is found by a pipeline without a GPU, image by image, of which
+    a new one for each that fails is cheap.
     """
 
     def __init__(self, contract: Contract, max_batch: int, threads: int, device: Device) -> None:
         self._trusted = GpuLane(contract, max_batch, threads, device, host_decoder=False)
         self._judged = GpuLane(contract, max_batch, threads, device, host_decoder=True)
+        self._judge = GpuLane(contract, max_batch, threads, Device(place=None), host_decoder=True)
 
     def run(self, jobs: Sequence[Job]) -> list[GpuResult]:
         marks = [job.header.format == "jpeg" and is_trusted(job.source.tobytes()) for job in jobs]
         done = self._on_gpu([job for job, trusted in zip(jobs, marks, strict=True) if trusted])
         if done is None:
-            return self._judged.run(jobs)
-        judged = iter(self._judged.run([job for job, trusted in zip(jobs, marks, strict=True) if not trusted]))
+            return self._by_the_cpus_decoder(jobs)
+        judged = iter(self._by_the_cpus_decoder([job for job, trusted in zip(jobs, marks, strict=True) if not trusted]))
         decoded = iter(done)
         return [next(decoded if trusted else judged) for trusted in marks]
+
+    def _by_the_cpus_decoder(self, jobs: Sequence[Job]) -> list[GpuResult]:
+        try:
+            return list(self._judged.run_together(jobs))
+        except RuntimeError:
+            verdicts = self._judge.run(jobs)
+        sound = iter(self._judged.run([job for job, found in zip(jobs, verdicts, strict=True) if _is_made(found)]))
+        return [next(sound) if _is_made(found) else found for found in verdicts]
 
     def _on_gpu(self, jobs: Sequence[Job]) -> list[OnDevice] | None:
         try:
             return self._trusted.run_together(jobs)
         except RuntimeError:
             return None
+
+
+def _is_made(result: GpuResult) -> bool:
+    return isinstance(result, OnDevice)
 
 
 def _parts(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:

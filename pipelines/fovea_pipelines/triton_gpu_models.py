@@ -38,6 +38,7 @@ class Preprocess:
         self._executor = DaliGpuExecutor(contract, settings.max_batch, settings.threads(), device)
         self._stays = settings.text("pixels") == "device"
         self._on_host = HostCopy(settings.device)
+        self._executor.warm_up()
         garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -90,10 +91,12 @@ def _engine(package: ModelPackage, settings: ModelSettings) -> Any:
         return TensorRtEngine(plans.plan_of(package), settings.max_batch, settings.device)
     from fovea_pipelines.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    pb_utils.Logger.log_info(f"{package.name} runs on ONNX Runtime: {reason}")
     artefact = package.onnx
     artefact.check()
-    return OnnxRuntimeEngine(artefact.path, settings.max_batch, settings.device, settings.text("precision"))
+    engine = OnnxRuntimeEngine(artefact.path, settings.max_batch, settings.device, settings.text("precision"))
+    found_by = "" if settings.device is None else f"; cuDNN's algorithms by its search {engine.search}"
+    pb_utils.Logger.log_info(f"{package.name} runs on ONNX Runtime: {reason}{found_by}")
+    return engine
 
 
 def _pixels_of(request: Any) -> DeviceTensor:

@@ -1,12 +1,13 @@
 """Batches are filled up to one of a few sizes, so that every size an engine meets was met when it started.
 
-cuDNN looks for the fastest algorithm anew for each shape, which takes up to seconds: nobody's request should wait for
-that. Between two sizes is at most a third, which a GPU of this kind hardly notices.
+An engine plans for each size by itself, which takes up to seconds: nobody's request should wait for that. ONNX Runtime
+keeps a session for each, with memory of its own, together about twice what the largest needs; so they are few, and up
+to half of a batch may be there to fill it.
 """
 
 from __future__ import annotations
 
-_SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def up_to(most: int) -> tuple[int, ...]:

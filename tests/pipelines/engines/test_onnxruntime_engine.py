@@ -3,9 +3,13 @@ installed; on a GPU in tests/gpu."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from fovea_pipelines.engines import onnxruntime_engine
 from fovea_pipelines.engines.onnxruntime_engine import OnnxRuntimeEngine
 from fovea_pipelines.errors import NoGpu
 from fovea_pipelines.gpu.device_tensor import on_host
@@ -37,6 +41,32 @@ def test_images_from_other_libraries_and_whole_batches_are_taken_too(package: Mo
     together = engine.run([images[:2], on_host(images[2])])
     for one, other in zip(apart, together, strict=True):
         np.testing.assert_array_equal(one.embedding, other.embedding)
+
+
+class _WithoutPlans:
+    """A session whose convolutions find no algorithm."""
+
+    def __init__(self, session: Any) -> None:
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+
+    def io_binding(self) -> None:
+        raise RuntimeError("no valid engine configs\nand much more")
+
+
+def test_where_one_search_finds_no_algorithm_the_next_is_taken(
+    package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def session(model: Path, device: int | None, precision: str, search: str) -> Any:
+        made = real(model, device, precision, search)
+        return _WithoutPlans(made) if search in barren else made
+
+    real, barren = onnxruntime_engine._session, {"HEURISTIC"}
+    monkeypatch.setattr(onnxruntime_engine, "_session", session)
+    assert OnnxRuntimeEngine(package.onnx.path, max_batch=2, device=None).search == "EXHAUSTIVE"
+    barren |= set(onnxruntime_engine.SEARCHES)
+    failed = "no valid engine configs"
+    with pytest.raises(NoGpu, match=f"model.onnx: HEURISTIC: {failed}; EXHAUSTIVE: {failed}; DEFAULT: {failed}$"):
+        OnnxRuntimeEngine(package.onnx.path, max_batch=2, device=None)
 
 
 def test_a_gpu_that_onnxruntime_cannot_use_is_said(package: ModelPackage) -> None:
