@@ -38,9 +38,17 @@ make_environment() {
     "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' ||
         die "$("$python" --version) is not Python 3.12, for which the wheels are" "name one: PYTHON=/path/to/python3.12"
     "$python" -m venv --clear --without-pip "$target/venv"
-    (cd "$target/pieces" && sha256sum --check --quiet SHA256SUMS && cat part-*) | xz -dc -T0 | tar -C "$target" -xf -
+    (cd "$target/pieces" && sha256sum --check --quiet SHA256SUMS && cat part-*) | unpacked | tar -C "$target" -xf -
     say "installing $(find "$target/wheels" -name '*.whl' | wc -l) packages"
     into "$target"/wheels/*.whl
+}
+
+unpacked() {
+    if command -v xz >/dev/null; then
+        xz -dc -T0
+    else # minutes instead of seconds
+        "$python" -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.stdin.buffer), sys.stdout.buffer, 1 << 20)'
+    fi
 }
 
 into() {
@@ -85,6 +93,8 @@ PYTHON
 
 install_fovea() {
     into --no-build-isolation --editable .
+    "$target/venv/bin/python" -c 'import fovea_server.app, benchmarks.gpu, onnxruntime' ||
+        die "what was packed is not all that is needed" "add it to deploy/gpu_requirements.txt, and pack again"
     "$target/venv/bin/fovea" models build --quiet
     "$target/venv/bin/python" - "$target/perf_analyzer" <<'PYTHON'
 import pathlib, sys

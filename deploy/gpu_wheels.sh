@@ -35,8 +35,11 @@ choose_photographs() {
 # The shared library of a Python 3.12 of this machine, if it has one, for a machine whose Python lacks it.
 choose_libpython() {
     local library
-    library=$(python3.12 -c 'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/libpython3.12.so.1.0")') || return 0
-    [ -f "$library" ] || return 0
+    library=$(python3.12 -c 'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/libpython3.12.so.1.0")' 2>/dev/null) || :
+    if ! [ -f "$library" ]; then
+        echo "no libpython3.12.so.1.0 goes along: no python3.12 of this machine has one" >&2
+        return 0
+    fi
     mkdir -p "$1"
     strip -o "$1/libpython3.12.so.1.0" "$library" || cp "$library" "$1"
 }

@@ -229,13 +229,17 @@ class App:
             verify=self._roster.verify,
             readiness=self._readiness,
             tally=self._metrics,
-            settings=SupervisorSettings(
-                # CUDA's libraries are large, and cuDNN tries its algorithms for each size of batch.
-                start_timeout=self._settings.triton.start_timeout * (3 if self._device.device == "cuda" else 1),
-                crash_loop=self._settings.crash_loop,
-            ),
+            settings=self._patience(),
             on_death=self._on_death,
         )
+
+    def _patience(self) -> SupervisorSettings:
+        """With a GPU, CUDA's libraries are large, and cuDNN plans for each size of batch, also for a model alone."""
+        given, crash_loop = self._settings.triton.start_timeout, self._settings.crash_loop
+        if self._device.device == "cuda":
+            seconds = given or 180.0
+            return SupervisorSettings(start_timeout=seconds, revival_timeout=seconds, crash_loop=crash_loop)
+        return SupervisorSettings(start_timeout=given or 60.0, crash_loop=crash_loop)
 
     def _on_death(self, lost: Collection[str] | None, reason: str) -> None:
         self._gateway.triton_died()

@@ -56,6 +56,21 @@ def test_a_line_is_a_fraction_of_the_best_line_of_the_stage_below(tmp_path: Path
     assert written["failures"] == ["rest: no answer"]
 
 
+@pytest.mark.parametrize(("budget", "kinds"), [(90, ["serve"]), (110, ["limit", "serve"]), (1e6, None)])
+def test_whatever_the_budget_something_is_served(
+    budget: float, kinds: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(gpu, "_limit", lambda run, what, size, *rest: taken.append("limit"))
+    monkeypatch.setattr(gpu, "_serve", lambda run, setting, folders, gateway: taken.append("serve"))
+    monkeypatch.setattr(Run, "has_time", lambda run, seconds: 12 * taken.count("limit") + seconds < budget)
+    gpu.measure(Run(0, 2.0, tmp_path / "gpu.json", {}), dict.fromkeys(gpu.SIZES, tmp_path))
+    if kinds:
+        assert list(dict.fromkeys(taken)) == kinds
+    else:
+        assert taken == ["limit"] * 14 + ["serve"] * len(gpu_servers.SWEEP) + ["limit"] * 10 + ["serve"]
+
+
 def test_larger_photographs_are_made_of_the_given_ones(
     tmp_path: Path, espresso: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from tests.conftest import free_ports
-from tests.e2e.served import Served, served
-from tests.gpu.conftest import START_SECONDS
+from tests.e2e.served import Served
+from tests.gpu.conftest import served_on_the_gpu
 
 from fovea_pipelines.dali_executor import DaliExecutor
 from fovea_pipelines.gpu import found
@@ -57,8 +56,7 @@ def test_bad_jpegs_among_good_ones_fail_alone(server: Served, espresso: bytes) -
 
 def test_the_memory_of_the_gpu_is_free_again_once_the_server_has_stopped(package: ModelPackage) -> None:
     before = found.load().memory
-    options = ("--device", "cuda", "--start-timeout", str(START_SECONDS))
-    with served(free_ports(5), *options, seconds=START_SECONDS):
+    with served_on_the_gpu():
         assert found.load().memory > before
     deadline = time.monotonic() + 10
     while found.load().memory > before + (64 << 20) and time.monotonic() < deadline:
@@ -73,7 +71,6 @@ def test_pixels_may_go_over_the_host_too(package: ModelPackage, repository: Path
     text = config.read_text()
     assert 'string_value: "device"' in text
     config.write_text(text.replace('string_value: "device"', 'string_value: "host"'))
-    options = ("--device", "cuda", "--start-timeout", str(START_SECONDS), "--repository", str(folder))
-    with served(free_ports(5), *options, seconds=START_SECONDS) as server:
+    with served_on_the_gpu("--repository", str(folder)) as server:
         answer = _classify(server, package.golden.image.read_bytes())
     assert answer.json()["predictions"][0]["label"] == "espresso"

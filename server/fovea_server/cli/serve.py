@@ -135,7 +135,9 @@ def serve(
     shadow_busy: Annotated[
         float, typer.Option(help="Share of the time that copies for candidates may take, 0 to 1.", min=0.001, max=1)
     ] = 0.005,
-    start_timeout: Annotated[float, typer.Option(help="Seconds Triton may take to get ready.", min=1)] = 60.0,
+    start_timeout: Annotated[
+        float | None, typer.Option(help="Seconds Triton may take to get ready: 60, and 180 on a GPU.", min=1)
+    ] = None,
     crash_loop_deaths: Annotated[
         int, typer.Option(help="Deaths of Triton or its models' processes that are a crash loop.", min=2)
     ] = 10,

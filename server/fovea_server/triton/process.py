@@ -45,14 +45,14 @@ _ENVIRONMENTS = "python_environments"  # a file that names what Triton's Python 
 class TritonSettings:
     """Triton listens on loopback only; the gateway is the way in.
 
-    Where `http_port` is 0 its HTTP face is `socket`, a file that only this user can open. `precision` is what networks
-    compute in on a CPU.
+    Where `http_port` is 0 its HTTP face is `socket`, a file that only this user can open. `start_timeout` is None where
+    it depends on the device. `precision` is what networks compute in on a CPU.
     """
 
     grpc_port: int = 8001
     http_port: int = 0
     metrics_port: int = 8002
-    start_timeout: float = 60.0
+    start_timeout: float | None = None
     precision: str = "auto"
     socket: str = ""
 

@@ -20,7 +20,6 @@ _log = get_logger("supervisor")
 
 _POLL = 0.05  # seconds between looks while it starts, and for room
 _PAUSE = 1.0  # seconds before Triton is looked at again after that failed
-_REVIVAL = 10.0  # seconds that loading a model again may take
 _REMEDY = "build the model with `fovea models build --force`, or do without an added one: `fovea models remove NAME`"
 
 
@@ -50,11 +49,12 @@ class Tally(Protocol):
 
 @dataclass(frozen=True)
 class SupervisorSettings:
-    """`start_timeout` is how many seconds a start may take."""
+    """`start_timeout` is how many seconds a start may take, `revival_timeout` how many the loading of a model again."""
 
     start_timeout: float = 60.0
     watch: WatchSettings = field(default_factory=WatchSettings)
     crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
+    revival_timeout: float = 10.0
 
 
 class Supervisor:
@@ -157,7 +157,7 @@ class Supervisor:
         began = time.monotonic()
         try:
             for model in sorted(models):
-                await self._engine.revive(model, _REVIVAL)
+                await self._engine.revive(model, self._settings.revival_timeout)
             await self._verify()
         except Exception as error:  # whatever it is: a start is tried next
             _log.error("the models were not revived", models=sorted(models), reason=str(error))
