@@ -119,10 +119,14 @@ def _process(server: Served) -> psutil.Process:
 
 
 def _out_of_memory(server: Served, large: bytes) -> None:
-    """From now on it gets hardly more address space than it has; then comes an image that needs more."""
+    """From now on it gets hardly more address space than it has; then comes an image that needs more.
+
+    The hard limit stays, or a process that lives on could not be given another soft one.
+    """
     process = _process(server)
     limit = process.memory_info().vms + _MORE
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_AS)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, hard))
     httpx.post(f"{server.url}/v1/classify", content=large, timeout=30)
 
 

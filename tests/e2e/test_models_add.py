@@ -228,3 +228,6 @@ def test_a_name_that_is_taken_is_refused_with_the_way_to_make_it_a_new_version(
     unmoved = _models(server, "rollback", "efficientnet_lite0")
     assert unmoved.returncode == 2
     assert "has no version to go back to" in unmoved.stderr
+    unknown = _models(server, "rollback", "nowhere")
+    assert unknown.returncode == 2
+    assert "no model named nowhere, so there is no version of it to go back to" in unknown.stderr

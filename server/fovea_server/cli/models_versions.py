@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -26,7 +26,10 @@ def rollback(
     from fovea_server.triton.versions import Versions
 
     with state_lock.alone(packages.state_folder(state)) as folder:
-        versions = of_name(packages.read(repository, folder), name)
+        found = packages.read(repository, folder)
+        versions = of_name(found, name)
+        if not versions:
+            _unknown(name, found, "there is no version of it to go back to")
         kept = Versions.of(folder)
         current, previous = kept.current(name), kept.previous(name)
         if current is None or previous not in versions:
@@ -40,9 +43,13 @@ def next_version(found: list[ModelPackage], name: str) -> str:
     """One more than the highest there is; ends the command where there is none."""
     versions = of_name(found, name)
     if not versions:
-        known = ", ".join(sorted({package.name for package in found}))
-        terminal.fail(f"no model named {name}, so there is no next version of it", f"there are: {known}", code=2)
+        _unknown(name, found, "there is no next version of it")
     return str(max(int(version) if version.isdigit() else 0 for version in versions) + 1)
+
+
+def _unknown(name: str, found: list[ModelPackage], consequence: str) -> NoReturn:
+    known = ", ".join(sorted({package.name for package in found}))
+    terminal.fail(f"no model named {name}, so {consequence}", f"there are: {known}", code=2)
 
 
 def of_name(found: list[ModelPackage], name: str) -> dict[str, ModelPackage]:
