@@ -37,6 +37,7 @@ RESULTS = CHECKOUT / "benchmarks" / "results"
 _LOADS = (1.0, 0.65, 0.0)  # of the JPEG engines: all, DALI's choice, none
 _BATCHES = (1, 8, 32, 64, 128)
 _CONCURRENCIES = (64, 256)
+_AROUND_A_LIMIT = 40  # seconds at most: its process starts, meets every size of batch, and ends
 _ENGINES = ("onnxruntime-gpu", "tensorrt", "nvidia-nvimgcodec-cu13", "nvidia-nvjpeg")
 _BELOW = {"preprocess": "decode", "pipeline": "preprocess", "triton": "pipeline", "rest": "triton", "grpc": "triton"}
 
@@ -124,7 +125,7 @@ def measure(run: Run, folders: dict[str, Path]) -> None:
 
     def take(limits: Iterator[tuple[str, str, dict[str, Any]]]) -> None:
         for what, size, setting in limits:
-            if run.has_time(run.seconds + 25 + serving):
+            if run.has_time(run.seconds + _AROUND_A_LIMIT + serving):
                 _limit(run, what, size, folders.get(size), setting)
 
     take(_limits(run, AS_GIVEN))
@@ -171,7 +172,9 @@ def _limit(run: Run, what: str, size: str, folder: Path | None, setting: dict[st
     command = [sys.executable, "-m", "benchmarks.gpu_limits", what, "--seconds", str(run.seconds), *words]
     command += ["--images", str(folder)] if folder else []
     try:
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=90, check=True)
+        done = subprocess.run(
+            command, cwd=CHECKOUT, capture_output=True, text=True, timeout=run.seconds + _AROUND_A_LIMIT, check=True
+        )
         limit = json.loads(done.stdout.strip().splitlines()[-1])
     except subprocess.CalledProcessError as error:
         run.fail(

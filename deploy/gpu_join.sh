@@ -94,7 +94,7 @@ PYTHON
 install_fovea() {
     into --no-build-isolation --editable .
     "$target/venv/bin/python" -c 'import fovea_server.app, benchmarks.gpu, onnxruntime' ||
-        die "what was packed is not all that is needed" "add it to deploy/gpu_requirements.txt, and pack again"
+        die "what was installed cannot be imported" "add what is missing to deploy/gpu_requirements.txt, and pack again"
     "$target/venv/bin/fovea" models build --quiet
     "$target/venv/bin/python" - "$target/perf_analyzer" <<'PYTHON'
 import pathlib, sys

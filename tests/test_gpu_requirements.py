@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,19 +40,17 @@ def _packed() -> dict[str, str]:
     return {_normalised(name): version for name, version in pinned}
 
 
-def _needed(name: str, extras: frozenset[str] = frozenset()) -> dict[str, Requirement]:
+def _needed(name: str, extras: frozenset[str]) -> Iterator[Requirement]:
     """What the distribution `name` needs on that machine, by its own metadata; one that is not installed here says
     nothing."""
-    needed = {}
     try:
         requirements = importlib.metadata.requires(name) or []
     except importlib.metadata.PackageNotFoundError:
-        return {}
+        return
     for requirement in map(Requirement, requirements):
         markers = [{**THERE, "extra": extra} for extra in extras or {""}]
         if requirement.marker is None or any(map(requirement.marker.evaluate, markers)):
-            needed[f"{_normalised(requirement.name)}{sorted(requirement.extras)}"] = requirement
-    return needed
+            yield requirement
 
 
 def test_all_that_is_needed_is_packed_in_a_version_that_fits() -> None:
@@ -59,15 +58,17 @@ def test_all_that_is_needed_is_packed_in_a_version_that_fits() -> None:
     todo, seen = [("fovea-server", frozenset({"gpu"}))], set()
     while todo:
         name, extras = todo.pop()
-        for key, requirement in _needed(name, extras).items():
+        for requirement in _needed(name, extras):
             wanted = _normalised(requirement.name)
-            if key in seen or wanted == "nvidia-cublas":  # CUDA's own libraries are PyTorch's there
+            key = wanted, frozenset(requirement.extras)
+            if wanted == "nvidia-cublas":  # CUDA's own libraries are PyTorch's there
                 continue
-            seen.add(key)
-            todo.append((wanted, frozenset(requirement.extras)))
             if wanted != "fovea-server":
                 assert wanted in packed, f"{name} needs {requirement}"
                 assert requirement.specifier.contains(packed[wanted], prereleases=True), f"{name} needs {requirement}"
+            if key not in seen:
+                seen.add(key)
+                todo.append(key)
     assert len(seen) > 40
 
 

@@ -52,26 +52,28 @@ def classify(
     image: bytes, model: str | None, top_k: int, embedding: bool, request_id: str | None
 ) -> vision_pb2.ClassifyRequest:
     """Raises BadImage where no message holds the image, here and below."""
+    request_id = made_or_checked(request_id)
     _check_size(image, request_id)
     return vision_pb2.ClassifyRequest(
-        image=image, model=model or "", top_k=top_k, embedding=embedding, request_id=made_or_checked(request_id)
+        image=image, model=model or "", top_k=top_k, embedding=embedding, request_id=request_id
     )
 
 
 def analyze(
     image: bytes, models: Iterable[str], top_k: int, embedding: bool, request_id: str | None
 ) -> vision_pb2.AnalyzeRequest:
+    request_id = made_or_checked(request_id)
     _check_size(image, request_id)
     return vision_pb2.AnalyzeRequest(
         image=image,
         models=model_names.checked(models),
         top_k=top_k,
         embedding=embedding,
-        request_id=made_or_checked(request_id),
+        request_id=request_id,
     )
 
 
-def _check_size(image: bytes, request_id: str | None) -> None:
+def _check_size(image: bytes, request_id: str) -> None:
     """gRPC itself would refuse the message, and end the stream that it is in."""
     most = _MESSAGE_BYTES - _BESIDE_THE_IMAGE
     if len(image) > most:

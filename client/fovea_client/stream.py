@@ -18,9 +18,9 @@ from fovea_client.wire import vision_pb2
 class Sending:
     """Makes the requests of one stream and reads the ids of its answers.
 
-    An image without an id of the caller's is known by its position: "0", "1", ... On the wire the position has a
-    prefix, so that no two streams share an id in the server's logs. An id that servers would not repeat, such as a file
-    name with a space, stays here, and its position travels.
+    An image without an id of the caller's is known by its position: "0", "1", ..., whatever ids others have. On the
+    wire the position has a prefix, so that no two streams share an id in the server's logs. An id that servers would
+    not repeat, such as a file name with a space, stays here, and its position travels.
 
     An image that cannot be read from disk, or that no message holds, gets an error of its own. gRPC swallows what an
     iterator of requests raises; so any other failure is kept here and ends the sending: the images before it are still
@@ -41,7 +41,7 @@ class Sending:
                 name, image = self._named(position, item)
                 try:
                     request = self._request(name, images.read(image))
-                except (OSError, BadImage) as error:
+                except (OSError, ValueError, BadImage) as error:
                     self._not_sent(name, error)
                 else:
                     yield request
@@ -58,7 +58,7 @@ class Sending:
                 position += 1
                 try:
                     request = self._request(name, await images.read_async(image))
-                except (OSError, BadImage) as error:
+                except (OSError, ValueError, BadImage) as error:
                     self._not_sent(name, error)
                 else:
                     yield request
@@ -68,11 +68,13 @@ class Sending:
     def received(self, said: vision_pb2.ClassifyStreamResponse) -> tuple[str, Outcome]:
         return self._callers(said.id), grpc_wire.outcome(said)
 
-    def _not_sent(self, name: str, error: OSError | BadImage) -> None:
-        if isinstance(error, OSError):
-            failure = FoveaClientError(str(error), reason="UNREADABLE_FILE", request_id=name)
-        else:
+    def _not_sent(self, name: str, error: OSError | ValueError | BadImage) -> None:
+        """ValueError is of a path that can be none."""
+        failure: FoveaClientError
+        if isinstance(error, BadImage):
             failure = error
+        else:
+            failure = FoveaClientError(str(error), reason="UNREADABLE_FILE", request_id=name)
         self.unsent.append((self._callers(name), failure))
 
     def _named(self, position: int, item: Item) -> tuple[str, Image]:

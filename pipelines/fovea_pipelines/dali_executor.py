@@ -98,14 +98,15 @@ class DaliGpuExecutor:
         return [next(done) if isinstance(job, Job) else job for job in jobs]
 
     def warm_up(self) -> None:
-        """Build what is built when first needed, which takes seconds on a GPU. Raises RuntimeError where DALI fails."""
-        picture = PIL.Image.new("RGB", (64, 64))
-        for form in ("JPEG", "BMP"):  # one for the GPU's decoder, one for the CPU's
-            encoded = io.BytesIO()
-            picture.save(encoded, form)
-            (result,) = self.run([np.frombuffer(encoded.getvalue(), np.uint8)])
-            if not isinstance(result, OnDevice):
-                raise RuntimeError(f"DALI cannot preprocess a {form} of 64x64 pixels: {result}")
+        """Build what else is built when first needed. Raises RuntimeError where DALI fails."""
+        jobs = [_job(_picture(form), self._contract) for form in ("JPEG", "BMP")]
+        self._lanes.warm_up(*(job for job in jobs if isinstance(job, Job)))
+
+
+def _picture(form: str) -> EncodedImage:
+    encoded = io.BytesIO()
+    PIL.Image.new("RGB", (64, 64)).save(encoded, form)
+    return np.frombuffer(encoded.getvalue(), np.uint8)
 
 
 def _job(image: EncodedImage, contract: Contract) -> Job | Undecodable:

@@ -108,11 +108,17 @@ class GpuLanes:
         self._judged = GpuLane(contract, max_batch, threads, device, host_decoder=True)
         self._judge = GpuLane(contract, max_batch, threads, Device(place=None), host_decoder=True)
 
+    def warm_up(self, jpeg: Job, other: Job) -> None:
+        """Build the pipelines, and let each make one image. Raises RuntimeError where one cannot."""
+        self._trusted.run_together([jpeg])
+        self._judged.run_together([other])
+        self._judge.run_together([other])
+
     def run(self, jobs: Sequence[Job]) -> list[GpuResult]:
         marks = [job.header.format == "jpeg" and is_trusted(job.source.tobytes()) for job in jobs]
         done = self._on_gpu([job for job, trusted in zip(jobs, marks, strict=True) if trusted])
         if done is None:
-            return self._by_the_cpus_decoder(jobs)
+            return self._sorted_out(jobs)
         judged = iter(self._by_the_cpus_decoder([job for job, trusted in zip(jobs, marks, strict=True) if not trusted]))
         decoded = iter(done)
         return [next(decoded if trusted else judged) for trusted in marks]
@@ -121,7 +127,10 @@ class GpuLanes:
         try:
             return list(self._judged.run_together(jobs))
         except RuntimeError:
-            verdicts = self._judge.run(jobs)
+            return self._sorted_out(jobs)
+
+    def _sorted_out(self, jobs: Sequence[Job]) -> list[GpuResult]:
+        verdicts = self._judge.run(jobs)
         sound = iter(self._judged.run([job for job, found in zip(jobs, verdicts, strict=True) if _is_made(found)]))
         return [next(sound) if _is_made(found) else found for found in verdicts]
 

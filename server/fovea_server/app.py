@@ -234,12 +234,11 @@ class App:
         )
 
     def _patience(self) -> SupervisorSettings:
-        """With a GPU, CUDA's libraries are large, and cuDNN plans for each size of batch, also for a model alone."""
-        given, crash_loop = self._settings.triton.start_timeout, self._settings.crash_loop
-        if self._device.device == "cuda":
-            seconds = given or 180.0
-            return SupervisorSettings(start_timeout=seconds, revival_timeout=seconds, crash_loop=crash_loop)
-        return SupervisorSettings(start_timeout=given or 60.0, crash_loop=crash_loop)
+        settings = SupervisorSettings(crash_loop=self._settings.crash_loop)
+        if self._device.device == "cuda":  # CUDA's libraries are large, and cuDNN plans for each size of batch
+            settings = replace(settings, start_timeout=180.0, revival_timeout=60.0)
+        given = self._settings.triton.start_timeout
+        return replace(settings, start_timeout=given) if given else settings
 
     def _on_death(self, lost: Collection[str] | None, reason: str) -> None:
         self._gateway.triton_died()

@@ -100,6 +100,19 @@ def test_an_id_that_no_server_would_repeat_stays_with_the_caller() -> None:
     assert said["my cat.jpg"].id in on_the_wire  # what feedback is given by
 
 
+async def test_both_are_so_from_asyncio() -> None:
+    named = [("my cat.jpg", b"a"), ("a path", "nowhere\0"), ("large", bytes(40_000_000)), ("last", b"ccc")]
+    with grpc_server(Script()) as target:
+        async with AsyncGrpcClient(target) as client:
+            said = {name: outcome async for name, outcome in client.classify_stream(named)}
+    assert {name: getattr(outcome, "reason", None) for name, outcome in said.items()} == {
+        "my cat.jpg": None,
+        "a path": "UNREADABLE_FILE",
+        "large": "TOO_MANY_BYTES",
+        "last": None,
+    }
+
+
 def test_an_id_of_one_image_that_no_server_would_repeat_is_refused_before_it_is_lost() -> None:
     with (
         grpc_server(Script()) as target,

@@ -176,6 +176,7 @@ async def _everywhere(server: Served, image: bytes) -> set[str]:
 @pytest.mark.parametrize("own_server", [2], indirect=True)
 async def test_a_process_that_hangs_is_ended_and_replaced(own_server: Served, espresso: bytes) -> None:
     (follower,) = own_server.followers()
+    await _until(lambda: _serving(own_server) == 1, 20)
     follower.suspend()
     await _until(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 40)
     await _until(lambda: _serving(own_server) == 2, 20)

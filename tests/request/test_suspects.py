@@ -219,18 +219,55 @@ async def test_copies_of_what_was_answered_alone_do_not_wait_for_the_time_of_oth
 async def test_the_time_of_others_does_not_count_what_all_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fovea_server.request.suspects._LONGEST_ALONE", 0.2)
+    monkeypatch.setattr("fovea_server.request.suspects._LONGEST_ALONE", 0.5)
     for image in GOOD[:2]:
         bench.suspects._inside[0] = _Visit(image, (), "id")
         bench.suspects.died()
         bench.suspects._same_death_until = 0
         del bench.suspects._inside[0]
         await asyncio.sleep(0.05)
+    assert len(bench.suspects._strikes) == 2
     bench.readiness.reviving("a process ended")
-    asked = [asyncio.create_task(bench.suspects.infer((), image, "id", Deadline.after(2))) for image in GOOD[:2]]
-    await asyncio.sleep(1.2)  # longer than anything is alone
+    asked = [asyncio.create_task(bench.suspects.infer((), image, "id", Deadline.after(4))) for image in GOOD[:2]]
+    await asyncio.sleep(2.5)  # longer than anything is alone
     bench.readiness.ready(1)
     assert await asyncio.gather(*asked) == [[], []]
+
+
+async def test_nor_where_the_death_comes_while_a_suspect_waits_for_what_is_inside(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fovea_server.request.suspects._LONGEST_ALONE", 0.5)
+    bench.suspects._inside[0] = _Visit(GOOD[0], (), "id")
+    bench.suspects.died()
+    await asyncio.sleep(0.05)
+    assert bench.suspects._strikes
+    bench.suspects._empty.clear()  # as one is inside
+    alone = asyncio.create_task(bench.suspects.infer((), GOOD[0], "id", Deadline.after(5)))
+    await asyncio.sleep(0.05)
+    bench.readiness.reviving("a process ended")
+    del bench.suspects._inside[0]
+    bench.suspects._empty.set()
+    await asyncio.sleep(1)  # longer than anything is alone
+    bench.readiness.ready(1)
+    assert await alone == []
+
+
+async def test_who_waited_beside_others_and_is_a_suspect_by_now_is_run_alone(bench: Bench) -> None:
+    for number, image in enumerate(GOOD[:5]):
+        bench.suspects._inside[number] = _Visit(image, (), "id")
+    bench.suspects.died()
+    bench.suspects._inside.clear()
+    await asyncio.sleep(0.05)
+    bench.readiness.reviving("a process ended")
+    asked = asyncio.create_task(bench.suspects.infer((), GOOD[0], "id", Deadline.after(5)))
+    await asyncio.sleep(0.05)
+    bench.suspects._acquit(digest_of(GOOD[4]))
+    alone = []
+    bench.triton.is_gone = lambda: bool(alone.append(bench.suspects._open.is_set()))  # as it is asked
+    bench.readiness.ready(1)
+    assert await asked == []
+    assert alone == [False]
 
 
 async def test_others_have_as_much_time_as_suspects_that_come_one_after_the_other(

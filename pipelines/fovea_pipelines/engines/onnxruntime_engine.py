@@ -38,11 +38,12 @@ class OnnxRuntimeEngine:
     def __init__(self, model: Path, max_batch: int, device: int | None = 0, precision: str = "f32") -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}; supported: {', '.join(PRECISIONS)}")
-        self._sizes = batch_sizes.up_to(max_batch)
+        self._sizes = batch_sizes.up_to(max_batch, batch_sizes.FEW)
         network = _session(model, device, precision, SEARCHES[0])
         (pixels,) = network.get_inputs()
         self._shape = tuple(pixels.shape[1:])
         self._names = [output.name for output in network.get_outputs()]
+        del network  # its weights are in the GPU's memory
         self.classifies = "SCORES" in self._names
         room = (max_batch, *self._shape)
         self._staging = staging.OnHost(room) if device is None else staging.OnGpu(room, device)

@@ -34,7 +34,7 @@ class TensorRtEngine:
                 f"{plan.name} takes batches of {most} images; the model's configuration allows {max_batch}",
                 "build it again with `fovea models build --engine tensorrt`",
             )
-        self._sizes = batch_sizes.up_to(max_batch)
+        self._sizes = batch_sizes.up_to(max_batch, batch_sizes.MANY)
         self._staging = OnGpu((max_batch, *self._shape), device)
         self._context.set_tensor_address("PIXELS", self._staging.address)
         self._rooms = {name: self._room(name, max_batch, device) for name in names if name != "PIXELS"}

@@ -17,7 +17,7 @@ Listener = Callable[[bool], None]
 class Phase(str, enum.Enum):
     READY = "ready"
     NOT_READY = "not ready"
-    REVIVING = "reviving"  # in less than a second it is ready again, so whoever comes waits
+    REVIVING = "reviving"  # in a moment it is ready again, so whoever comes waits
     CRASH_LOOP = "crash loop"
 
 
@@ -38,7 +38,7 @@ class Standing:
 class Readiness:
     """Starts as not ready. Draining is for ever.
 
-    Whoever comes while a model's process is revived, which takes less than a second, waits; balancers are told.
+    Whoever comes while a model's process is revived, which takes a second or a few, waits; balancers are told.
     """
 
     def __init__(self, restart_seconds: float = 2.0) -> None:

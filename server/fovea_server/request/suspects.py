@@ -131,9 +131,12 @@ class Suspects:
         self._open.clear()
         try:
             await self._readiness.settled(callers)
-            began, deadline = time.monotonic(), Deadline.after(_LONGEST_ALONE)
-            await _event(self._empty, deadline, "the images before it were being answered")
-            await self._readiness.settled(deadline)
+            began = time.monotonic()
+            await _event(self._empty, Deadline.after(_LONGEST_ALONE), "the images before it were being answered")
+            emptied = time.monotonic()
+            await self._readiness.settled(callers)  # what was inside may have ended a process
+            began += time.monotonic() - emptied
+            deadline = Deadline(began + _LONGEST_ALONE)
             await self._verdicts(deadline)
             self._quarantine.check(digest)
             return await self._visit(visit, deadline, digest)
@@ -166,6 +169,8 @@ class Suspects:
             await self._readiness.settled(deadline)
         if digest is not None:
             self._quarantine.check(digest)
+            if self._is_suspect(digest):  # since it came here, others were acquitted
+                return await self._apart(visit, deadline, digest)
         elif self._may_be_known(visit):  # since it came here, and waited
             return await self._known(visit, deadline)
         return await self._visit(visit, deadline, digest)

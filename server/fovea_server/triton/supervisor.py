@@ -49,7 +49,7 @@ class Tally(Protocol):
 
 @dataclass(frozen=True)
 class SupervisorSettings:
-    """`start_timeout` is how many seconds a start may take, `revival_timeout` how many the loading of a model again."""
+    """`start_timeout` is how many seconds a start may take, `revival_timeout` how many the loading of models again."""
 
     start_timeout: float = 60.0
     watch: WatchSettings = field(default_factory=WatchSettings)
@@ -155,9 +155,10 @@ class Supervisor:
     async def _revive(self, models: Collection[str]) -> bool:
         """Load the models whose processes are gone; Triton gives each a new one. Whether all then answer rightly."""
         began = time.monotonic()
+        ends = began + self._settings.revival_timeout
         try:
             for model in sorted(models):
-                await self._engine.revive(model, self._settings.revival_timeout)
+                await self._engine.revive(model, max(ends - time.monotonic(), 0.1))
             await self._verify()
         except Exception as error:  # whatever it is: a start is tried next
             _log.error("the models were not revived", models=sorted(models), reason=str(error))
