@@ -2,6 +2,7 @@
 names of the parameters that say until when an answer is wanted, and where to look whether it still is."""
 
 UNDECODABLE = "undecodable image: "
+PREPROCESSING = "preprocessing failed: "
 CANCELLED = "the caller went away before its turn"
 LATE = "the deadline passed before its turn"
 DEADLINE = "deadline_ns"  # nanoseconds of CLOCK_MONOTONIC, which every process of one machine shares

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fovea_pipelines import garbage, precision
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.preprocessed import Preprocessed, Result, Undecodable
-from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, TICKET, UNDECODABLE
+from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, PREPROCESSING, TICKET, UNDECODABLE
 from fovea_pipelines.withdrawn import is_withdrawn
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def failed(culprit: Undecodable | RuntimeError | GivenUp) -> Any:
         return _failure(str(culprit), pb_utils.TritonError.CANCELLED)
     if isinstance(culprit, Undecodable):
         return _failure(f"{UNDECODABLE}{culprit}", pb_utils.TritonError.INVALID_ARG)
-    return _failure(str(culprit), pb_utils.TritonError.INTERNAL)
+    return _failure(f"{PREPROCESSING}{culprit}", pb_utils.TritonError.INTERNAL)
 
 
 def scored(group: list[Outputs], span: tuple[int, int]) -> Any:

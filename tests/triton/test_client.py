@@ -120,6 +120,18 @@ async def test_an_unhealthy_process_is_noted_by_its_model(client: TritonClient, 
     assert client.pulse.unhealthy == {"m"}
 
 
+@pytest.mark.parametrize(
+    ("text", "blamed"), [(triton_messages.PREPROCESSING, {"preprocess"}), ("", {"preprocess", "m"})]
+)
+async def test_where_preprocessing_says_that_it_got_no_memory_the_network_goes_on(
+    text: str, blamed: set[str], client: TritonClient, tmp_path: Path
+) -> None:
+    body = orjson.dumps({"error": f"in ensemble 'classify_m', {text}std::bad_alloc"})
+    async with speaking(tmp_path / "s", _says(reply(body, status=b"500 Internal Server Error"))):
+        assert isinstance(await _asked(client), NotReady)
+    assert client.pulse.unhealthy == blamed
+
+
 async def test_who_is_too_late_is_told_and_what_was_asked_is_withdrawn(client: TritonClient, tmp_path: Path) -> None:
     async with speaking(tmp_path / "s", _nothing) as heard:
         assert isinstance(await _asked(client, 0.1), DeadlineExceeded)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from fovea_pipelines.triton_folders import ANALYZE
-from fovea_pipelines.triton_messages import DEADLINE, LATE, TICKET, UNDECODABLE
+from fovea_pipelines.triton_messages import DEADLINE, LATE, PREPROCESSING, TICKET, UNDECODABLE
 from fovea_pipelines.withdrawn import Board
 from fovea_server.domain import Deadline, Inference, Model, Span
 from fovea_server.errors import (
@@ -132,7 +132,8 @@ class TritonClient:
             if stub := _UNHEALTHY.search(problem):
                 self.pulse.unhealthy.add(stub[1])
             elif _is_out_of_memory(problem):
-                self.pulse.unhealthy |= flight.models
+                preprocessing = {model.preprocess for model in models}
+                self.pulse.unhealthy |= preprocessing if PREPROCESSING in problem else flight.models
             else:
                 self.pulse.answered(flight)
             raise translate(said.status, problem)
