@@ -18,7 +18,7 @@ from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.parity import measures
 
 torch = pytest.importorskip("torch", reason="torch is not installed; run `make test-torch`")
-pytestmark = [pytest.mark.torch, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.torch, pytest.mark.large, pytest.mark.timeout(400)]
 
 PRESETS = {"resnet50": "ResNet50_Weights.IMAGENET1K_V1", "convnext_tiny": "ConvNeXt_Tiny_Weights.IMAGENET1K_V1"}
 _PHOTOGRAPHS = 60

@@ -83,6 +83,7 @@ def test_a_resnet_answers_as_pytorch_does(resnet18: Network) -> None:
     _answers_as_the_original(resnet18)
 
 
+@pytest.mark.large
 def test_a_vision_transformer_of_torchvision_answers_as_pytorch_does(tmp_path: Path) -> None:
     weights = _torchvision("vit_b_32", tmp_path / "vit.pth", num_classes=11)
     network = zoo.read("torchvision:vit_b_32", weights)
@@ -90,6 +91,7 @@ def test_a_vision_transformer_of_torchvision_answers_as_pytorch_does(tmp_path: P
     assert network.labels is None
 
 
+@pytest.mark.large
 def test_a_vision_transformer_of_timm_answers_as_pytorch_does(tmp_path: Path) -> None:
     network = zoo.read("timm:vit_tiny_patch16_224", _timm("vit_tiny_patch16_224", tmp_path / "tiny.pth"))
     _answers_as_the_original(network)
@@ -123,11 +125,13 @@ def test_the_graph_is_one_file_of_a_known_opset_with_any_batch(resnet18: Network
     assert str(Path(torch.__file__).parent).encode() not in resnet18.graph.SerializeToString()
 
 
+@pytest.mark.large
 def test_the_same_weights_give_the_same_bytes(resnet18: Network, resnet18_file: Path) -> None:
     again = zoo.read("torchvision:resnet18", resnet18_file).graph
     assert again.SerializeToString(deterministic=True) == resnet18.graph.SerializeToString(deterministic=True)
 
 
+@pytest.mark.large
 def test_the_weights_say_how_many_classes_there_are(tmp_path: Path) -> None:
     network = zoo.read(
         "torchvision:squeezenet1_1", _torchvision("squeezenet1_1", tmp_path / "seven.pth", num_classes=7)
@@ -158,6 +162,7 @@ def test_the_name_of_the_file_says_which_preset(spec: str, name: str, preset: st
     assert found.source == from_torchvision(torchvision().models.get_model_weights(architecture)[preset].transforms())
 
 
+@pytest.mark.large
 def test_inception_is_built_as_its_published_weights_were_trained(tmp_path: Path) -> None:
     weights = _torchvision("inception_v3", tmp_path / "mine.pth", init_weights=False, num_classes=4)
     with pytest.raises(BadNetwork, match="trained with transform_input or without") as refusal:
@@ -171,6 +176,7 @@ def test_inception_is_built_as_its_published_weights_were_trained(tmp_path: Path
         np.testing.assert_array_equal(found(images), original(images))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("name", "renamed"),
     [
@@ -334,6 +340,7 @@ def test_the_hugging_face_hub_is_asked_once(tmp_path: Path, monkeypatch: pytest.
     assert refusal.value.hint == "give the file with --weights"
 
 
+@pytest.mark.large
 def test_published_weights_are_taken_from_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed; run `make test-torch`")
     safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed; run `make test-torch`")
