@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 
+# What can stand in a header and a log line without harm; no file is named after it.
 _FIT = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 
 

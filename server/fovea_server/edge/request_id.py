@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fovea_client import request_ids
+
 HEADER = "X-Request-ID"
 FIELD = HEADER.lower().encode()  # as ASGI and uvicorn name it
-
-# What can stand in a header and a log line without harm; no file is named after it.
-_FIT = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 
 
 def accept(given: str | None) -> str:
     """`given` if it is 1 to 128 harmless characters, else a new random id."""
-    if given and _FIT.match(given):
+    if given and request_ids.is_fit(given):
         return given
     return uuid.uuid4().hex
 
