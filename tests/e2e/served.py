@@ -19,7 +19,7 @@ import psutil
 from tests.conftest import children_running
 
 FOVEA = Path(sys.executable).parent / "fovea"
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 @dataclass

@@ -57,13 +57,13 @@ async def test_those_who_are_cancelled_while_they_wait_are_not_worked_on(own_ser
 
 
 async def test_with_more_than_it_can_do_each_is_answered_or_told_why(own_server: Served, espresso: bytes) -> None:
-    deadlines = [0.02 + 0.01 * n for n in range(60)]
+    # Every sixth has time enough, also where others have the CPU: a minute, and as long for those that wait in sockets.
+    deadlines = [0.02 + 0.01 * n if n % 6 else 60 for n in range(60)]
     requests = [open_loop.post(espresso, headers={"X-Request-Timeout": f"{each:g}"}) for each in deadlines]
-    # A minute for the answers: where others have the CPU, requests wait in sockets before any deadline begins.
     records = await asyncio.to_thread(open_loop.run, own_server.rest_port, requests, 300, 4, grace=60)
     outcomes = records.outcomes()
-    assert set(outcomes) - {"200 1"} <= {"504 DEADLINE_EXCEEDED", "504 DEADLINE_UNREACHABLE", "429 BUSY"}, outcomes
-    assert len(records.good) > 0
+    assert set(outcomes) - {"200 1"} <= {"504 DEADLINE_EXCEEDED", "504 DEADLINE_UNREACHABLE"}, outcomes
+    assert len(records.good) >= 10
     # How late any of them is, the drill `deadlines` measures; here others may have the CPU.
     assert outcomes.get("504 DEADLINE_UNREACHABLE", 0) > 0, outcomes
     await _quiet(own_server, 10)

@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 
@@ -52,13 +53,17 @@ class Triton:
     def __init__(self) -> None:
         self.pulse = Pulse()
         self.live = True
+        self.live_after = 0.0  # seconds
         self.revived: list[str] = []
+        self.patience = 0.0  # seconds that the last revival might take
         self.on_revival: Callable[[str], None] = lambda model: None
 
     async def is_live(self, timeout: float) -> bool:
-        return self.live
+        await asyncio.sleep(min(self.live_after, timeout))
+        return self.live and self.live_after <= timeout
 
     async def revive(self, name: str, timeout: float) -> None:
+        self.patience = timeout
         self.on_revival(name)
         self.revived.append(name)
 
@@ -294,6 +299,36 @@ async def test_silence_while_a_call_waits_and_nothing_computes_is_a_hung_process
             await under_test.until(lambda: under_test.tally.revivals == 1)
         assert ended == under_test.triton.revived == ["network", "preprocess"]
         assert set(running.values()) == {"preprocess", "network", "idle"}
+
+
+async def test_a_triton_that_is_late_to_say_that_it_lives_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Processes(monkeypatch, "network")
+    monkeypatch.setattr(TritonProcess, "end_model_processes", lambda _, models: None)
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        await under_test.supervisor.start()
+        under_test.triton.live_after = 5 * _QUICK.sample
+        with under_test.triton.pulse.flight(["network"], lambda why: None):
+            await under_test.until(lambda: under_test.tally.revivals == 1)
+        assert under_test.tally.restarts == 0
+
+
+async def test_a_revival_may_take_as_long_as_the_start_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Processes(monkeypatch, "network")
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        under_test.triton.on_revival = running.start
+        began, takes = time.monotonic(), 0.5
+
+        async def late() -> bool:
+            return time.monotonic() > began + takes
+
+        under_test.supervisor._answers = late  # type: ignore[assignment]
+        under_test.supervisor._settings = SupervisorSettings(5.0, _QUICK, revival_timeout=takes / 5)
+        await under_test.supervisor.start()
+        running.end("network")
+        await under_test.until(lambda: under_test.tally.revivals == 1)
+        assert under_test.triton.patience > 0.8 * takes
 
 
 async def test_silence_of_a_busy_process_is_not_a_hang(tmp_path: Path) -> None:

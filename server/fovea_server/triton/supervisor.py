@@ -49,7 +49,10 @@ class Tally(Protocol):
 
 @dataclass(frozen=True)
 class SupervisorSettings:
-    """`start_timeout` is how many seconds a start may take, `revival_timeout` how many the loading of models again."""
+    """`start_timeout` is how many seconds a start may take, `revival_timeout` how many the loading of models again.
+
+    A revival may take as long as the start did, if that is longer: where that took long, so will this.
+    """
 
     start_timeout: float = 60.0
     watch: WatchSettings = field(default_factory=WatchSettings)
@@ -89,6 +92,7 @@ class Supervisor:
         self._crash_loop = CrashLoop(settings.crash_loop)
         self._process: TritonProcess | None = None
         self._watch: Watch | None = None
+        self._start_seconds = 0.0
         self._keeping: asyncio.Task[None] | None = None
 
     @property
@@ -155,7 +159,7 @@ class Supervisor:
     async def _revive(self, models: Collection[str]) -> bool:
         """Load the models whose processes are gone; Triton gives each a new one. Whether all then answer rightly."""
         began = time.monotonic()
-        ends = began + self._settings.revival_timeout
+        ends = began + max(self._settings.revival_timeout, self._start_seconds)
         try:
             for model in sorted(models):
                 await self._engine.revive(model, max(ends - time.monotonic(), 0.1))
@@ -229,7 +233,7 @@ class Supervisor:
         except BaseException:
             await self._discard()
             raise
-        seconds = time.monotonic() - began
+        seconds = self._start_seconds = time.monotonic() - began
         _log.info("triton is ready", seconds=round(seconds, 2), pid=process.pid)
         self._watch = Watch(process, self._engine, self._verify, self._settings.watch)
         self._tally.crash_loop(False)

@@ -28,12 +28,14 @@ class WatchSettings:
     look     between two looks; a death is seen at once where the kernel has pidfds
     silence  without any answer, while a call waits and nothing computes, after which something hangs
     sample   for which nothing must have computed
+    live     that Triton may take to say that it lives: where others have the CPU, it is late and not hung
     probe    between two questions with the golden image, `probes` of which must fail in a row
     """
 
     look: float = 0.5
     silence: float = 1.5
     sample: float = 0.5
+    live: float = 2.0
     probe: float = 5.0
     probes: int = 2
     shared_memory: int = 8 << 20
@@ -133,11 +135,11 @@ class Watch:
     async def _judge_silence(self) -> Trouble | None:
         """Nothing was answered for a while: a hung process uses no CPU meanwhile, a busy one does."""
         pulse = self._engine.pulse
-        live = asyncio.create_task(self._engine.is_live(timeout=self._settings.sample))
-        idle = await self._is_idle()
-        if not await live and idle:
+        if not await self._is_idle():
+            return None
+        if not await self._engine.is_live(timeout=self._settings.live):
             return Trouble(f"tritonserver hangs: nothing was answered for {pulse.silence():.1f} s")
-        if not idle or pulse.silence() < self._settings.silence:
+        if pulse.silence() < self._settings.silence:
             return None
         return self._hung(pulse.waited_for(), f"nothing was answered for {pulse.silence():.1f} s")
 
