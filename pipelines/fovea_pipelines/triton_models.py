@@ -52,13 +52,15 @@ class OpenVinoNetwork:
 
     def initialize(self, args: dict[str, str]) -> None:
         # Not above: the process of a preprocessing model has no need of OpenVINO's 20 MB.
+        from fovea_pipelines import compiled_networks
         from fovea_pipelines.openvino_engine import OpenVinoEngine
 
         settings = ModelSettings(args)
         package = ModelPackage.read(settings.folder)
         chosen = precision.choose(package, os.environ.get(precision.VARIABLE) or settings.text("precision"))
         model = precision.artefact_of(package, chosen)
-        self._engine = OpenVinoEngine(model, chosen, streams=settings.threads())
+        kept = compiled_networks.of_this_user()
+        self._engine = OpenVinoEngine(model, chosen, streams=settings.threads(), kept=kept)
         garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:

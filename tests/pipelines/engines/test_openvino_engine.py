@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from fovea_pipelines import precision
+from fovea_pipelines.compiled_networks import CompiledNetworks
 from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.package import ModelPackage
 
@@ -84,3 +87,32 @@ def test_an_image_of_another_size_is_refused_and_costs_the_next_ones_nothing(
             with pytest.raises(ValueError, match=r"takes pixels of shape \(224, 224, 3\), not \(3, 3, 3\)"):
                 engine.run(some)
     assert len(engine.run(images)) == len(images)
+
+
+@pytest.mark.parametrize("chosen", precision.native())
+def test_a_network_that_was_kept_is_not_compiled_again_and_says_the_same_bits(
+    package: ModelPackage, images: Images, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = precision.artefact_of(package, chosen)
+    compiled = OpenVinoEngine(model, chosen, 2, CompiledNetworks(tmp_path / "kept")).run(images)
+    with monkeypatch.context() as patch:
+        patch.setattr("fovea_pipelines.openvino_engine._Graph._compiled", None)  # which nobody can call
+        again = OpenVinoEngine(model, chosen, 2, CompiledNetworks(tmp_path / "kept")).run(images)
+        with pytest.raises(TypeError):
+            OpenVinoEngine(model, chosen, 1, CompiledNetworks(tmp_path / "kept"))  # another number of streams
+    for one, other in zip(compiled, again, strict=True):
+        assert one.embedding.tobytes() == other.embedding.tobytes()
+        assert one.scores.tobytes() == other.scores.tobytes()
+
+
+def test_what_openvino_cannot_read_is_compiled_again_and_replaced(
+    package: ModelPackage, images: Images, expected: list[NDArray[np.float32]], tmp_path: Path
+) -> None:
+    kept = CompiledNetworks(tmp_path / "kept")
+    OpenVinoEngine(package.onnx.path, "f32", 1, kept)
+    (file,) = (tmp_path / "kept").iterdir()
+    good = file.read_bytes()
+    kept.write(file.name, b"of another world")
+    (answer,) = OpenVinoEngine(package.onnx.path, "f32", 1, kept).run(images[:1])
+    np.testing.assert_allclose(answer.embedding, expected[0], atol=1e-4)
+    assert len(file.read_bytes()) == len(good)
