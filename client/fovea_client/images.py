@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -42,11 +43,22 @@ def find(path: str, suffixes: Collection[str] = SUFFIXES) -> list[str]:
     return list(dict.fromkeys(found for match in matches for found in _in_folder_or_itself(match, suffixes)))
 
 
+def left_out(folder: str) -> Counter[str]:
+    """How many files of a folder `find` passes over, by suffix; hidden ones do not count."""
+    names = (Path(file) for file in _files(folder))
+    suffixes = (name.suffix.lower() for name in names if not name.name.startswith("."))
+    return Counter(suffix for suffix in suffixes if suffix not in SUFFIXES)
+
+
 def _in_folder_or_itself(path: str, suffixes: Collection[str]) -> list[str]:
     return sorted(_walk(path, suffixes)) if os.path.isdir(path) else [path]  # noqa: PTH112
 
 
 def _walk(folder: str, suffixes: Collection[str]) -> Iterator[str]:
+    return (file for file in _files(folder) if Path(file).suffix.lower() in suffixes)
+
+
+def _files(folder: str) -> Iterator[str]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(root, name) for name in names if Path(name).suffix.lower() in suffixes)  # noqa: PTH118
+        yield from (os.path.join(root, name) for name in names)  # noqa: PTH118

@@ -61,6 +61,12 @@ def test_grpc_is_measured_beside_rest_or_alone(folder: Path) -> None:
     assert [line["protocol"] for line in json.loads(alone.stdout)["lines"]] == ["gRPC"]
 
 
+def test_what_is_no_certificate_is_a_mistake(folder: Path) -> None:
+    result = run("--url", "https://127.0.0.1:1", "--ca-file", str(folder / "0.jpg"), "--images", str(folder))
+    assert result.exit_code == 2
+    assert "the certificates cannot be used" in result.stderr
+
+
 def test_the_key_goes_with_each_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_API_KEY", "fovea_a_b")
     rest, grpc = Script(), Script()

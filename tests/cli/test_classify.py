@@ -44,6 +44,15 @@ def test_every_image_of_a_folder_gets_a_line_in_order(folder: Path) -> None:
     assert [line["image"]["bytes"] for line in lines(result)] == list(range(1, 21))
 
 
+def test_what_is_left_out_of_a_folder_is_said_beside_the_answers(folder: Path) -> None:
+    (folder / "below").mkdir()
+    for name in ("a.txt", "b.TXT", "below/photograph", ".hidden.txt"):
+        (folder / name).write_bytes(b"x")
+    result = run(Script(), ".", "--json")
+    assert len(lines(result)) == 20
+    assert result.stderr == "left out of ., for they are not named like images: 2 .txt, 1 without a suffix\n"
+
+
 def test_a_line_is_the_answer_as_it_is_on_the_wire(folder: Path) -> None:
     script = Script()
     (line,) = lines(run(script, "00.jpg", "--json", "--top-k", "1", "--model", "other"))

@@ -98,6 +98,18 @@ def test_the_command_line_shows_its_key(guarded: Served, key: str, package: Mode
     assert "API key" in bad.stderr
 
 
+def test_what_speaks_tls_is_measured_on_both_ports(guarded: Served, key: str) -> None:
+    words = ("bench", f"--url={guarded.url}", f"--grpc={guarded.grpc}", "--rate=5", "--seconds=1", "--warm-up=0")
+    good = _fovea(*words, f"--ca-file={guarded.ca_file}", "--json", FOVEA_API_KEY=key)
+    lines = json.loads(good.stdout)["lines"]
+    assert [(line["protocol"], line["served"], line["errors"]) for line in lines] == [("REST", 5, {}), ("gRPC", 5, {})]
+    for url in (guarded.url, f"grpcs://{guarded.grpc}"):
+        untrusted = _fovea("bench", f"--url={url}", *words[3:], FOVEA_API_KEY=key)
+        assert untrusted.returncode == 1
+        assert "is not trusted" in untrusted.stderr
+        assert "--ca-file" in untrusted.stderr
+
+
 def test_keys_come_and_go_while_the_server_runs(guarded: Served) -> None:
     with _rest(guarded) as client:
         made = _key(guarded.state, "--scope=admin", "--scope=infer")

@@ -24,6 +24,7 @@ from fovea_client import (
     GrpcClient,
     UnknownModel,
 )
+from fovea_pipelines import precision
 from fovea_pipelines.package import ModelPackage
 
 
@@ -159,6 +160,7 @@ def test_a_server_that_is_not_there_is_one_sentence_and_a_hint(folder: Path) -> 
 def test_models_are_listed_and_the_version_is_said() -> None:
     (model,) = [json.loads(line) for line in _fovea("models", "list", "--json").stdout.splitlines()]
     assert (model["name"], model["built"]) == ("efficientnet_lite0", True)
+    assert model["precision"] in precision.native()
     assert _fovea("version").stdout.startswith(b"fovea 0.")
     unknown = _fovea("models", "build", "nope")
     assert unknown.returncode == 2

@@ -32,11 +32,11 @@ def message(serialized: bytes) -> bytes:
     return struct.pack(">BI", 0, len(serialized)) + serialized
 
 
-def head(authority: str, path: str, seconds: float, metadata: Mapping[str, str]) -> bytes:
+def head(scheme: str, authority: str, path: str, seconds: float, metadata: Mapping[str, str]) -> bytes:
     """The headers of a call, encoded so that they change nothing for the next ones."""
     fields = {
         ":method": "POST",
-        ":scheme": "http",
+        ":scheme": scheme,
         ":path": path,
         ":authority": authority,
         "te": "trailers",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from fovea_client.load.loops import Loop, loop_of
 from fovea_client.load.measured import Load
 from fovea_client.load.photographs import Photograph
 from fovea_client.load.schedule import Way
+from fovea_client.load.tls import failed
 
 GENERATOR = "fovea_client.load.rest"
 GRACE = 30.0  # seconds an answer may still take when the time is over
@@ -141,11 +143,15 @@ async def measure(
     seconds: float,
     headers: Mapping[str, str] | None = None,
     stop: asyncio.Event | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Load:
-    """Ask the server at `url` about `images`, over and over, for `seconds` or until `stop`."""
+    """Ask the server at `url` about `images`, over and over, for `seconds` or until `stop`.
+
+    `tls` is for https://; None trusts the usual authorities.
+    """
     address = Address.of(url)
     requests = [post(_PATH, str(address), image.media_type, image.encoded, headers) for image in images]
-    return await send(requests, address, way, seconds, hint="start the server with `fovea serve`", stop=stop)
+    return await send(requests, address, way, seconds, hint="start the server with `fovea serve`", stop=stop, tls=tls)
 
 
 async def send(
@@ -156,17 +162,18 @@ async def send(
     *,
     hint: str,
     stop: asyncio.Event | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Load:
     """Send whole requests, one after the other on each connection, over and over.
 
-    Raises LoadFailed, with the `hint`, where nothing answers at `address`.
+    Raises LoadFailed, with the `hint` where nothing answers at `address`.
     """
     running = asyncio.get_running_loop()
     cycle: Iterator[bytes] = itertools.cycle(requests)
 
     async def connect() -> None:
         await running.create_connection(
-            lambda: _Connection(loop), address.host, address.port, ssl=True if address.tls else None
+            lambda: _Connection(loop), address.host, address.port, ssl=(tls or True) if address.tls else None
         )
 
     loop: Loop = loop_of(way, cycle, seconds, connect)
@@ -174,5 +181,7 @@ async def send(
     try:
         await loop.run(stop, GRACE)
     except OSError as error:
-        raise LoadFailed(f"nothing answers on {address}", hint) from error
+        raise (address.tls and failed(str(address), error)) or LoadFailed(
+            f"nothing answers on {address}", hint
+        ) from error
     return loop.result(GENERATOR, time.process_time() - cpu)

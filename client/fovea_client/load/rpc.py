@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from fovea_client.load.loops import Loop, loop_of
 from fovea_client.load.measured import Load
 from fovea_client.load.photographs import Photograph
 from fovea_client.load.schedule import Way
+from fovea_client.load.tls import failed
 from fovea_client.wire import vision_pb2
 
 GENERATOR = "fovea_client.load.rpc"
@@ -33,18 +35,23 @@ async def measure(
     seconds: float,
     headers: Mapping[str, str] | None = None,
     stop: asyncio.Event | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Load:
-    """Ask the server at `address` (host:port) about `images`, over and over, for `seconds` or until `stop`.
+    """Ask the server at `address` (host:port) about `images`, over and over, for `seconds` or until `stop`; in plain
+    text, or over `tls`.
 
     Raises LoadFailed where nothing answers there.
     """
     running = asyncio.get_running_loop()
     host, port = _host_and_port(address)
     requests = [message(vision_pb2.ClassifyRequest(image=image.encoded).SerializeToString()) for image in images]
-    begin = head(address, _METHOD, _TIMEOUT, {name.lower(): value for name, value in (headers or {}).items()})
+    if tls:
+        tls.set_alpn_protocols(["h2"])  # RFC 9113 wants it said; gRPC servers hang up otherwise
+    scheme = "https" if tls else "http"
+    begin = head(scheme, address, _METHOD, _TIMEOUT, {name.lower(): value for name, value in (headers or {}).items()})
 
     async def connect() -> None:
-        _, connection = await running.create_connection(lambda: Http2Connection(loop, begin), host, port)
+        _, connection = await running.create_connection(lambda: Http2Connection(loop, begin), host, port, ssl=tls)
         try:
             await asyncio.wait_for(connection.greeted, _CONNECT)
         except asyncio.TimeoutError:
@@ -58,7 +65,9 @@ async def measure(
     except NoHttp2 as error:
         raise LoadFailed(f"what answers on {address} does not speak HTTP/2", "name the gRPC port") from error
     except OSError as error:
-        raise LoadFailed(f"nothing answers on {address}", "start the server with `fovea serve`") from error
+        raise (tls and failed(address, error)) or LoadFailed(
+            f"nothing answers on {address}", "start the server with `fovea serve`"
+        ) from error
     return loop.result(GENERATOR, time.process_time() - cpu)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -13,19 +15,22 @@ import typer
 from rich.table import Table
 
 from fovea_client import credentials
-from fovea_client.load import BenchmarkError, Load, NoPhotographs, Photograph, photographs
+from fovea_client.load import BenchmarkError, Load, NoPhotographs, Photograph, photographs, tls
 from fovea_server.cli import bench_lines, terminal
 from fovea_server.cli.bench_lines import Line, Plan, Session, ways
 
 _CLOSED = (1, 8, 32)
+_SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 _Number = TypeVar("_Number", int, float)
 
 
 def bench(
     url: Annotated[
-        str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc://HOST:PORT.")
+        str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc(s)://HOST:PORT.")
     ] = "http://127.0.0.1:8080",
-    grpc: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Measure its gRPC port too.")] = None,
+    grpc: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Measure its gRPC port too, with TLS if --url has it.")
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -57,6 +62,8 @@ def bench(
         typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Sent with each request; repeatable."),
     ] = None,
     api_key: terminal.ApiKey = None,
+    ca_file: terminal.CaFile = None,
+    client_certificate: terminal.ClientCertificate = None,
     json_document: Annotated[bool, typer.Option("--json", help="One JSON document instead of the table.")] = False,
 ) -> None:
     """Measure a running server: images a second, latencies, and errors by reason.
@@ -71,7 +78,8 @@ def bench(
         sent = photographs.read(images or _golden_image())
     except BenchmarkError as error:
         terminal.fail(str(error), error.hint)
-    session = bench_lines.run(Plan(lines, sent, seconds, warm_up, {**_key(api_key), **_headers(header or [])}))
+    headers = {**_key(api_key), **_headers(header or [])}
+    session = bench_lines.run(Plan(lines, sent, seconds, warm_up, headers, _tls(ca_file, client_certificate)))
     if json_document:
         typer.echo(json.dumps(_document(session, sent, str(images) if images else "the golden image alone", seconds)))
     elif session.measured:
@@ -83,10 +91,21 @@ def bench(
 
 
 def _urls(url: str, grpc: str | None) -> list[str]:
-    if not url.startswith(("http://", "https://", "grpc://")):
-        hint = "use http://HOST:PORT, https://HOST or grpc://HOST:PORT"
+    if not url.startswith(_SCHEMES):
+        hint = "use http://HOST:PORT, https://HOST, grpc://HOST:PORT or grpcs://HOST:PORT"
         terminal.fail(f"--url is {url!r}, which is not an address", hint, code=2)
-    return [url, *([f"grpc://{grpc.removeprefix('grpc://')}"] if grpc else [])]
+    if grpc and not grpc.startswith(("grpc://", "grpcs://")):
+        grpc = f"{'grpcs' if url.startswith(('https', 'grpcs')) else 'grpc'}://{grpc}"
+    return [url, grpc] if grpc else [url]
+
+
+def _tls(ca_file: str | None, client_certificate: tuple[str, str] | None) -> Callable[[], ssl.SSLContext]:
+    make = functools.partial(tls.context, ca_file, client_certificate)
+    try:
+        make()
+    except OSError as error:  # ssl.SSLError is one too
+        terminal.fail(f"the certificates cannot be used: {error}", terminal.PEM_HINT, code=2)
+    return make
 
 
 def _numbers(option: str, text: str | None, kind: Callable[[str], _Number]) -> tuple[_Number, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,14 +22,18 @@ _TICK = 0.5  # seconds between two steps of the bar: each takes CPU time from th
 
 @dataclass(frozen=True)
 class Line:
-    """A load to come: at http(s)://HOST:PORT or grpc://HOST:PORT."""
+    """A load to come: at http(s)://HOST:PORT or grpc(s)://HOST:PORT."""
 
     url: str
     way: Way
 
     @property
     def protocol(self) -> str:
-        return "gRPC" if self.url.startswith("grpc://") else "REST"
+        return "gRPC" if self.url.startswith("grpc") else "REST"
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.url.startswith(("https://", "grpcs://"))
 
     @property
     def words(self) -> str:
@@ -42,6 +47,7 @@ class Plan:
     seconds: float
     warm_up: float
     headers: Mapping[str, str]
+    tls: Callable[[], ssl.SSLContext]  # a new one each time
 
 
 @dataclass
@@ -86,14 +92,15 @@ async def _measure(plan: Plan, session: Session) -> None:
 
 
 async def _load(plan: Plan, line: Line, seconds: float, stop: asyncio.Event) -> Load:
+    tls = plan.tls() if line.is_encrypted else None
     if line.protocol == "gRPC":
         from fovea_client.load import rpc
 
-        address = line.url.removeprefix("grpc://").rstrip("/")
-        return await rpc.measure(address, plan.images, line.way, seconds, plan.headers, stop)
+        address = line.url.partition("://")[2].rstrip("/")
+        return await rpc.measure(address, plan.images, line.way, seconds, plan.headers, stop, tls)
     from fovea_client.load import rest
 
-    return await rest.measure(line.url, plan.images, line.way, seconds, plan.headers, stop)
+    return await rest.measure(line.url, plan.images, line.way, seconds, plan.headers, stop, tls)
 
 
 def _answered(line: Line, load: Load) -> Load:

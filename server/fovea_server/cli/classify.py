@@ -30,7 +30,7 @@ from fovea_client import (
     images,
 )
 from fovea_client.images import Image
-from fovea_server.cli.terminal import KEY_HINT, ApiKey, fail
+from fovea_server.cli.terminal import KEY_HINT, PEM_HINT, ApiKey, CaFile, ClientCertificate, fail, say
 
 Outcome = Classification | FoveaClientError
 
@@ -51,13 +51,8 @@ def classify(
         str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc(s)://HOST:PORT.")
     ] = "http://127.0.0.1:8080",
     api_key: ApiKey = None,
-    ca_file: Annotated[
-        str | None, typer.Option(metavar="PEM", help="Who signs the server's certificate, if not one of the usual.")
-    ] = None,
-    client_certificate: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="PEM PEM", help="A certificate and its key, for servers that ask for one."),
-    ] = None,
+    ca_file: CaFile = None,
+    client_certificate: ClientCertificate = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Which model; the server's default if not given.")
     ] = None,
@@ -96,7 +91,7 @@ def _client(
     try:
         return connect(url, api_key=api_key, ca_file=ca_file, client_certificate=client_certificate)
     except OSError as error:  # ssl.SSLError is one too
-        fail(f"the certificates cannot be used: {error}", "--ca-file and --client-certificate are PEM files", code=2)
+        fail(f"the certificates cannot be used: {error}", PEM_HINT, code=2)
     except ValueError as error:
         fail(str(error), code=2)
 
@@ -117,6 +112,9 @@ def _found(path: str) -> list[str]:
         found = images.find(path)
     except FileNotFoundError as error:
         fail(str(error), code=2)
+    if others := images.left_out(path):
+        kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in others.most_common(5))
+        say(f"left out of {path}, for they are not named like images: {kinds}")
     if not found:
         fail(f"no images in {path}", f"in a folder these count: {' '.join(sorted(images.SUFFIXES))}", code=2)
     return found

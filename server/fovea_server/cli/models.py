@@ -30,7 +30,8 @@ def list_models(
 ) -> None:
     """Say which models there are, given and added, and whether they are built.
 
-    A version in brackets is not in service; NAME@VERSION asks for it.
+    A version in brackets is not in service; NAME@VERSION asks for it. The precision is what `fovea serve` has this
+    CPU compute in unless told otherwise.
     """
     from fovea_server.triton.versions import Versions
 
@@ -42,14 +43,14 @@ def list_models(
             typer.echo(json.dumps(row))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("model", "version", "labels", "features", "preprocessing", "licence", "digest", ""):
+    for name in ("model", "version", "labels", "features", "precision", "preprocessing", "licence", "digest", ""):
         table.add_column(name, no_wrap=True)
     for row in rows:
         built = "" if row["built"] else "not built: fovea models build"
-        sizes = str(row["labels"] or "-"), str(row["features"])
+        what = str(row["labels"] or "-"), str(row["features"]), row["precision"]
         version = row["version"] if row["in_service"] else f"({row['version']})"
         table.add_row(
-            row["name"], version, *sizes, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built
+            row["name"], version, *what, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built
         )
     terminal.stdout().print(table)
 
@@ -161,6 +162,8 @@ def _in_service(package: ModelPackage, versions: Versions) -> bool:
 
 
 def _facts(package: ModelPackage) -> dict[str, Any]:
+    from fovea_pipelines import precision as precisions
+
     return {
         "name": package.name,
         "version": package.version,
@@ -168,6 +171,7 @@ def _facts(package: ModelPackage) -> dict[str, Any]:
         "built": all(artefact.path.is_file() for artefact in package.artefacts.values()),
         "labels": len(package.labels),
         "features": package.features,
+        "precision": precisions.choose(package),
         "preprocess": package.preprocess,
         "licence": package.table["source"].get("licence", ""),
         "description": package.table["description"],

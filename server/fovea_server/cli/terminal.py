@@ -26,7 +26,16 @@ ApiKey = Annotated[
     ),
 ]
 
+CaFile = Annotated[
+    str | None, typer.Option(metavar="PEM", help="Who signs the server's certificate, if not one of the usual.")
+]
+ClientCertificate = Annotated[
+    tuple[str, str] | None,
+    typer.Option(metavar="PEM PEM", help="A certificate and its key, for servers that ask for one."),
+]
+
 KEY_HINT = "set FOVEA_API_KEY, or give --api-key; `fovea keys create` makes one"
+PEM_HINT = "--ca-file and --client-certificate are PEM files"
 SERVING_HINT = "serving needs more than the client: pip install 'fovea-server[cpu]'"
 
 

@@ -147,6 +147,19 @@ async def test_nobody_there_is_said_in_one_sentence() -> None:
         await rest.measure(received.url, IMAGES, Closed(1), 1.0)
 
 
+@pytest.mark.parametrize(("says", "why"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "wrong version"), (b"", "hung up")])
+async def test_a_server_without_tls_is_said_in_one_sentence(says: bytes, why: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(says)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LoadFailed, match=rf"TLS with 127\.0\.0\.1:{port} failed: .*{why}"):
+            await rest.measure(f"https://127.0.0.1:{port}", IMAGES, Closed(1), 1.0)
+
+
 def test_a_head_is_read_whatever_the_case_of_its_names() -> None:
     assert rest.read_head(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 17\r\nX: y") == (503, 17)
     assert rest.read_head(b"HTTP/1.1 200 OK\r\nX: y\r\nContent-Length:0") == (200, 0)
