@@ -10,6 +10,8 @@ from fovea_server.domain import Deadline
 from fovea_server.errors import Busy, DeadlineExceeded
 from fovea_server.request.admission import Admission, AdmissionSettings
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 
 def _far() -> Deadline:
     return Deadline.after(30)

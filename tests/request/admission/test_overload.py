@@ -16,6 +16,8 @@ from fovea_server.domain import Caller, Deadline, Priority
 from fovea_server.errors import Busy, DeadlineExceeded, DeadlineUnreachable, FoveaError, QuotaExceeded, Shed
 from fovea_server.request.admission import Admission, AdmissionSettings
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 _SERVICE = 0.01  # seconds that each request is inside
 
 

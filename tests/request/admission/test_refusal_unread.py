@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from fovea_server.domain import Deadline, Priority
 from fovea_server.errors import Busy
 from fovea_server.request.admission import Admission, AdmissionSettings
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 _SETTINGS = AdmissionSettings(max_in_flight=4, batch=None, patience=2.0, short_patience=0.5)
 
