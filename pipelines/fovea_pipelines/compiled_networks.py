@@ -7,68 +7,126 @@ reads; here a file appears whole, and is only believed if its bytes are those th
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 _DIGEST = hashlib.blake2b().digest_size
+_DRAFT = "draft-"
+_DAY = 86_400.0
+
+
+class Trial:
+    """The blob of a network, and what became of those who tried it.
+
+    A file beside the blob, locked, says that it is being tried; whoever dies over it leaves that file behind, unlocked.
+    """
+
+    def __init__(self, path: Path, blob: bytes, marker: IO[bytes]) -> None:
+        self.blob = blob
+        self._path = path
+        self._marker = marker
+
+    def passed(self) -> None:
+        self._end()
+        with contextlib.suppress(OSError):
+            os.utime(self._path)
+
+    def failed(self) -> None:
+        """It is of no use to anybody."""
+        self._end()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            Path(self._marker.name).unlink()
+        self._marker.close()
 
 
 class CompiledNetworks:
-    """Blobs by key, in one folder that any number of processes share. At most `most_bytes` stay, the last used ones.
+    """Blobs by key (a name of a file without a dot), in one folder that any number of processes share. At most
+    `most_bytes` stay, the last used ones.
 
-    What cannot be read or written is as if it had not been kept. Where another user may write to the folder, nothing
-    is kept: a compiled network is code.
+    What cannot be read or written is as if it had not been kept. Where another user may write to the folder or the one
+    it lies in, nothing is kept: a compiled network is code.
     """
 
     def __init__(self, folder: Path, most_bytes: int = 1 << 30) -> None:
         self._folder = folder
         self._most_bytes = most_bytes
 
-    @contextlib.contextmanager
-    def tried(self, key: str) -> Iterator[bytes | None]:
-        """The blob of this key, None where none is kept.
+    @property
+    def last_used(self) -> float:
+        """When, in seconds since the epoch; 0 where nothing is kept."""
+        with contextlib.suppress(OSError):
+            return max((file.stat().st_mtime for file in self._blobs()), default=0.0)
+        return 0.0
 
-        While it is tried it lies aside, and comes back unless that raised, or ended the process: what did harm once
-        must not be met again at every start.
-        """
+    def find(self, key: str) -> Trial | None:
+        """What is kept under the key, to be tried; None where nothing is, or where trying it ended a process within the
+        last day: what did harm once must not be met at every start."""
         path = self._folder / key
-        aside = path.with_name(f"{key}.{os.getpid()}")
-        yield self._taken(path, aside)
         with contextlib.suppress(OSError):
-            os.utime(aside)
-            aside.replace(path)
-
-    def write(self, key: str, blob: bytes) -> None:
-        aside = self._folder / f"{key}.{os.getpid()}"
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._is_safe():
-                return
-            aside.write_bytes(hashlib.blake2b(blob).digest() + blob)
-            aside.replace(self._folder / key)
-            self._forget_the_oldest()
-        except OSError:
-            with contextlib.suppress(OSError):
-                aside.unlink()
-
-    def _taken(self, path: Path, aside: Path) -> bytes | None:
-        with contextlib.suppress(OSError):
-            if self._is_safe():
-                path.replace(aside)
-                content = aside.read_bytes()
-                if hashlib.blake2b(content[_DIGEST:]).digest() == content[:_DIGEST]:
-                    return content[_DIGEST:]
-                aside.unlink()
+            if self._is_safe() and path.is_file() and not self._did_harm(key):
+                marker = tempfile.NamedTemporaryFile(prefix=f"{key}.", dir=self._folder, delete=False)  # noqa: SIM115
+                fcntl.flock(marker, fcntl.LOCK_EX)
+                with path.open("rb") as file:
+                    digest, blob = file.read(_DIGEST), file.read()
+                trial = Trial(path, blob, marker)
+                if hashlib.blake2b(blob).digest() == digest:
+                    return trial
+                trial.failed()
         return None
 
+    def write(self, key: str, blob: bytes) -> None:
+        if len(blob) > self._most_bytes:
+            return
+        with contextlib.suppress(OSError):
+            for folder in (self._folder.parent, self._folder):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._is_safe() and not self._did_harm(key):
+                self._put(self._folder / key, blob)
+                self._forget_the_oldest()
+
+    def _put(self, path: Path, blob: bytes) -> None:
+        with tempfile.NamedTemporaryFile(prefix=_DRAFT, dir=self._folder, delete=False) as draft:
+            try:
+                draft.write(hashlib.blake2b(blob).digest())
+                draft.write(blob)
+                draft.flush()
+                Path(draft.name).replace(path)
+            except OSError:
+                Path(draft.name).unlink()
+                raise
+
+    def _did_harm(self, key: str) -> bool:
+        """Whether somebody who tried it is gone without a word."""
+        for marker in self._folder.glob(f"{key}.*"):
+            with contextlib.suppress(BlockingIOError, FileNotFoundError), marker.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - marker.stat().st_mtime < _DAY:
+                    return True
+                marker.unlink()
+        return False
+
     def _is_safe(self) -> bool:
-        status = self._folder.stat()
-        return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+        return all(
+            status.st_uid == os.geteuid() and not status.st_mode & 0o022
+            for status in (self._folder.lstat(), self._folder.parent.lstat())
+        )
+
+    def _blobs(self) -> Iterator[Path]:
+        return (file for file in self._folder.iterdir() if "." not in file.name)
 
     def _forget_the_oldest(self) -> None:
-        files = [(file, file.stat()) for file in self._folder.iterdir()]
+        """Drafts of those who died over them are among them."""
+        files = [(file, file.stat()) for file in self._blobs()]
         total = 0
         for file, status in sorted(files, key=lambda each: each[1].st_mtime, reverse=True):
             total += status.st_size

@@ -24,6 +24,7 @@ from tests.e2e.callers import Outcome, over_grpc, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
+from fovea_pipelines import compiled_networks
 from fovea_pipelines.package import ModelPackage
 
 _TYPED = {"NOT_READY", "DRAINING", "BUSY"}
@@ -105,6 +106,7 @@ async def test_a_process_of_a_model_that_dies_or_hangs_is_revived_without_a_rest
     stop = asyncio.Event()
     load = asyncio.create_task(_load_until(own_server, espresso, stop))
     await asyncio.sleep(0.5)
+    began = time.time()
     _process_of(own_server, model).send_signal(how)
     await _wait_until(lambda: "fovea_model_revivals_total 1.0" in own_server.metrics() and own_server.is_ready())
     stop.set()
@@ -116,6 +118,10 @@ async def test_a_process_of_a_model_that_dies_or_hangs_is_revived_without_a_rest
     async with httpx.AsyncClient(base_url=own_server.url, timeout=30) as client:
         assert (await rest_outcome(client, espresso)).labels[0] == 967
     assert own_server.triton().pid == triton
+    if model == "efficientnet_lite0":
+        kept = compiled_networks.of_this_user()
+        assert kept is not None
+        assert kept.last_used > began
 
 
 def _process_of(server: Served, model: str) -> psutil.Process:

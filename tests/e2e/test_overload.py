@@ -62,8 +62,9 @@ async def test_with_more_than_it_can_do_each_is_answered_or_told_why(own_server:
     requests = [open_loop.post(espresso, headers={"X-Request-Timeout": f"{each:g}"}) for each in deadlines]
     records = await asyncio.to_thread(open_loop.run, own_server.rest_port, requests, 300, 4, grace=60)
     outcomes = records.outcomes()
-    assert set(outcomes) - {"200 1"} <= {"504 DEADLINE_EXCEEDED", "504 DEADLINE_UNREACHABLE"}, outcomes
-    assert len(records.good) >= 10
+    assert set(outcomes) - {"200 1"} <= {"504 DEADLINE_EXCEEDED", "504 DEADLINE_UNREACHABLE", "429 BUSY"}, outcomes
+    assert len(records.good) + outcomes.get("429 BUSY", 0) >= 10
+    assert len(records.good) > 0
     # How late any of them is, the drill `deadlines` measures; here others may have the CPU.
     assert outcomes.get("504 DEADLINE_UNREACHABLE", 0) > 0, outcomes
     await _quiet(own_server, 10)

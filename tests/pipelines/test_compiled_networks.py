@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,13 +17,15 @@ from fovea_pipelines.compiled_networks import CompiledNetworks
 
 
 def _found(kept: CompiledNetworks, key: str = "a") -> bytes | None:
-    with kept.tried(key) as blob:
-        return blob
+    if trial := kept.find(key):
+        trial.passed()
+        return trial.blob
+    return None
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "compiled"
+    return tmp_path / "fovea" / "compiled"
 
 
 @pytest.fixture
@@ -35,7 +39,8 @@ def test_what_was_written_is_found_by_its_key_again_and_again(folder: Path, kept
     assert [_found(kept), _found(CompiledNetworks(folder)), _found(kept)] == [b"network a"] * 3
     assert _found(kept, "b") is None
     assert [file.name for file in folder.iterdir()] == ["a"]
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
+    assert time.time() - kept.last_used < 60
 
 
 @pytest.mark.parametrize(
@@ -51,38 +56,55 @@ def test_what_was_damaged_is_thrown_away(
     assert list(folder.iterdir()) == []
 
 
-def test_nobody_else_finds_what_is_being_tried_and_it_comes_back(kept: CompiledNetworks) -> None:
-    with kept.tried("a") as blob:
-        assert blob == b"network a"
-        assert _found(kept) is None
-    assert _found(kept) == b"network a"
+def test_several_may_try_it_at_once(folder: Path, kept: CompiledNetworks) -> None:
+    first, second = kept.find("a"), CompiledNetworks(folder).find("a")
+    assert first is not None
+    assert second is not None
+    assert first.blob == second.blob == b"network a"
+    first.passed()
+    second.passed()
+    assert [file.name for file in folder.iterdir()] == ["a"]
 
 
-def test_what_raised_is_not_met_again(kept: CompiledNetworks) -> None:
-    with pytest.raises(RuntimeError), kept.tried("a"):
-        raise RuntimeError("OpenVINO cannot read it")
-    assert _found(kept) is None
-
-
-def test_what_ended_the_process_that_tried_it_is_not_met_again(folder: Path, kept: CompiledNetworks) -> None:
-    program = f"""
-import os, pathlib, signal
-from fovea_pipelines.compiled_networks import CompiledNetworks
-with CompiledNetworks(pathlib.Path({str(folder)!r})).tried("a") as blob:
-    assert blob == b"network a"
-    os.kill(os.getpid(), signal.SIGSEGV)
-"""
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -11
-    assert _found(kept) is None
+def test_what_failed_is_gone_and_may_be_written_again(folder: Path, kept: CompiledNetworks) -> None:
+    trial = kept.find("a")
+    assert trial is not None
+    trial.failed()
+    assert list(folder.iterdir()) == []
     kept.write("a", b"compiled again")
     assert _found(kept) == b"compiled again"
 
 
-def test_where_others_may_write_nothing_is_believed_or_kept(folder: Path, kept: CompiledNetworks) -> None:
-    folder.chmod(0o770)
+def test_what_ended_the_process_that_tried_it_is_left_alone_for_a_day(folder: Path, kept: CompiledNetworks) -> None:
+    program = f"""
+import os, pathlib, signal
+from fovea_pipelines.compiled_networks import CompiledNetworks
+trial = CompiledNetworks(pathlib.Path({str(folder)!r})).find("a")
+assert trial.blob == b"network a"
+os.kill(os.getpid(), signal.SIGSEGV)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGSEGV
+    assert _found(kept) is None
+    kept.write("a", b"compiled again")
+    assert _found(kept) is None
+    (marker,) = folder.glob("a.*")
+    os.utime(marker, (0, 0))
+    assert _found(kept) == b"network a"
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_where_others_may_write_nothing_is_believed_or_kept(folder: Path, kept: CompiledNetworks, above: bool) -> None:
+    (folder.parent if above else folder).chmod(0o770)
     assert _found(kept) is None
     kept.write("b", b"network b")
     assert [file.name for file in folder.iterdir()] == ["a"]
+
+
+def test_a_folder_that_is_a_link_is_not_ours(folder: Path, kept: CompiledNetworks) -> None:
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    assert _found(CompiledNetworks(link)) is None
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
@@ -93,14 +115,17 @@ def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_leaves_nothing_half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:100])
+    def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     CompiledNetworks(folder).write("a", bytes(1000))
     assert list(folder.iterdir()) == []
+
+
+def test_what_is_larger_than_all_that_may_stay_is_not_written(folder: Path, kept: CompiledNetworks) -> None:
+    CompiledNetworks(folder, most_bytes=1000).write("b", bytes(1001))
+    assert [file.name for file in folder.iterdir()] == ["a"]
 
 
 def test_of_more_than_may_stay_those_used_last_do(folder: Path) -> None:

@@ -63,7 +63,8 @@ async def measure(
     try:
         await loop.run(stop, _TIMEOUT)
     except NoHttp2 as error:
-        raise LoadFailed(f"what answers on {address} does not speak HTTP/2", "name the gRPC port") from error
+        hint = f"name the gRPC port{', and --client-certificate if it asks for one' if tls else ''}"
+        raise LoadFailed(f"what answers on {address} does not speak HTTP/2", hint) from error
     except OSError as error:
         raise (tls and failed(address, error)) or LoadFailed(
             f"nothing answers on {address}", "start the server with `fovea serve`"

@@ -107,13 +107,13 @@ def _answered(line: Line, load: Load) -> Load:
     """Raises LoadFailed where no image was."""
     if load.served:
         return load
+    hint = "does `fovea classify` get an answer for one of these photographs?"
+    if line.is_encrypted and set(load.errors) == {"connection lost"}:
+        hint = "does the server ask for a certificate? --client-certificate shows one"
+    if load.errors and all("UNAUTHENTICATED" in reason for reason in load.errors):
+        hint = KEY_HINT
     errors = ", ".join(f"{count} x {reason}" for reason, count in load.errors.items()) or "none came in time"
-    raise LoadFailed(
-        f"{line.protocol}, {line.words}: no image was answered ({errors})",
-        KEY_HINT
-        if all("UNAUTHENTICATED" in reason for reason in load.errors) and load.errors
-        else "does `fovea classify` get an answer for one of these photographs?",
-    )
+    raise LoadFailed(f"{line.protocol}, {line.words}: no image was answered ({errors})", hint)
 
 
 def _on_signals() -> asyncio.Event:

@@ -47,7 +47,7 @@ def list_models(
         table.add_column(name, no_wrap=True)
     for row in rows:
         built = "" if row["built"] else "not built: fovea models build"
-        what = str(row["labels"] or "-"), str(row["features"]), row["precision"]
+        what = str(row["labels"] or "-"), str(row["features"]), row["precision"] or "-"
         version = row["version"] if row["in_service"] else f"({row['version']})"
         table.add_row(
             row["name"], version, *what, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built
@@ -163,7 +163,12 @@ def _in_service(package: ModelPackage, versions: Versions) -> bool:
 
 def _facts(package: ModelPackage) -> dict[str, Any]:
     from fovea_pipelines import precision as precisions
+    from fovea_pipelines.errors import PipelineError
 
+    try:
+        precision = precisions.choose(package)
+    except PipelineError:  # a variant for another CPU
+        precision = None
     return {
         "name": package.name,
         "version": package.version,
@@ -171,7 +176,7 @@ def _facts(package: ModelPackage) -> dict[str, Any]:
         "built": all(artefact.path.is_file() for artefact in package.artefacts.values()),
         "labels": len(package.labels),
         "features": package.features,
-        "precision": precisions.choose(package),
+        "precision": precision,
         "preprocess": package.preprocess,
         "licence": package.table["source"].get("licence", ""),
         "description": package.table["description"],

@@ -135,9 +135,10 @@ class Watch:
     async def _judge_silence(self) -> Trouble | None:
         """Nothing was answered for a while: a hung process uses no CPU meanwhile, a busy one does."""
         pulse = self._engine.pulse
-        if not await self._is_idle():
-            return None
-        if not await self._engine.is_live(timeout=self._settings.live):
+        live = await self._engine.is_live(timeout=self._settings.live)
+        if not await self._is_idle() or self._changes or self.lost():
+            return None  # what is lost is seen at the next look
+        if not live:
             return Trouble(f"tritonserver hangs: nothing was answered for {pulse.silence():.1f} s")
         if pulse.silence() < self._settings.silence:
             return None

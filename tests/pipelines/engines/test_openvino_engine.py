@@ -94,12 +94,12 @@ def test_a_network_that_was_kept_is_not_compiled_again_and_says_the_same_bits(
     package: ModelPackage, images: Images, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = precision.artefact_of(package, chosen)
-    compiled = OpenVinoEngine(model, chosen, 2, CompiledNetworks(tmp_path / "kept")).run(images)
+    compiled = OpenVinoEngine(model, chosen, 2, CompiledNetworks(tmp_path / "fovea" / "kept")).run(images)
     with monkeypatch.context() as patch:
         patch.setattr("fovea_pipelines.openvino_engine._Graph._compiled", None)  # which nobody can call
-        again = OpenVinoEngine(model, chosen, 2, CompiledNetworks(tmp_path / "kept")).run(images)
+        again = OpenVinoEngine(model, chosen, 2, CompiledNetworks(tmp_path / "fovea" / "kept")).run(images)
         with pytest.raises(TypeError):
-            OpenVinoEngine(model, chosen, 1, CompiledNetworks(tmp_path / "kept"))  # another number of streams
+            OpenVinoEngine(model, chosen, 1, CompiledNetworks(tmp_path / "fovea" / "kept"))  # another number of streams
     for one, other in zip(compiled, again, strict=True):
         assert one.embedding.tobytes() == other.embedding.tobytes()
         assert one.scores.tobytes() == other.scores.tobytes()
@@ -108,11 +108,21 @@ def test_a_network_that_was_kept_is_not_compiled_again_and_says_the_same_bits(
 def test_what_openvino_cannot_read_is_compiled_again_and_replaced(
     package: ModelPackage, images: Images, expected: list[NDArray[np.float32]], tmp_path: Path
 ) -> None:
-    kept = CompiledNetworks(tmp_path / "kept")
+    kept = CompiledNetworks(tmp_path / "fovea" / "kept")
     OpenVinoEngine(package.onnx.path, "f32", 1, kept)
-    (file,) = (tmp_path / "kept").iterdir()
+    (file,) = (tmp_path / "fovea" / "kept").iterdir()
     good = file.read_bytes()
     kept.write(file.name, b"of another world")
     (answer,) = OpenVinoEngine(package.onnx.path, "f32", 1, kept).run(images[:1])
     np.testing.assert_allclose(answer.embedding, expected[0], atol=1e-4)
     assert len(file.read_bytes()) == len(good)
+
+
+def test_what_says_other_bits_than_what_was_compiled_is_not_kept(
+    package: ModelPackage, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = CompiledNetworks(tmp_path / "fovea" / "kept")
+    monkeypatch.setattr("fovea_pipelines.openvino_engine._Graph._says_the_same", lambda self, one, other: False)
+    (answer,) = OpenVinoEngine(package.onnx.path, "f32", 1, kept).run(images[:1])
+    assert answer.embedding.shape == (package.features,)
+    assert kept.last_used == 0
