@@ -18,7 +18,7 @@ from typing import IO
 
 _DIGEST = hashlib.blake2b().digest_size
 _DRAFT = "draft-"
-_DAY = 86_400.0
+_HOUR = 3_600.0  # so long that a crash is rare, so short that one killed by chance is soon forgotten
 
 
 class Trial:
@@ -70,18 +70,15 @@ class CompiledNetworks:
 
     def find(self, key: str) -> Trial | None:
         """What is kept under the key, to be tried; None where nothing is, or where trying it ended a process within the
-        last day: what did harm once must not be met at every start."""
+        last hour: what does harm must not be met at every start."""
         path = self._folder / key
         with contextlib.suppress(OSError):
             if self._is_safe() and path.is_file() and not self._did_harm(key):
-                marker = tempfile.NamedTemporaryFile(prefix=f"{key}.", dir=self._folder, delete=False)  # noqa: SIM115
-                fcntl.flock(marker, fcntl.LOCK_EX)
                 with path.open("rb") as file:
                     digest, blob = file.read(_DIGEST), file.read()
-                trial = Trial(path, blob, marker)
                 if hashlib.blake2b(blob).digest() == digest:
-                    return trial
-                trial.failed()
+                    return Trial(path, blob, self._marker(key))
+                path.unlink()
         return None
 
     def write(self, key: str, blob: bytes) -> None:
@@ -105,12 +102,22 @@ class CompiledNetworks:
                 Path(draft.name).unlink()
                 raise
 
+    def _marker(self, key: str) -> IO[bytes]:
+        marker = tempfile.NamedTemporaryFile(prefix=f"{key}.", dir=self._folder, delete=False)  # noqa: SIM115
+        try:
+            fcntl.flock(marker, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            marker.close()
+            Path(marker.name).unlink()
+            raise
+        return marker
+
     def _did_harm(self, key: str) -> bool:
         """Whether somebody who tried it is gone without a word."""
         for marker in self._folder.glob(f"{key}.*"):
             with contextlib.suppress(BlockingIOError, FileNotFoundError), marker.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if time.time() - marker.stat().st_mtime < _DAY:
+                if time.time() - marker.stat().st_mtime < _HOUR:
                     return True
                 marker.unlink()
         return False

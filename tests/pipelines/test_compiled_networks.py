@@ -75,7 +75,7 @@ def test_what_failed_is_gone_and_may_be_written_again(folder: Path, kept: Compil
     assert _found(kept) == b"compiled again"
 
 
-def test_what_ended_the_process_that_tried_it_is_left_alone_for_a_day(folder: Path, kept: CompiledNetworks) -> None:
+def test_what_ended_the_process_that_tried_it_is_left_alone_for_an_hour(folder: Path, kept: CompiledNetworks) -> None:
     program = f"""
 import os, pathlib, signal
 from fovea_pipelines.compiled_networks import CompiledNetworks
@@ -154,3 +154,15 @@ def test_who_has_no_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.path.expanduser", homeless)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert compiled_networks.of_this_user() is None
+
+
+def test_a_file_system_without_locks_has_nothing_to_try(
+    folder: Path, kept: CompiledNetworks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(file: object, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", no_locks)
+        assert kept.find("a") is None
+    assert [file.name for file in folder.iterdir()] == ["a"]
