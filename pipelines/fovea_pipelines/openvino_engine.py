@@ -32,7 +32,7 @@ _Slot = tuple[list[Outputs | None], int]  # all results, and the place of the fi
 class OpenVinoEngine:
     """Images one by one or in pairs, as many inferences of either at once as there are `streams`, each one thread.
 
-    The graph is compiled for either number and never padded, unless `kept` has it from another time.
+    The graph is compiled for either number, unless `kept` has that from another time, and never padded.
     """
 
     def __init__(self, model: Path, precision: str, streams: int, kept: CompiledNetworks | None = None) -> None:
