@@ -12,7 +12,6 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -60,13 +59,6 @@ class CompiledNetworks:
     def __init__(self, folder: Path, most_bytes: int = 1 << 30) -> None:
         self._folder = folder
         self._most_bytes = most_bytes
-
-    @property
-    def last_used(self) -> float:
-        """When, in seconds since the epoch; 0 where nothing is kept."""
-        with contextlib.suppress(OSError):
-            return max((file.stat().st_mtime for file in self._blobs()), default=0.0)
-        return 0.0
 
     def find(self, key: str) -> Trial | None:
         """What is kept under the key, to be tried; None where nothing is, or where trying it ended a process within the
@@ -128,12 +120,9 @@ class CompiledNetworks:
             for status in (self._folder.lstat(), self._folder.parent.lstat())
         )
 
-    def _blobs(self) -> Iterator[Path]:
-        return (file for file in self._folder.iterdir() if "." not in file.name)
-
     def _forget_the_oldest(self) -> None:
         """Drafts of those who died over them are among them."""
-        files = [(file, file.stat()) for file in self._blobs()]
+        files = [(file, file.stat()) for file in self._folder.iterdir() if "." not in file.name]
         total = 0
         for file, status in sorted(files, key=lambda each: each[1].st_mtime, reverse=True):
             total += status.st_size

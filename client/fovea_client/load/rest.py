@@ -21,7 +21,7 @@ from fovea_client.load.loops import Loop, loop_of
 from fovea_client.load.measured import Load
 from fovea_client.load.photographs import Photograph
 from fovea_client.load.schedule import Way
-from fovea_client.load.tls import failed
+from fovea_client.load.tls import unreachable
 
 GENERATOR = "fovea_client.load.rest"
 GRACE = 30.0  # seconds an answer may still take when the time is over
@@ -181,7 +181,5 @@ async def send(
     try:
         await loop.run(stop, GRACE)
     except OSError as error:
-        raise (address.tls and failed(str(address), error)) or LoadFailed(
-            f"nothing answers on {address}", hint
-        ) from error
+        raise unreachable(str(address), error, hint, encrypted=address.tls) from error
     return loop.result(GENERATOR, time.process_time() - cpu)

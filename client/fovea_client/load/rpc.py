@@ -19,7 +19,7 @@ from fovea_client.load.loops import Loop, loop_of
 from fovea_client.load.measured import Load
 from fovea_client.load.photographs import Photograph
 from fovea_client.load.schedule import Way
-from fovea_client.load.tls import failed
+from fovea_client.load.tls import unreachable
 from fovea_client.wire import vision_pb2
 
 GENERATOR = "fovea_client.load.rpc"
@@ -66,9 +66,7 @@ async def measure(
         hint = f"name the gRPC port{', and --client-certificate if it asks for one' if tls else ''}"
         raise LoadFailed(f"what answers on {address} does not speak HTTP/2", hint) from error
     except OSError as error:
-        raise (tls and failed(address, error)) or LoadFailed(
-            f"nothing answers on {address}", "start the server with `fovea serve`"
-        ) from error
+        raise unreachable(address, error, "start the server with `fovea serve`", encrypted=bool(tls)) from error
     return loop.result(GENERATOR, time.process_time() - cpu)
 
 

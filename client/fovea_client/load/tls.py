@@ -1,4 +1,4 @@
-"""TLS for a load: whom to trust, what to show, and what it means where that fails."""
+"""TLS for a load: whom to trust, what to show, and what it means where no connection comes about."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def context(
     return ssl.create_default_context() if isinstance(given, bool) else given
 
 
-def failed(address: str, error: OSError) -> LoadFailed | None:
-    """What to say where it was TLS that failed; None where it was not."""
+def unreachable(address: str, error: OSError, hint: str, *, encrypted: bool) -> LoadFailed:
+    """What to say of a connection that failed; the `hint` is for where nobody listens."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "name who signed it with --ca-file, and the server as its certificate does"
-        return LoadFailed(f"the certificate of {address} is not trusted: {error.verify_message}", hint)
+        trust = "name who signed it with --ca-file, and the server as its certificate does"
+        return LoadFailed(f"the certificate of {address} is not trusted: {error.verify_message}", trust)
     if isinstance(error, ssl.SSLError):
         why = (error.reason or str(error)).replace("_", " ").lower()
-    elif isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
+    elif encrypted and isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
         why = "it hung up"
     else:
-        return None
+        return LoadFailed(f"nothing answers on {address}", hint)
     return LoadFailed(
         f"TLS with {address} failed: {why}", "does it speak TLS, and does it ask for --client-certificate?"
     )

@@ -103,8 +103,8 @@ def _tls(ca_file: str | None, client_certificate: tuple[str, str] | None) -> Cal
     make = functools.partial(tls.context, ca_file, client_certificate)
     try:
         make()
-    except OSError as error:  # ssl.SSLError is one too
-        terminal.fail(f"the certificates cannot be used: {error}", terminal.PEM_HINT, code=2)
+    except OSError as error:
+        terminal.fail_for_certificates(error)
     return make
 
 

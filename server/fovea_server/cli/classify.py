@@ -30,7 +30,7 @@ from fovea_client import (
     images,
 )
 from fovea_client.images import Image
-from fovea_server.cli.terminal import KEY_HINT, PEM_HINT, ApiKey, CaFile, ClientCertificate, fail, say
+from fovea_server.cli.terminal import KEY_HINT, ApiKey, CaFile, ClientCertificate, fail, fail_for_certificates, say
 
 Outcome = Classification | FoveaClientError
 
@@ -90,8 +90,8 @@ def _client(
 ) -> Client | GrpcClient:
     try:
         return connect(url, api_key=api_key, ca_file=ca_file, client_certificate=client_certificate)
-    except OSError as error:  # ssl.SSLError is one too
-        fail(f"the certificates cannot be used: {error}", PEM_HINT, code=2)
+    except OSError as error:
+        fail_for_certificates(error)
     except ValueError as error:
         fail(str(error), code=2)
 

@@ -35,7 +35,6 @@ ClientCertificate = Annotated[
 ]
 
 KEY_HINT = "set FOVEA_API_KEY, or give --api-key; `fovea keys create` makes one"
-PEM_HINT = "--ca-file and --client-certificate are PEM files"
 SERVING_HINT = "serving needs more than the client: pip install 'fovea-server[cpu]'"
 
 
@@ -47,6 +46,12 @@ def fail(message: str, hint: str | None = None, code: int = 1) -> NoReturn:
         typer.secho("hint: ", fg=typer.colors.CYAN, err=True, nl=False)
         typer.echo(hint, err=True)
     raise typer.Exit(code)
+
+
+def fail_for_certificates(error: OSError) -> NoReturn:
+    """What was given as --ca-file or --client-certificate is none; ssl.SSLError is an OSError too."""
+    hint = "--ca-file and --client-certificate are PEM files"
+    fail(f"the certificates cannot be used: {error}", hint, code=2)
 
 
 def say(message: str) -> None:

@@ -125,4 +125,4 @@ def test_what_says_other_bits_than_what_was_compiled_is_not_kept(
     monkeypatch.setattr("fovea_pipelines.openvino_engine._Graph._says_the_same", lambda self, one, other: False)
     (answer,) = OpenVinoEngine(package.onnx.path, "f32", 1, kept).run(images[:1])
     assert answer.embedding.shape == (package.features,)
-    assert kept.last_used == 0
+    assert not (tmp_path / "fovea").exists()
