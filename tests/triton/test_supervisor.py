@@ -9,6 +9,7 @@ import os
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 
@@ -214,11 +215,12 @@ def _kill(pid: int) -> None:
 
 
 class Processes(dict[int, str]):
-    """What models_by_pid says: the models that run, by made-up process ids."""
+    """What models_by_pid and model_processes say: the models that run, by made-up process ids."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *models: str) -> None:
         super().__init__(enumerate(models, 1_000_000_000))  # ids that no process has
         monkeypatch.setattr(TritonProcess, "models_by_pid", lambda _: dict(self))
+        monkeypatch.setattr(TritonProcess, "model_processes", lambda _: Counter(self.values()))
 
     def start(self, model: str) -> None:
         self[max(self, default=1_000_000_000) + 1] = model
@@ -299,6 +301,22 @@ async def test_silence_while_a_call_waits_and_nothing_computes_is_a_hung_process
             await under_test.until(lambda: under_test.tally.revivals == 1)
         assert ended == under_test.triton.revived == ["network", "preprocess"]
         assert set(running.values()) == {"preprocess", "network", "idle"}
+
+
+async def test_a_process_that_an_answer_shows_to_be_beyond_help_is_replaced_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Processes(monkeypatch, "preprocess", "network")
+    monkeypatch.setattr(TritonProcess, "end_model_processes", lambda _, models: [running.end(each) for each in models])
+    async with bench(tmp_path, "exec sleep 60", WatchSettings(look=60)) as under_test:
+        under_test.triton.on_revival = running.start
+        await under_test.supervisor.start()
+        await asyncio.sleep(0.05)
+        for times in (1, 2):
+            under_test.triton.pulse.ails({"preprocess"})
+            await under_test.until(lambda times=times: under_test.tally.revivals == times)  # type: ignore[misc]
+        assert under_test.triton.revived == ["preprocess", "preprocess"]
+        assert under_test.triton.pulse.unhealthy == set()
 
 
 async def test_a_triton_that_is_late_to_say_that_it_lives_is_not_started_again(

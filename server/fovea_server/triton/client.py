@@ -130,10 +130,10 @@ class TritonClient:
                 return said
             problem = infer_messages.error(said)
             if stub := _UNHEALTHY.search(problem):
-                self.pulse.unhealthy.add(stub[1])
+                self.pulse.ails((stub[1],))
             elif _is_out_of_memory(problem):
                 preprocessing = {model.preprocess for model in models}
-                self.pulse.unhealthy |= preprocessing if PREPROCESSING in problem else flight.models
+                self.pulse.ails(preprocessing if PREPROCESSING in problem else flight.models)
             else:
                 self.pulse.answered(flight)
             raise translate(said.status, problem)

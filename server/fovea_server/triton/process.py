@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,16 @@ def _children(pid: int) -> list[int]:
         return []
 
 
+def _models_of(pids: Iterable[int]) -> dict[int, str]:
+    """Those of them that are alive and run models, with their models, by their command lines."""
+    running: dict[int, str] = {}
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+            command = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")  # empty of a zombie
+            running[pid] = command[1].split("/")[-3]  # …/MODEL/VERSION/model.py
+    return running
+
+
 class TritonProcess:
     """One run of tritonserver, from start to the end of its last child. Not restarted: make another.
 
@@ -135,6 +145,7 @@ class TritonProcess:
         self._complaints: deque[str] = deque(maxlen=3)
         self._child: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._models: dict[int, str] | None = None  # by process, as they were found last
 
     @property
     def pid(self) -> int:
@@ -174,17 +185,22 @@ class TritonProcess:
         return self._process.returncode is not None
 
     def model_processes(self) -> Counter[str]:
-        """How many processes run each model (Python backend)."""
-        return Counter(self.models_by_pid().values())
+        """How many processes run each model (Python backend), also of models that were loaded just now."""
+        return Counter(self._searched().values())
 
     def models_by_pid(self) -> dict[int, str]:
-        """The processes of the Python backend that are alive, and the model that each runs, by its command line."""
-        running: dict[int, str] = {}
-        for child in _children(self.pid):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
-                command = os.fsdecode(Path(f"/proc/{child}/cmdline").read_bytes()).split("\0")  # empty of a zombie
-                running[child] = Path(command[1]).parts[-3]  # …/MODEL/VERSION/model.py
-        return running
+        """The processes of the Python backend that are alive, and the model that each runs.
+
+        While all that `model_processes` found are alive, nothing else is looked for: its search through Triton's many
+        threads held up every request for 5 ms.
+        """
+        if self._models is None or _models_of(self._models) != self._models:
+            return self._searched()
+        return self._models
+
+    def _searched(self) -> dict[int, str]:
+        self._models = _models_of(_children(self.pid))
+        return self._models
 
     def end_model_processes(self, models: Collection[str]) -> None:
         """Kill the processes of these models: they hang, and nothing less would end them."""

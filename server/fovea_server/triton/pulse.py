@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -24,7 +25,8 @@ class Pulse:
         self._flights: set[Flight] = set()
         self._last_answer = time.monotonic()
         self._unanswered_since: dict[str, float] = {}
-        self.unhealthy: set[str] = set()  # models whose process Triton itself gave up
+        self.unhealthy: set[str] = set()  # models whose process Triton itself gave up, or got no memory
+        self.ailing = asyncio.Event()  # set when one is added
 
     @contextlib.contextmanager
     def flight(self, models: Collection[str], end: Callable[[str], object]) -> Iterator[Flight]:
@@ -43,6 +45,11 @@ class Pulse:
         self._last_answer = time.monotonic()
         for model in flight.models:
             self._unanswered_since.pop(model, None)
+
+    def ails(self, models: Collection[str]) -> None:
+        """An answer showed that a process of these models must be replaced."""
+        self.unhealthy.update(models)
+        self.ailing.set()
 
     def silence(self) -> float:
         """For how many seconds nothing at all was answered although a call waited the whole time; 0 where none waits.

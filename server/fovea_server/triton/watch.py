@@ -25,7 +25,8 @@ _log = get_logger("watch")
 class WatchSettings:
     """Seconds, and bytes that must be free in /dev/shm.
 
-    look     between two looks; a death is seen at once where the kernel has pidfds
+    look     between two looks; a death is seen at once where the kernel has pidfds, and so is an answer that shows
+             one of a model's processes to be beyond help
     silence  without any answer, while a call waits and nothing computes, after which something hangs
     sample   for which nothing must have computed
     live     that Triton may take to say that it lives: where others have the CPU, it is late and not hung
@@ -87,12 +88,13 @@ class Watch:
             self._models = Counter({model: count for model, count in expected.items() if model not in leaving})
 
     async def until_trouble(self) -> Trouble:
-        endings = Endings()
+        endings, ailing = Endings(), self._engine.pulse.ailing
         ended = asyncio.create_task(self._process.wait())
         probes = asyncio.create_task(self._until_mute())
         try:
             while True:
                 endings.ended.clear()
+                ailing.clear()
                 running = self._process.models_by_pid()
                 endings.follow(running)
                 if ended.done():
@@ -100,9 +102,10 @@ class Watch:
                 lost = self._missing(running) and self.lost()
                 if trouble := await self._look(lost, probes):
                     return trouble
-                woken = asyncio.create_task(endings.ended.wait())
-                await asyncio.wait({ended, woken}, timeout=self._settings.look, return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
+                woken = {asyncio.create_task(event.wait()) for event in (endings.ended, ailing)}
+                await asyncio.wait({ended, *woken}, timeout=self._settings.look, return_when=asyncio.FIRST_COMPLETED)
+                for waiting in woken:
+                    waiting.cancel()
         finally:
             endings.close()
             ended.cancel()
