@@ -83,7 +83,7 @@ class BoundedConnection(Doorkeeper):
         self._phase = _Phase.HEADERS
         self._unfinished = 0  # bytes since the last read in which headers began or some of a body came
         self._pieces = 0
-        self._body_bytes = 0
+        self.body_bytes = 0  # that came so far
         self._refusal: FoveaError | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -135,16 +135,15 @@ class BoundedConnection(Doorkeeper):
             self._keep_from_upgrading()
         super().on_headers_complete()
         self._phase = _Phase.BODY
-        self._unfinished = self._pieces = self._body_bytes = 0
+        self._unfinished = self._pieces = self.body_bytes = 0
         self.until = self.loop.time() + self._limits.body_seconds
         self._rest()
 
     def on_body(self, body: bytes) -> None:
-        self._unfinished = 0
+        self.some_body_came(len(body))
         self._pieces += 1
-        self._body_bytes += len(body)
-        if self._pieces > _MANY_PIECES and self._body_bytes < _LEAST_PIECE * self._pieces:
-            mean = self._body_bytes / self._pieces
+        if self._pieces > _MANY_PIECES and self.body_bytes < _LEAST_PIECE * self._pieces:
+            mean = self.body_bytes / self._pieces
             self._stop(MalformedRequest(f"the body came in {self._pieces:,} chunks of {mean:.0f} bytes on average"))
         super().on_body(body)
 
@@ -157,6 +156,23 @@ class BoundedConnection(Doorkeeper):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._rest()
+
+    def some_body_came(self, count: int) -> None:
+        """So many bytes of it, parsed or not."""
+        self._unfinished = 0
+        self.body_bytes += count
+
+    def is_receiving_body(self) -> bool:
+        """Of the request that is to be answered next."""
+        return self._phase is _Phase.BODY and not self.pipeline and not self.has_refused()
+
+    def is_dropping(self) -> bool:
+        """Whether nobody wants what is being received."""
+        return self._is_refused or self.has_refused() or self.cycle.response_complete
+
+    def has_refused(self) -> bool:
+        """Whether the connection is at its end, whatever still comes."""
+        return self._refusal is not None or self._has_ended or self.transport.is_closing()
 
     def pause_writing(self) -> None:
         """The caller does not read the answer as fast as it is sent; who does not read on is cut, too."""
@@ -187,7 +203,7 @@ class BoundedConnection(Doorkeeper):
             self._refuse(ReceiveTimeout(f"the headers were not complete after {seconds:g} s"))
         else:
             seconds = self._limits.body_seconds
-            self._refuse(ReceiveTimeout(f"{self._body_bytes:,} bytes of the body came in {seconds:g} s, not all of it"))
+            self._refuse(ReceiveTimeout(f"{self.body_bytes:,} bytes of the body came in {seconds:g} s, not all of it"))
 
     def _keep_from_upgrading(self) -> None:
         """The parser takes all that follows for another protocol, and what is read next for another request."""

@@ -8,12 +8,12 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from fovea_server.edge.bounded_connection import BoundedConnection
+from fovea_server.edge.large_bodies import LargeBodies
 from fovea_server.edge.one_write import OneWrite
 from fovea_server.errors import FoveaError
 
 
-class Connection(BoundedConnection):
+class Connection(LargeBodies):
     """uvicorn's, which leaves it to the application to ask whether somebody is still there. Ours works on an image
     without asking, so its task is cancelled: it leaves the waiting room, or its call to Triton is cancelled too."""
 

@@ -1,0 +1,216 @@
+"""Bodies that are read past the parser arrive as they were sent, in both event loops and over TLS, or go nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvloop
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+from tests import certificates
+from tests.conftest import free_ports
+
+from fovea_server.edge import large_bodies
+from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.http_face import RestFace
+from fovea_server.edge.listen import EdgeSettings
+from fovea_server.edge.tls import Certificates, TlsSettings
+from fovea_server.errors import Busy
+
+_LIMITS = ConnectionLimits(body_seconds=0.5, idle_seconds=5)
+_BODY = np.random.default_rng(1).bytes(7_000_001)
+
+
+class _Application:
+    """Answers with a digest of the body; of /early, before it is there; of /late, once the next was asked."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.next_asked = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        said = "early"
+        if scope["path"] != "/early":
+            try:
+                said = hashlib.sha256(await Request(scope, receive).body()).hexdigest()
+            except asyncio.CancelledError:
+                self.lost.set()
+                raise
+        if scope["path"] == "/late":
+            await asyncio.wait_for(self.next_asked.wait(), 5)
+        await PlainTextResponse(said)(scope, receive, send)
+
+
+class _Caller:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, application: _Application) -> None:
+        self.reader, self.writer, self.application = reader, writer, application
+
+    def begin(self, length: int, path: str = "/", *fields: str) -> None:
+        head = [f"POST {path} HTTP/1.1", "Host: here", f"Content-Length: {length}", *fields]
+        self.writer.write("\r\n".join([*head, "", ""]).encode())
+
+    async def send(self, body: bytes, piece: int) -> None:
+        for at in range(0, len(body), piece):
+            self.writer.write(body[at : at + piece])
+            await self.writer.drain()
+
+    async def answer(self) -> tuple[int, str]:
+        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)).decode().lower().splitlines()
+        length = next(int(line.partition(":")[2]) for line in head if line.startswith("content-length"))
+        return int(head[0].split()[1]), (await self.reader.readexactly(length)).decode()
+
+    async def is_heard(self) -> None:
+        """The connection still works, for a small body too."""
+        self.begin(3)
+        self.writer.write(b"end")
+        assert await self.answer() == (200, hashlib.sha256(b"end").hexdigest())
+
+
+_Story = Callable[[_Caller], Awaitable[None]]
+
+
+@pytest.fixture(params=["uvloop", "asyncio", "uvloop, TLS", "asyncio, TLS"])
+def told(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[_Story], None]:
+    """Runs a story with a caller who is connected to a face."""
+    loop, _, secured = request.param.partition(", ")
+
+    async def whole(story: _Story) -> None:
+        signed = authority = None
+        if secured:
+            authority = certificates.authority(tmp_path, "authority")
+            signed = certificates.signed(authority, tmp_path, "server")
+        async with _caller(signed, authority) as caller:
+            await asyncio.wait_for(story(caller), 60)
+
+    return lambda story: (uvloop.run if loop == "uvloop" else asyncio.run)(whole(story))
+
+
+@contextlib.asynccontextmanager
+async def _caller(signed: certificates.Signed | None, authority: certificates.Signed | None) -> AsyncIterator[_Caller]:
+    port, application = free_ports(1)[0], _Application()
+    proved = Certificates(TlsSettings(signed.certificate, signed.key)) if signed else None
+    face = RestFace(
+        application,
+        EdgeSettings(rest_port=port, connections=_LIMITS),
+        proved,
+        refusal=lambda size, priority, headers: Busy("full", retry_after=1) if (b"x-full", b"1") in headers else None,
+    )
+    await face.open()
+    try:
+        context = ssl.create_default_context(cafile=authority.certificate) if authority else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        try:
+            yield _Caller(reader, writer, application)
+        finally:
+            writer.transport.abort()
+    finally:
+        await face.close(0)
+
+
+def test_what_arrives_is_what_was_sent(told: Callable[[_Story], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    past_the_parser: list[int] = []
+
+    class Noted(large_bodies._Rest):
+        def __init__(self, connection: large_bodies.LargeBodies, missing: int, begun: bytearray) -> None:
+            past_the_parser.append(missing)
+            super().__init__(connection, missing, begun)
+
+    monkeypatch.setattr(large_bodies, "_Rest", Noted)
+
+    async def story(caller: _Caller) -> None:
+        for length, piece in ((65_000, 65_000), (150_000, 1_000), (1_900_000, 700_001), (len(_BODY), len(_BODY))):
+            caller.begin(length)
+            await caller.send(_BODY[:length], piece)
+            assert await caller.answer() == (200, hashlib.sha256(_BODY[:length]).hexdigest())
+        await caller.is_heard()
+
+    told(story)
+    assert len(past_the_parser) == 3  # all but the smallest
+    assert min(past_the_parser) >= 65_536
+
+
+def test_what_is_sent_right_behind_it_is_another_request(told: Callable[[_Story], None]) -> None:
+    async def story(caller: _Caller) -> None:
+        for length in (1_000_000, 2_000_000):
+            caller.begin(length, "/late" if length == 1_000_000 else "/")
+            await caller.send(_BODY[:length], length)
+        caller.application.next_asked.set()
+        for length in (1_000_000, 2_000_000):
+            assert await caller.answer() == (200, hashlib.sha256(_BODY[:length]).hexdigest())
+        await caller.is_heard()
+
+    told(story)
+
+
+def test_what_was_answered_before_it_was_there_goes_nowhere(told: Callable[[_Story], None]) -> None:
+    async def story(caller: _Caller) -> None:
+        caller.begin(len(_BODY), "/early")
+        await caller.send(_BODY[:100_000], 100_000)
+        assert await caller.answer() == (200, "early")
+        await caller.send(_BODY[100_000:], 1 << 20)
+        await caller.is_heard()
+
+    told(story)
+
+
+def test_what_is_refused_goes_nowhere_however_large(told: Callable[[_Story], None]) -> None:
+    async def story(caller: _Caller) -> None:
+        for _ in range(2):
+            caller.begin(6 * len(_BODY), "/v1/classify", "X-Full: 1")
+            status, problem = await caller.answer()
+            assert (status, "BUSY" in problem) == (429, True)
+            await caller.send(6 * _BODY, 1 << 20)
+        await caller.is_heard()
+
+    told(story)
+
+
+def test_a_body_that_stops_coming_is_cut_with_a_reason(told: Callable[[_Story], None]) -> None:
+    async def story(caller: _Caller) -> None:
+        caller.begin(len(_BODY))
+        await caller.send(_BODY[:300_000], 100_000)
+        status, problem = await caller.answer()
+        assert (status, "RECEIVE_TIMEOUT" in problem, "300,000 bytes of the body came" in problem) == (408, True, True)
+
+    told(story)
+
+
+def test_a_caller_who_goes_away_meanwhile_is_noticed(told: Callable[[_Story], None]) -> None:
+    async def story(caller: _Caller) -> None:
+        caller.begin(len(_BODY))
+        await caller.send(_BODY[:300_000], 100_000)
+        await asyncio.sleep(0.1)
+        caller.writer.transport.abort()
+        await asyncio.wait_for(caller.application.lost.wait(), 5)
+
+    told(story)
+
+
+def test_who_announces_much_and_sends_little_takes_little(told: Callable[[_Story], None]) -> None:
+    async def story(caller: _Caller) -> None:
+        if caller.writer.get_extra_info("ssl_object"):
+            return  # what matters is the same
+        port, before = caller.writer.get_extra_info("peername")[1], _resident()
+        callers = []
+        for _ in range(30):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 30000000\r\n\r\n" + bytes(1000))
+            callers.append(writer)
+        await asyncio.sleep(0.2)
+        assert _resident() - before < 100e6
+        for writer in callers:
+            writer.transport.abort()
+
+    told(story)
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
