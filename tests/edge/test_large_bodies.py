@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -18,14 +19,16 @@ from starlette.types import Receive, Scope, Send
 from tests import certificates
 from tests.conftest import free_ports
 
-from fovea_server.edge import large_bodies
+from fovea_server.domain import Priority
+from fovea_server.edge import doorkeeper, large_bodies
 from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.doorkeeper import Headers
 from fovea_server.edge.http_face import RestFace
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.tls import Certificates, TlsSettings
-from fovea_server.errors import Busy
+from fovea_server.errors import Busy, FoveaError
 
-_LIMITS = ConnectionLimits(body_seconds=0.5, idle_seconds=5)
+_LIMITS = ConnectionLimits(body_seconds=1, idle_seconds=5, dropped_bytes=10e6)
 _BODY = np.random.default_rng(1).bytes(7_000_001)
 
 
@@ -93,6 +96,11 @@ def told(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[_Story], N
     return lambda story: (uvloop.run if loop == "uvloop" else asyncio.run)(whole(story))
 
 
+def _refusal(size: int, priority: Priority, headers: Headers) -> FoveaError | None:
+    seconds = doorkeeper.header(headers, b"x-full-for")
+    return Busy("full", retry_after=float(seconds)) if seconds else None
+
+
 @contextlib.asynccontextmanager
 async def _caller(signed: certificates.Signed | None, authority: certificates.Signed | None) -> AsyncIterator[_Caller]:
     port, application = free_ports(1)[0], _Application()
@@ -101,7 +109,7 @@ async def _caller(signed: certificates.Signed | None, authority: certificates.Si
         application,
         EdgeSettings(rest_port=port, connections=_LIMITS),
         proved,
-        refusal=lambda size, priority, headers: Busy("full", retry_after=1) if (b"x-full", b"1") in headers else None,
+        refusal=_refusal,
     )
     await face.open()
     try:
@@ -163,12 +171,40 @@ def test_what_was_answered_before_it_was_there_goes_nowhere(told: Callable[[_Sto
 
 def test_what_is_refused_goes_nowhere_however_large(told: Callable[[_Story], None]) -> None:
     async def story(caller: _Caller) -> None:
-        for _ in range(2):
-            caller.begin(6 * len(_BODY), "/v1/classify", "X-Full: 1")
+        for length in (300_000, 34_000_000):
+            caller.begin(length, "/v1/classify", "X-Full-For: 0")
             status, problem = await caller.answer()
             assert (status, "BUSY" in problem) == (429, True)
-            await caller.send(6 * _BODY, 1 << 20)
+            await caller.send(bytes(length), 1 << 20)
         await caller.is_heard()
+
+    told(story)
+
+
+def test_who_does_not_heed_retry_after_is_kept_waiting_and_not_cut(told: Callable[[_Story], None]) -> None:
+    async def story(caller: _Caller) -> None:
+        for _ in range(2):
+            began = time.monotonic()
+            caller.begin(25_000_000, "/v1/classify", "X-Full-For: 5")
+            assert (await caller.answer())[0] == 429
+            await caller.send(bytes(25_000_000), 1 << 20)
+        await caller.is_heard()
+        assert time.monotonic() - began > 0.9 * 25e6 / _LIMITS.dropped_bytes > 2 * _LIMITS.body_seconds
+
+    told(story)
+
+
+def test_who_heeds_retry_after_is_not(told: Callable[[_Story], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(large_bodies.LargeBodies, "rest_after", lambda _, dropped: waits.append(dropped))
+
+    async def story(caller: _Caller) -> None:
+        for _ in range(3):
+            caller.begin(12_000_000, "/v1/classify", "X-Full-For: 0")
+            assert (await caller.answer())[0] == 429
+            await caller.send(bytes(12_000_000), 1 << 20)
+        await caller.is_heard()
+        assert not waits
 
     told(story)
 

@@ -15,22 +15,29 @@ from typing import Any
 from fovea_server.edge import request_id
 from fovea_server.edge.doorkeeper import Doorkeeper, header
 from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
+from fovea_server.request.admission.quotas import TokenBucket
 
 SWEEP_SECONDS = 0.5
 _LINGERING = 256  # such callers at once; more are cut off without a word
 _MANY_PIECES = 10_000
 _LEAST_PIECE = 64  # bytes, on average, of the chunks of a body that comes in many
+_DROPPED_AT_ONCE = 0.1  # seconds' worth
 _AHEAD = 32  # requests that may be sent before the one that is being answered is; a few bytes each, and kilobytes here
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Of each process. `idle_seconds` is how long a connection is kept for a next request."""
+    """Of each process.
+
+    idle_seconds    that a connection is kept for a next request
+    dropped_bytes   a second that are read of large bodies of those who do not heed `Retry-After`
+    """
 
     max_connections: int = 4096
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     idle_seconds: int = 75
+    dropped_bytes: float = 128e6
     header_bytes: int = 32 * 1024
     headers: int = 100
 
@@ -43,6 +50,7 @@ class Room:
         self.refused = refused  # told the reason of each refusal
         self.open: set[BoundedConnection] = set()
         self.waiting: dict[BoundedConnection, None] = {}
+        self.dropped = TokenBucket(limits.dropped_bytes, _DROPPED_AT_ONCE, now=0)
 
     def make(self) -> bool:
         """Room for the one that came last, where need be at the cost of the one that has waited longest."""

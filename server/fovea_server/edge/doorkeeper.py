@@ -35,6 +35,8 @@ class Doorkeeper(HttpToolsProtocol):
         self._refusal_of = refusal
         self._is_refused = False  # what is being received; its body is dropped as it comes
         self._is_last = False
+        self._is_hasty = False  # it came before the refusal of the one before said that it might
+        self._may_return = 0.0
         self._has_ended = False  # nothing more is said
 
     def data_received(self, data: bytes) -> None:
@@ -81,6 +83,8 @@ class Doorkeeper(HttpToolsProtocol):
 
     def _turn_away(self, error: FoveaError) -> None:
         self._is_refused = True
+        now = self.loop.time()
+        self._is_hasty, self._may_return = now < self._may_return, now + (error.retry_after or 0)
         # Who waits for `100 Continue` will not send the body, so nothing can follow it.
         self._is_last = self.expect_100_continue or not self.parser.should_keep_alive()
         self.server_state.total_requests += 1

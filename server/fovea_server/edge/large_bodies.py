@@ -1,7 +1,8 @@
 """What is missing of a large body is read past the HTTP parser: to where it stays, or to nowhere.
 
 Read, cut up by the parser, collected, taken over and put together, a body is copied five times; so it is copied once.
-Under the load of callers who do not heed `Retry-After`, photographs of 1.9 MB, a third more of them are answered.
+Who is refused and does not heed `Retry-After` could still keep the server busy with bodies that nobody wants, so theirs
+are read slowly (docs/overload.md).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fovea_server.edge.doorkeeper import header
 _MUCH = 64 * 1024  # bytes that are missing; less is not worth a second protocol
 _MOST = 32 << 20  # bytes of a body that somebody may want to have: 20 MB of image in base64, and some
 _PIECE = 256 * 1024  # bytes at a time: many callers' reads share the event loop
+_PACED = 1 << 20  # bytes that are missing; of less, what costs is the request
 _NOWHERE, _NOTHING = memoryview(bytearray(_PIECE)), memoryview(b"")
 
 
@@ -51,6 +53,17 @@ class LargeBodies(BoundedConnection):
             self.cycle.body = bytes(rest)  # type: ignore[assignment]  # which whoever takes it over does not copy
         self.on_message_complete()
 
+    def is_hasty(self) -> bool:
+        return self._is_refused and self._is_hasty
+
+    def rest_after(self, dropped: int) -> None:
+        """Keep who does not heed `Retry-After` waiting, by not reading on what nobody wants."""
+        self._room.dropped.take(dropped)
+        if wait := self._room.dropped.wait(1, self.loop.time()):
+            self.until += wait
+            self.flow.pause_reading()
+            self.loop.call_later(wait, self.flow.resume_reading)
+
 
 class _Rest(asyncio.BufferedProtocol):
     """In the connection's place until `missing` bytes have come; `begun` is what came before them."""
@@ -58,6 +71,7 @@ class _Rest(asyncio.BufferedProtocol):
     def __init__(self, connection: LargeBodies, missing: int, begun: bytearray) -> None:
         self._connection = connection
         self._missing = missing
+        self._is_paced = missing >= _PACED and connection.is_hasty()
         # Memory that the kernel gives as it is filled: who announces much and sends little takes little.
         self._body = np.empty(0 if connection.is_dropping() else len(begun) + missing, np.uint8).data
         self._body[: len(begun)] = begun
@@ -75,6 +89,8 @@ class _Rest(asyncio.BufferedProtocol):
         if not self._missing:
             self._connection.transport.set_protocol(self._connection)
             self._connection.body_is_complete(self._body)
+        elif self._is_paced and not self._body:
+            self._connection.rest_after(nbytes)
 
     def eof_received(self) -> None:
         self._connection.eof_received()
