@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 
 import httpx
+from starlette.requests import Request
+from starlette.types import Message
 from tests.edge.faces import faces
+
+from fovea_server.domain import Deadline
+from fovea_server.edge import uploads
+from fovea_server.request.gate import Gate, GateSettings
 
 
 async def test_json_of_very_many_values_is_refused_and_costs_no_memory() -> None:
@@ -21,3 +28,29 @@ async def test_json_of_very_many_values_is_refused_and_costs_no_memory() -> None
     assert problem["reason"] == "MALFORMED_REQUEST"
     assert "the JSON has 1,000,000 commas" in problem["detail"]
     assert peak < 30_000_000  # reading it would take 64 MB, and this end of the wire holds 3
+
+
+async def test_a_form_that_is_there_at_once_is_not_parsed_at_once() -> None:
+    """Some forms of 20 MB take 10 s to parse, in which nobody else would be answered."""
+    body = (
+        b'--B\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+        + b"\r\n--Bx" * 300_000
+        + b"\r\n--B--"
+    )
+    length = str(len(body)).encode()
+    fields = [(b"content-type", b"multipart/form-data; boundary=B"), (b"content-length", length)]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    reading = asyncio.ensure_future(
+        uploads.read_image(
+            Request({"type": "http", "headers": fields}, receive), Gate(GateSettings()), Deadline.after(60)
+        )
+    )
+    turns_of_others = 0
+    while not reading.done():
+        turns_of_others += 1
+        await asyncio.sleep(0)
+    assert len(await reading) == 6 * 300_000
+    assert turns_of_others > len(body) / 100_000

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,46 +58,6 @@ def test_they_are_found_where_the_kernel_keeps_no_list(
 
 def test_a_process_that_is_gone_has_no_children() -> None:
     assert process._children(2**22 + 1) == []
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not within 10 s")
-
-
-async def test_processes_of_models_are_known_as_long_as_none_of_them_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    searches: list[int] = []
-    real = process._children
-
-    def counted(pid: int) -> list[int]:
-        searches.append(pid)
-        return real(pid)
-
-    monkeypatch.setattr(process, "_children", counted)
-    started = ""
-    for model in ("preprocess", "network"):
-        file = tmp_path / model / "1" / "model.py"
-        file.parent.mkdir(parents=True)
-        file.write_text("sleep 60; true")
-        started += f"sh {file} & "
-    triton = TritonProcess(installation(tmp_path, f"{started} wait"), [tmp_path], [], TritonSettings(), key="")
-    await triton.start()
-    try:
-        await _until(lambda: sorted(triton.model_processes()) == ["network", "preprocess"])
-        searches.clear()
-        before = dict(triton.models_by_pid())
-        assert not searches
-        os.kill(next(pid for pid, model in before.items() if model == "network"), signal.SIGKILL)
-        await _until(lambda: "network" not in triton.models_by_pid().values())
-        assert list(triton.models_by_pid().values()) == ["preprocess"]
-        assert len(searches) == 1
-    finally:
-        await triton.clean_up()
 
 
 async def test_a_line_of_its_log_that_is_too_long_does_not_hold_it_up(tmp_path: Path) -> None:

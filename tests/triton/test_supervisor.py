@@ -9,7 +9,6 @@ import os
 import signal
 import tempfile
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 
@@ -215,12 +214,11 @@ def _kill(pid: int) -> None:
 
 
 class Processes(dict[int, str]):
-    """What models_by_pid and model_processes say: the models that run, by made-up process ids."""
+    """What models_by_pid says: the models that run, by made-up process ids."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *models: str) -> None:
         super().__init__(enumerate(models, 1_000_000_000))  # ids that no process has
         monkeypatch.setattr(TritonProcess, "models_by_pid", lambda _: dict(self))
-        monkeypatch.setattr(TritonProcess, "model_processes", lambda _: Counter(self.values()))
 
     def start(self, model: str) -> None:
         self[max(self, default=1_000_000_000) + 1] = model
@@ -269,6 +267,25 @@ async def test_a_dead_process_is_revived_without_a_restart_and_its_calls_end_at_
         assert without_it == []
         assert (under_test.deaths, under_test.ready_at_death, under_test.tally.restarts) == (1, False, 0)
         assert under_test.readiness.is_ready
+
+
+async def test_what_was_wrong_before_a_new_start_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Processes(monkeypatch, "network")
+    ended: list[str] = []
+    monkeypatch.setattr(TritonProcess, "end_model_processes", lambda _, models: ended.extend(models))
+
+    def without_memory(model: str) -> None:
+        running.start(model)
+        under_test.triton.pulse.ails({model})
+        raise ModelRefused("no memory")
+
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        under_test.triton.on_revival = without_memory
+        await under_test.supervisor.start()
+        running.end("network")
+        await under_test.until(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready)
+        await asyncio.sleep(0.2)
+        assert (ended, under_test.deaths) == ([], 1)
 
 
 @pytest.mark.parametrize("problem", [ModelRefused("Triton says no"), ValueError("nobody expected this")])

@@ -172,13 +172,13 @@ class BoundedConnection(Doorkeeper):
 
     def is_receiving_body(self) -> bool:
         """Of the request that is to be answered next."""
-        return self._phase is _Phase.BODY and not self.pipeline and not self.has_refused()
+        return self._phase is _Phase.BODY and not self.pipeline and not self.is_ending()
 
     def is_dropping(self) -> bool:
         """Whether nobody wants what is being received."""
-        return self._is_refused or self.has_refused() or self.cycle.response_complete
+        return self._is_refused or self.is_ending() or self.cycle.response_complete
 
-    def has_refused(self) -> bool:
+    def is_ending(self) -> bool:
         """Whether the connection is at its end, whatever still comes."""
         return self._refusal is not None or self._has_ended or self.transport.is_closing()
 

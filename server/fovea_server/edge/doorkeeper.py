@@ -64,14 +64,14 @@ class Doorkeeper(HttpToolsProtocol):
             return
         self._is_refused = False
         if self._is_last:
-            self.transport.close()
+            self.end_after_reading()
             return
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _error(self) -> FoveaError | None:
         """Why the request cannot be let in; None for one that must be looked at."""
-        if self._refusal_of is None or self.parser.get_method() != b"POST" or self.url.partition(b"?")[0] not in _PATHS:
+        if self._refusal_of is None or not self.is_for_images():
             return None
         if self.pipeline or not (self.cycle is None or self.cycle.response_complete):
             return None  # its turn to be answered has not come
@@ -80,6 +80,10 @@ class Doorkeeper(HttpToolsProtocol):
         if length is None or priority is None:
             return None
         return self._refusal_of(int(length), priority, self.headers)
+
+    def is_for_images(self) -> bool:
+        """Whether the request whose headers were read last brings one."""
+        return self.parser.get_method() == b"POST" and self.url.partition(b"?")[0] in _PATHS
 
     def _turn_away(self, error: FoveaError) -> None:
         self._is_refused = True

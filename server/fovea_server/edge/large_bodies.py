@@ -8,6 +8,7 @@ are read slowly (docs/overload.md).
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httptools
 import numpy as np
@@ -17,89 +18,145 @@ from fovea_server.edge.doorkeeper import header
 
 _MUCH = 64 * 1024  # bytes that are missing; less is not worth a second protocol
 _MOST = 32 << 20  # bytes of a body that somebody may want to have: 20 MB of image in base64, and some
-_PIECE = 256 * 1024  # bytes at a time: many callers' reads share the event loop
+_PIECE = 256 * 1024  # bytes at a time: who announces much and sends little takes little
+_TURN = 1 << 20  # bytes after which others have their turn
 _PACED = 1 << 20  # bytes that are missing; of less, what costs is the request
 _NOWHERE, _NOTHING = memoryview(bytearray(_PIECE)), memoryview(b"")
 
 
 class LargeBodies(BoundedConnection):
-    """Hands the connection over to `_Rest` once the parser has seen the beginning of a large body."""
+    """Hands the connection over to `_PastTheParser` once the parser has seen the beginning of a large body."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._past: _PastTheParser | None = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.is_receiving_body():
-            announced = int(header(self.headers, b"content-length") or 0)
-            missing = announced - self.body_bytes
-            if missing >= _MUCH and (announced <= _MOST or self.is_dropping()):
-                self.transport.set_protocol(_Rest(self, missing, self._begun()))
-
-    def _begun(self) -> bytearray:
-        """What came of the body, and nobody has taken over yet; the rest comes behind it."""
-        if self.is_dropping():
-            return bytearray()
-        begun, self.cycle.body = self.cycle.body, bytearray()
-        self.cycle.message_event.clear()
-        self.flow.resume_reading()
-        return begun
-
-    def body_is_complete(self, rest: memoryview) -> None:
-        """The rest is empty where it was dropped."""
-        if self.has_refused():
+        if not self.is_receiving_body():
             return
-        # The old one waits for what it will never see. Set as uvicorn sets it.
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        announced = int(header(self.headers, b"content-length") or 0)
+        missing = announced - self.body_bytes
+        if missing < _MUCH:
+            return
+        if self.is_dropping():
+            self._go_past(missing, bytearray())
+        elif announced <= _MOST and self.is_for_images():
+            # What came, and nobody has taken over yet; uvicorn stops reading when it has 64 KB.
+            begun, self.cycle.body = self.cycle.body, bytearray()
+            self.cycle.message_event.clear()
+            self.flow.resume_reading()
+            self._go_past(missing, begun)
+
+    def _go_past(self, missing: int, begun: bytearray) -> None:
+        self._past = _PastTheParser(self, missing, begun)
+        self.transport.set_protocol(self._past)
+
+    def some_came_past(self, count: int) -> None:
+        self._unset_keepalive_if_required()
+        self.some_body_came(count)
+
+    def all_came_past(self, body: bytes) -> None:
+        """The body is empty where nobody wants it."""
+        self._past = None
+        self.transport.set_protocol(self)
+        if self.is_ending():
+            return
+        self.parser = _parser(self)  # the old one waits for what it will never see
         if not self.is_dropping():
-            self.cycle.body = bytes(rest)  # type: ignore[assignment]  # which whoever takes it over does not copy
+            self.cycle.body = body  # type: ignore[assignment]  # whoever takes over bytes does not copy them
         self.on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:
+            self.cycle.body = bytearray()  # which some endpoints do not read
+            if self._past:
+                self._past.drop()
 
     def is_hasty(self) -> bool:
         return self._is_refused and self._is_hasty
 
-    def rest_after(self, dropped: int) -> None:
-        """Keep who does not heed `Retry-After` waiting, by not reading on what nobody wants."""
+    def pace(self, dropped: int) -> bool:
+        """Keep who does not heed `Retry-After` waiting, by not reading on what nobody wants. Whether that is so."""
         self._room.dropped.take(dropped)
-        if wait := self._room.dropped.wait(1, self.loop.time()):
+        wait = self._room.dropped.wait(1, self.loop.time())
+        if wait:
             self.until += wait
             self.flow.pause_reading()
             self.loop.call_later(wait, self.flow.resume_reading)
+        return wait > 0
+
+    def let_others_read(self) -> None:
+        self.flow.pause_reading()
+        self.loop.call_soon(self.flow.resume_reading)
 
 
-class _Rest(asyncio.BufferedProtocol):
-    """In the connection's place until `missing` bytes have come; `begun` is what came before them."""
+def _parser(connection: LargeBodies) -> httptools.HttpRequestParser:
+    """As uvicorn makes one for each connection."""
+    parser = httptools.HttpRequestParser(connection)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
+
+
+class _PastTheParser(asyncio.BufferedProtocol):
+    """In the connection's place until `missing` bytes have come; `begun` is what came before them.
+
+    uvloop holds on to its methods for as long as to the connection, so what they need is let go of at the end.
+    """
 
     def __init__(self, connection: LargeBodies, missing: int, begun: bytearray) -> None:
         self._connection = connection
         self._missing = missing
         self._is_paced = missing >= _PACED and connection.is_hasty()
-        # Memory that the kernel gives as it is filled: who announces much and sends little takes little.
-        self._body = np.empty(0 if connection.is_dropping() else len(begun) + missing, np.uint8).data
-        self._body[: len(begun)] = begun
+        self._kept: list[bytearray | memoryview] = [begun]
+        self._free = _NOTHING  # of what is kept, what is not filled yet
+        self._this_turn = 0
+
+    def drop(self) -> None:
+        self._kept, self._free = [], _NOTHING
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._connection.is_dropping():
-            self._body = _NOTHING
+            self.drop()
             return _NOWHERE[: self._missing]
-        at = len(self._body) - self._missing
-        return self._body[at : at + _PIECE]
+        if not self._free:
+            self._free = np.empty(min(self._missing, _PIECE), np.uint8).data
+            self._kept.append(self._free)
+        return self._free
 
     def buffer_updated(self, nbytes: int) -> None:
         self._missing -= nbytes
-        self._connection.some_body_came(nbytes)
+        self._this_turn += nbytes
+        self._free = self._free[nbytes:]
+        self._connection.some_came_past(nbytes)
         if not self._missing:
-            self._connection.transport.set_protocol(self._connection)
-            self._connection.body_is_complete(self._body)
-        elif self._is_paced and not self._body:
-            self._connection.rest_after(nbytes)
+            self._let_go().all_came_past(b"".join(self._taken()))
+        elif self._is_paced and self._connection.pace(nbytes):
+            self._this_turn = 0
+        elif self._this_turn >= _TURN:
+            self._this_turn = 0
+            self._connection.let_others_read()
 
     def eof_received(self) -> None:
         self._connection.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.connection_lost(exc)
+        self.drop()
+        self._let_go().connection_lost(exc)
 
     def pause_writing(self) -> None:
         self._connection.pause_writing()
 
     def resume_writing(self) -> None:
         self._connection.resume_writing()
+
+    def _taken(self) -> list[bytearray | memoryview]:
+        kept = self._kept
+        self.drop()
+        return kept
+
+    def _let_go(self) -> LargeBodies:
+        connection = self._connection
+        del self._connection
+        return connection

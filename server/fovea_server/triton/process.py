@@ -111,7 +111,7 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _models_of(pids: Iterable[int]) -> dict[int, str]:
+def models_of(pids: Iterable[int]) -> dict[int, str]:
     """Those of them that are alive and run models, with their models, by their command lines."""
     running: dict[int, str] = {}
     for pid in pids:
@@ -145,7 +145,6 @@ class TritonProcess:
         self._complaints: deque[str] = deque(maxlen=3)
         self._child: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._models: dict[int, str] | None = None  # by process, as they were found last
 
     @property
     def pid(self) -> int:
@@ -185,22 +184,15 @@ class TritonProcess:
         return self._process.returncode is not None
 
     def model_processes(self) -> Counter[str]:
-        """How many processes run each model (Python backend), also of models that were loaded just now."""
-        return Counter(self._searched().values())
+        """How many processes run each model (Python backend)."""
+        return Counter(self.models_by_pid().values())
 
     def models_by_pid(self) -> dict[int, str]:
         """The processes of the Python backend that are alive, and the model that each runs.
 
-        While all that `model_processes` found are alive, nothing else is looked for: its search through Triton's many
-        threads held up every request for 5 ms.
+        A search through all of Triton's threads, which holds up every request for 5 ms.
         """
-        if self._models is None or _models_of(self._models) != self._models:
-            return self._searched()
-        return self._models
-
-    def _searched(self) -> dict[int, str]:
-        self._models = _models_of(_children(self.pid))
-        return self._models
+        return models_of(_children(self.pid))
 
     def end_model_processes(self, models: Collection[str]) -> None:
         """Kill the processes of these models: they hang, and nothing less would end them."""

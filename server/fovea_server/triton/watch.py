@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from fovea_server.errors import DeadlineExceeded
 from fovea_server.logs import get_logger
 from fovea_server.triton import leftovers
 from fovea_server.triton.pidfds import Endings
-from fovea_server.triton.process import TritonProcess, exit_in_words
+from fovea_server.triton.process import TritonProcess, exit_in_words, models_of
 from fovea_server.triton.pulse import Pulse
 
 _log = get_logger("watch")
@@ -27,6 +29,7 @@ class WatchSettings:
 
     look     between two looks; a death is seen at once where the kernel has pidfds, and so is an answer that shows
              one of a model's processes to be beyond help
+    search   between two searches for all processes of models, while those found are alive
     silence  without any answer, while a call waits and nothing computes, after which something hangs
     sample   for which nothing must have computed
     live     that Triton may take to say that it lives: where others have the CPU, it is late and not hung
@@ -34,6 +37,7 @@ class WatchSettings:
     """
 
     look: float = 0.5
+    search: float = 5.0
     silence: float = 1.5
     sample: float = 0.5
     live: float = 2.0
@@ -71,6 +75,9 @@ class Watch:
         self._settings = settings
         self._changes = 0  # of models, under way
         self._models = process.model_processes()  # how many processes at least run each
+        self._found: dict[int, str] = {}  # by the last search
+        self._searched = -math.inf
+        engine.pulse.unhealthy.clear()  # of a run before this one
 
     @contextlib.contextmanager
     def changing_models(self, leaving: Collection[str] = ()) -> Iterator[None]:
@@ -86,6 +93,7 @@ class Watch:
             self._changes -= 1
             expected = {**dict.fromkeys(self._process.model_processes(), 1), **self._models}
             self._models = Counter({model: count for model, count in expected.items() if model not in leaving})
+            self._searched = -math.inf
 
     async def until_trouble(self) -> Trouble:
         endings, ailing = Endings(), self._engine.pulse.ailing
@@ -95,17 +103,14 @@ class Watch:
             while True:
                 endings.ended.clear()
                 ailing.clear()
-                running = self._process.models_by_pid()
+                running = self._running()
                 endings.follow(running)
                 if ended.done():
                     return Trouble(f"tritonserver ended with {exit_in_words(ended.result())}")
                 lost = self._missing(running) and self.lost()
                 if trouble := await self._look(lost, probes):
                     return trouble
-                woken = {asyncio.create_task(event.wait()) for event in (endings.ended, ailing)}
-                await asyncio.wait({ended, *woken}, timeout=self._settings.look, return_when=asyncio.FIRST_COMPLETED)
-                for waiting in woken:
-                    waiting.cancel()
+                await _first_of(ended, endings.ended, ailing, seconds=self._settings.look)
         finally:
             endings.close()
             ended.cancel()
@@ -116,8 +121,18 @@ class Watch:
         return self._missing(self._process.models_by_pid())
 
     def revived(self) -> None:
-        """What runs now is what must go on running."""
+        """What runs now is what must go on running; what was wrong was wrong with what ran before."""
         self._models = self._process.model_processes()
+        self._searched = -math.inf
+        self._engine.pulse.unhealthy.clear()
+
+    def _running(self) -> Mapping[int, str]:
+        """As the last search found them, where that was lately, they are all still there, and none is missing."""
+        now = time.monotonic()
+        if now >= self._searched + self._settings.search or models_of(self._found) != self._found:
+            self._found = self._process.models_by_pid()
+            self._searched = -math.inf if self._missing(self._found) else now
+        return self._found
 
     def _missing(self, running: Mapping[int, str]) -> frozenset[str]:
         return frozenset() if self._changes else frozenset(self._models - Counter(running.values()))
@@ -179,6 +194,15 @@ class Watch:
                 if failures == self._settings.probes:
                     why = f"the golden image was not answered rightly {failures} times: {error}"
                     return self._hung(stalled, why) if isinstance(error, DeadlineExceeded) else Trouble(why)
+
+
+async def _first_of(ended: asyncio.Task[int], *events: asyncio.Event, seconds: float) -> None:
+    woken = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait({ended, *woken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiting in woken:
+            waiting.cancel()
 
 
 def no_room_in_words(free: int, needed: int) -> str:
