@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from fovea_pipelines import precision as precisions
 from fovea_pipelines.compiled_networks import CompiledNetworks, Trial
 from fovea_pipelines.outputs import Outputs
+from fovea_pipelines.quiet_openvino import ov
 
 __all__ = ["OpenVinoEngine", "Outputs"]
 

@@ -52,7 +52,7 @@ def test_the_logits_differ_by_less_than_a_thousandth(
 
 def _our_logits(package: ModelPackage, checkpoint: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The graph's logits, an inner node, by OpenVINO in f32."""
-    import openvino as ov
+    from fovea_pipelines.quiet_openvino import ov
 
     normalisation = package.table["normalisation"]
     model = efficientnet_lite.author(read_state_dict(checkpoint), normalisation["mean"], normalisation["std"])

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import pytest
 from tests.conftest import free_ports
 from tests.torch.with_torchvision import torchvision
@@ -23,6 +22,7 @@ from fovea_pipelines.adding.network import Network
 from fovea_pipelines.adding.pytorch import fetching, torchvision_zoo, zoo
 from fovea_pipelines.contract_sources import from_torchvision
 from fovea_pipelines.errors import BadNetwork, BadWeights
+from fovea_pipelines.quiet_openvino import ov
 
 torch = pytest.importorskip("torch", reason="torch is not installed; run `make test-torch`")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed; run `make test-torch`")

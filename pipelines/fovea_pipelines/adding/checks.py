@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from fovea_pipelines.adding.graphs.adopt import Adopted
 from fovea_pipelines.contract_sources.source import Triple
 from fovea_pipelines.errors import BadNetwork
 from fovea_pipelines.parity import measures
+from fovea_pipelines.quiet_openvino import ov
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

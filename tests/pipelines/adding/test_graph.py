@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
@@ -34,6 +33,7 @@ from tests.pipelines.adding.networks import (
 
 from fovea_pipelines.adding.graphs.adopt import Adopted, adopt, input_size
 from fovea_pipelines.openvino_engine import OpenVinoEngine
+from fovea_pipelines.quiet_openvino import ov
 
 Array = NDArray[Any]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 from numpy.typing import NDArray
 from tests import small_networks
@@ -19,6 +18,7 @@ from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.quantisation.graph import quantised
 from fovea_pipelines.quantisation.ranges import Ranges
+from fovea_pipelines.quiet_openvino import ov
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import onnx
-import openvino as ov
 from onnx import TensorProto
 
 from fovea_pipelines.adding.graphs.entry import Input, Tensor
 from fovea_pipelines.errors import BadNetwork
+from fovea_pipelines.quiet_openvino import ov
 
 _LARGE = 1024  # bytes of a constant; no shape or axis takes more
 
