@@ -77,6 +77,17 @@ class ServerFailed(FoveaClientError):
     reasons = ("INTERNAL", "INFERENCE_FAILED", "NOT_OURS")
 
 
+# By what httpx and gRPC say of a connection that failed: what it means, and what to do.
+_FAR = (
+    ("CERTIFICATE_VERIFY_FAILED", "the certificate of {} is not trusted", "name who signed it as ca_file (--ca-file)"),
+    ("CERTIFICATE_REQUIRED", "{} asks for a certificate", "name yours as client_certificate (--client-certificate)"),
+    ("WRONG_VERSION_NUMBER", "{} speaks no TLS", "is it this port, and not http:// or grpc://?"),
+    ("Failed parsing HTTP/2", "{} speaks no gRPC", "is it this port?"),
+    ("disconnected without", "{} hung up", "is it stopping, or is it a port with TLS, for https://?"),
+    ("Socket closed", "{} hung up", "is it stopping, or is it a port with TLS, for grpcs://?"),
+)
+
+
 class Unreachable(FoveaClientError):
     """No connection, or one that ended before an answer began."""
 
@@ -84,7 +95,9 @@ class Unreachable(FoveaClientError):
 
     @classmethod
     def at(cls, address: str, cause: str, request_id: str | None = None) -> Unreachable:
-        return cls(f"nothing answers on {address} ({cause}); start a server with `fovea serve`", request_id=request_id)
+        known = ((why, do) for sign, why, do in _FAR if sign in cause)
+        why, do = next(known, ("nothing answers on {}", "start a server with `fovea serve`"))
+        return cls(f"{why.format(address)} ({cause}); {do}", request_id=request_id)
 
 
 _FAMILIES: dict[str, type[FoveaClientError]] = {

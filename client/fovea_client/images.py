@@ -5,27 +5,48 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
+import stat
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import IO
+
+from fovea_client.errors import BadImage
 
 # What a call takes; a string is a path.
 Image = bytes | bytearray | memoryview | str | os.PathLike[str]
+
+MOST_BYTES = 20_000_000
 
 ALWAYS_SERVED = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 SUFFIXES = ALWAYS_SERVED | {".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}  # the others where a server is told to
 
 
 def read(image: Image) -> bytes:
-    """The encoded bytes, as they will be sent; never decoded here."""
-    return bytes(image) if isinstance(image, bytes | bytearray | memoryview) else Path(image).read_bytes()
+    """The encoded bytes, as they will be sent; never decoded here. Raises BadImage for more than a server takes."""
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _checked(bytes(image), "the image", len(image))
+    with Path(image).open("rb") as file:
+        _checked(b"", os.fspath(image), os.fstat(file.fileno()).st_size)
+        return read_stream(file, os.fspath(image))
+
+
+def read_stream(stream: IO[bytes], name: str) -> bytes:
+    """The same of what may never end, under the name that an error gives it."""
+    encoded = stream.read(MOST_BYTES + 1)
+    return _checked(encoded, name, len(encoded))
+
+
+def _checked(encoded: bytes, name: str, count: int) -> bytes:
+    if count > MOST_BYTES:
+        more = "more" if count == MOST_BYTES + 1 else f"{count:,} bytes"
+        raise BadImage(f"{name} has {more}; a server takes {MOST_BYTES:,} bytes at most", reason="TOO_MANY_BYTES")
+    return encoded
 
 
 async def read_async(image: Image) -> bytes:
     """The same, without holding up the event loop while the disk turns."""
-    if isinstance(image, bytes | bytearray | memoryview):
-        return bytes(image)
-    return await asyncio.to_thread(read, image)
+    return read(image) if isinstance(image, bytes | bytearray | memoryview) else await asyncio.to_thread(read, image)
 
 
 def find(path: str, suffixes: Collection[str] = SUFFIXES) -> list[str]:
@@ -45,8 +66,7 @@ def find(path: str, suffixes: Collection[str] = SUFFIXES) -> list[str]:
 
 def left_out(folder: str) -> Counter[str]:
     """How many files of a folder `find` passes over, by suffix; hidden ones do not count."""
-    names = (Path(file) for file in _files(folder))
-    suffixes = (name.suffix.lower() for name in names if not name.name.startswith("."))
+    suffixes = (Path(file).suffix.lower() for file in _files(folder))
     return Counter(suffix for suffix in suffixes if suffix not in SUFFIXES)
 
 
@@ -59,6 +79,15 @@ def _walk(folder: str, suffixes: Collection[str]) -> Iterator[str]:
 
 
 def _files(folder: str) -> Iterator[str]:
+    """Those that are not hidden; a pipe is none, and reading it might never end."""
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(root, name) for name in names)  # noqa: PTH118
+        files = (os.path.join(root, name) for name in names if not name.startswith("."))  # noqa: PTH118
+        yield from (file for file in files if not stat.S_ISFIFO(_mode(file)))
+
+
+def _mode(file: str) -> int:
+    try:
+        return os.stat(file).st_mode  # noqa: PTH116
+    except OSError:  # a link to nowhere: whoever opens it is told
+        return 0

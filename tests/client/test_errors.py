@@ -120,3 +120,19 @@ def test_an_error_travels_between_processes() -> None:
     error = from_reason("BUSY", "8 wait", request_id="r1", retry_after=2.0)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (type(again), vars(again)) == (ServerBusy, vars(error))
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", "the certificate of here:1 is not trusted"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "here:1 speaks no TLS"),
+        ("UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", "for grpcs://"),
+        ("Server disconnected without sending a response.", "for https://"),
+        ("[Errno 111] Connection refused", "nothing answers on here:1"),
+    ],
+)
+def test_what_a_failed_connection_means_is_said(cause: str, said: str) -> None:
+    message = Unreachable.at("here:1", cause).message
+    assert said in message
+    assert cause in message

@@ -1,13 +1,15 @@
-"""Which images a path means."""
+"""Which images a path means, and how much of one is read."""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import pytest
 
-from fovea_client import images
+from fovea_client import BadImage, images
+from fovea_server.request.gate import GateSettings
 
 
 @pytest.fixture
@@ -58,3 +60,29 @@ def test_a_folder_without_images_means_none(folder: Path) -> None:
 def test_what_is_not_there_is_named(folder: Path, path: str) -> None:
     with pytest.raises(FileNotFoundError, match="no such file, folder or glob"):
         images.find(path)
+
+
+def test_what_is_hidden_or_a_pipe_is_no_image_of_a_folder(folder: Path) -> None:
+    (folder / "deep/.f.jpg").write_bytes(b"x")
+    os.mkfifo(folder / "deep/g.jpg")
+    (folder / "deep/h.jpg").symlink_to("nowhere")
+    assert images.find("deep") == ["deep/c.webp", "deep/deeper/d.Jpeg", "deep/e.bmp", "deep/h.jpg"]
+
+
+def test_as_much_is_read_as_a_server_takes(tmp_path: Path) -> None:
+    assert GateSettings().max_bytes == images.MOST_BYTES
+    most = tmp_path / "most.jpg"
+    most.write_bytes(bytes(images.MOST_BYTES))
+    assert len(images.read(most)) == images.MOST_BYTES
+    os.truncate(most, 3_000_000_000)  # of which the disk holds next to nothing
+    for more, said in ((most, "has 3,000,000,000 bytes"), ("/dev/zero", "has more"), (bytes(20_000_001), "has more")):
+        with pytest.raises(BadImage, match=said) as raised:
+            images.read(more)
+        assert raised.value.reason == "TOO_MANY_BYTES"
+
+
+def test_a_stream_that_does_not_end_is_not_read_to_its_end() -> None:
+    stream = io.BytesIO(bytes(3 * images.MOST_BYTES))
+    with pytest.raises(BadImage, match="what comes has more"):
+        images.read_stream(stream, "what comes")
+    assert stream.tell() == images.MOST_BYTES + 1

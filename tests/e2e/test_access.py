@@ -103,6 +103,8 @@ def test_what_speaks_tls_is_measured_on_both_ports(guarded: Served, key: str) ->
     good = _fovea(*words, f"--ca-file={guarded.ca_file}", "--json", FOVEA_API_KEY=key)
     lines = json.loads(good.stdout)["lines"]
     assert [(line["protocol"], line["served"], line["errors"]) for line in lines] == [("REST", 5, {}), ("gRPC", 5, {})]
+    closed = _fovea(*words[:3], "-c2", "-s1", f"--ca-file={guarded.ca_file}", "--json", FOVEA_API_KEY=key)
+    assert [line["errors"] for line in json.loads(closed.stdout)["lines"]] == [{}, {}]
     for url in (guarded.url, f"grpcs://{guarded.grpc}"):
         untrusted = _fovea("bench", f"--url={url}", *words[3:], FOVEA_API_KEY=key)
         assert untrusted.returncode == 1

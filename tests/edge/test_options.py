@@ -24,3 +24,16 @@ def test_models_are_asked_in_their_order() -> None:
 def test_other_lists_of_models_are_refused(names: list[str], told: str) -> None:
     with pytest.raises(BadParameter, match=told):
         options.several_models(names)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([("models", "a"), ("models", "b")], "models is given more than once"),
+        ([("top_k", "1"), ("top_k", "1")], "top_k is given more than once"),
+        ([("topk", "1")], "no option 'topk'; there are: embedding, models, top_k"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(given: list[tuple[str, str]], told: str) -> None:
+    with pytest.raises(BadParameter, match=told):
+        options.check_known(given, options.ANALYZE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import tracemalloc
 
 import httpx
@@ -54,3 +55,17 @@ async def test_a_form_that_is_there_at_once_is_not_parsed_at_once() -> None:
         await asyncio.sleep(0)
     assert len(await reading) == 6 * 300_000
     assert turns_of_others > len(body) / 100_000
+
+
+async def test_base64_may_be_a_data_url(espresso: bytes) -> None:
+    encoded = base64.b64encode(espresso).decode()
+    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        for image, status in ((f"data:image/jpeg;base64,{encoded}", 200), (f"data:image/jpeg,{encoded}", 400)):
+            assert (await client.post("/v1/classify", json={"image": image})).status_code == status
+
+
+async def test_load_balancers_may_ask_with_head() -> None:
+    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        for path in ("/healthz", "/readyz"):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")

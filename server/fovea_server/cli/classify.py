@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fovea_client import (
+    BadImage,
     BadRequest,
     Classification,
     Client,
@@ -101,10 +102,17 @@ def _sources(paths: list[str]) -> list[tuple[str, Image]]:
     sources: list[tuple[str, Image]] = []
     for path in paths:
         if path == "-":
-            sources.append((path, typer.get_binary_stream("stdin").read()))
+            sources.append((path, _from_stdin()))
         else:
             sources += [(found, found) for found in _found(path)]
     return sources
+
+
+def _from_stdin() -> bytes:
+    try:
+        return images.read_stream(typer.get_binary_stream("stdin"), "what comes from stdin")
+    except BadImage as error:
+        fail(error.message, code=2)
 
 
 def _found(path: str) -> list[str]:

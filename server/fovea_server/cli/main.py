@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from fovea_client.version import __version__
-from fovea_server.cli import ab, bench, classify, doctor, features, keys, log, models, quarantine, serve, skew, tune
+from fovea_server.cli import (
+    ab,
+    bench,
+    classify,
+    doctor,
+    features,
+    keys,
+    log,
+    models,
+    quarantine,
+    serve,
+    skew,
+    terminal,
+    tune,
+)
 
 app = typer.Typer(
     name="fovea",
@@ -70,4 +84,9 @@ def _installed(name: str) -> str:
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        if (error.name or "fovea").startswith("fovea"):
+            raise
+        terminal.fail(f"the Python package {error.name} is not installed", terminal.SERVING_HINT)

@@ -60,7 +60,7 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events, problem: dict[st
         return HTMLResponse(page.render(readouts.of(name), readouts))
 
     async def event(request: Request) -> Response:
-        options.check_known(request.query_params, frozenset())
+        options.check_known(request.query_params.multi_items(), frozenset())
         deadline = options.deadline(request.headers.get("X-Request-Timeout"), time.monotonic())
         said = _event(await uploads.read_body(request, _MOST_BYTES, deadline))
         counted = CountedDocument(counted=events.report(said.name, said.unit, said.value))

@@ -37,7 +37,7 @@ def add(paths: DirectPaths, log: FeatureLog | None, problem: dict[str, Any], cal
     """
 
     async def feedback(request: Request) -> Response:
-        options.check_known(request.query_params, frozenset())
+        options.check_known(request.query_params.multi_items(), frozenset())
         kept = there(log)
         deadline = options.deadline(request.headers.get("X-Request-Timeout"), time.monotonic())
         body = await uploads.read_body(request, documents.MOST_BYTES, deadline)
@@ -68,7 +68,7 @@ def add(paths: DirectPaths, log: FeatureLog | None, problem: dict[str, Any], cal
         responses=dict.fromkeys((404, 409, 422, 503), problem),
     )
     async def features(request: Request, sha256: str, as_of: str | None = None) -> Response:
-        options.check_known(request.query_params, {"as_of"})
+        options.check_known(request.query_params.multi_items(), {"as_of"})
         kept = there(log)
         if not _DIGEST.match(sha256):
             raise BadParameter(f"{sha256[:80]!r} is no SHA-256: 64 hexadecimal digits")

@@ -25,9 +25,15 @@ _PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _WHOLE = re.compile(r"-?[0-9]{1,9}\Z")
 
 
-def check_known(given: Iterable[str], known: AbstractSet[str]) -> None:
-    """Raise BadParameter for an option that does not exist: one that is misspelt would be ignored in silence."""
-    if unknown := sorted(set(given) - known):
+def check_known(given: Iterable[tuple[str, str]], known: AbstractSet[str]) -> None:
+    """Raise BadParameter for an option that does not exist or is there twice: one of them would be ignored in silence.
+
+    `given` are names and values, as often as they came.
+    """
+    times = Counter(name for name, _ in given)
+    if twice := sorted(name for name in times if times[name] > 1):
+        raise BadParameter(f"{', '.join(twice)[:200]} is given more than once; several models are one list: models=a,b")
+    if unknown := sorted(times.keys() - known):
         there_are = f"there are: {', '.join(sorted(known))}" if known else "this path takes none"
         raise BadParameter(f"there is no option {', '.join(unknown)[:200]!r}; {there_are}")
 

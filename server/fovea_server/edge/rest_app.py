@@ -181,12 +181,12 @@ def create(
         )
 
     async def classify(request: Request) -> Response:
-        options.check_known(request.query_params, options.CLASSIFY)
+        options.check_known(request.query_params.multi_items(), options.CLASSIFY)
         question = await asked(request, options.one_model(request.query_params.get("model")))
         return rest_answers.of_classification(await service.answer(question))
 
     async def analyze(request: Request) -> Response:
-        options.check_known(request.query_params, options.ANALYZE)
+        options.check_known(request.query_params.multi_items(), options.ANALYZE)
         names = request.query_params.get("models", "").split(",")
         question = await asked(request, options.several_models(names))
         return rest_answers.of_analysis(await service.answer(question))
@@ -211,11 +211,13 @@ def create(
     async def models() -> dict[str, Any]:
         return rest_answers.of_models(list(catalogue), catalogue.default, readiness.is_ready)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", summary="Whether the gateway is alive")
     async def healthz() -> dict[str, str]:
         fault = experiments.fault if experiments else None
         return {"status": "alive"} | ({"experiments": f"the last known stay in force: {fault}"} if fault else {})
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get(
         "/readyz",
         summary="Whether Triton is ready and answered its golden image rightly",

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -24,6 +25,7 @@ else:
     from async_timeout import timeout
 
 _FIELD = "image"
+_DATA_URL = re.compile(r"\Adata:[^,]{0,200};base64,")  # RFC 2397, as browsers make them
 _ENVELOPE = 64 * 1024  # bytes that a form or JSON may add around the image
 _MANY_CHUNKS = 1024
 _SLICE = 64 * 1024  # bytes of a form that are parsed before others have their turn
@@ -143,7 +145,7 @@ def _from_json(body: bytes) -> bytes:
         raise MalformedRequest(f'the JSON must be an object like {{"{_FIELD}": "<base64>"}}')
     _check_alone(set(document) - {_FIELD}, "JSON")
     try:
-        return base64.b64decode(document[_FIELD], validate=True)
+        return base64.b64decode(_DATA_URL.sub("", document[_FIELD], count=1), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedRequest(f"{_FIELD!r} is not base64: {error}") from None
 
