@@ -89,6 +89,6 @@ if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
     make_environment "$python"
 fi
 has_libpython || fetch_libpython
-say "installing fovea-server[$extras] into $folder (about a minute the first time)"
+say "installing fovea-server[$extras] into $folder (one to three minutes the first time)"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" "$@" ||
     die "pip could not install fovea-server[$extras]" "is the package index reachable? (PIP_INDEX_URL names another)"

@@ -72,6 +72,7 @@ def test_the_measures_and_the_page_are_written(folder: Path, tmp_path: Path, pac
         (["--model", "cats"], "no model named cats"),
         (["--limit", "0"], "--limit"),
         (["--device", "tpu"], "--device is 'tpu'"),
+        (["--html", "no/page.html"], "no/page.html cannot be written: there is no folder no"),
     ],
 )
 def test_what_cannot_be_compared_exits_with_2_and_says_why(

@@ -139,7 +139,8 @@ def remove(
         networks = _added_under(name, folder) if draft.is_name(name.partition("@")[0]) else []
         if not networks:
             terminal.fail(
-                f"{name} was not added", f"`fovea models list` says which models there are; {folder} was read"
+                f"{name} was not added",
+                f"what the repository itself holds stays; {folder} was read, `fovea models list` says what there is",
             )
         try:
             for network in networks:
