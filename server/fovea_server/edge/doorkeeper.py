@@ -30,13 +30,14 @@ class Doorkeeper(HttpToolsProtocol):
     image, or on anything else that is not known yet.
     """
 
+    _is_hasty = False  # what is refused came before the refusal of the one before said that it might
+    _may_return = 0.0
+
     def __init__(self, *arguments: Any, refusal: Refusal | None = None, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._refusal_of = refusal
         self._is_refused = False  # what is being received; its body is dropped as it comes
         self._is_last = False
-        self._is_hasty = False  # it came before the refusal of the one before said that it might
-        self._may_return = 0.0
         self._has_ended = False  # nothing more is said
 
     def data_received(self, data: bytes) -> None:
