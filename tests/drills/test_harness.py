@@ -88,7 +88,7 @@ def test_requests_do_not_wait_for_those_before_them() -> None:
     with _server(_GOOD, seconds=0.5) as port:
         records = open_loop.run(port, [open_loop.post(b"x")], rate=50, seconds=0.4)
     assert len(records.good) == 20
-    assert records.latencies_ms().min() >= 490
+    assert records.latencies_ms().min() >= 500
     # One after the other they would have taken ten seconds.
     assert records.rows["done"].max() - records.rows["due"].min() < 5
 

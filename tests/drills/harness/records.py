@@ -61,8 +61,9 @@ class Records:
         return self.where(~typed).outcomes()
 
     def latencies_ms(self) -> NDArray[np.float64]:
-        """From when each was due, so that a server that stalls cannot hide it by slowing the generator down."""
-        return 1000 * (self.rows["done"] - self.rows["due"])
+        """From when each was due, so that a server that stalls cannot hide it by slowing the generator down; a timer
+        may also have sent it up to a millisecond before."""
+        return 1000 * (self.rows["done"] - np.fmin(self.rows["due"], self.rows["sent"]))
 
     def percentile_ms(self, percent: float) -> float:
         """Nearest rank from above; infinite where there was nothing or the answer never came."""
