@@ -25,23 +25,28 @@ SUFFIXES = ALWAYS_SERVED | {".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"} 
 def read(image: Image) -> bytes:
     """The encoded bytes, as they will be sent; never decoded here. Raises BadImage for more than a server takes."""
     if isinstance(image, bytes | bytearray | memoryview):
-        return _checked(bytes(image), "the image", len(image))
+        _check(len(image), "the image")
+        return bytes(image)
     with Path(image).open("rb") as file:
-        _checked(b"", os.fspath(image), os.fstat(file.fileno()).st_size)
+        _check(os.fstat(file.fileno()).st_size, os.fspath(image))
         return read_stream(file, os.fspath(image))
 
 
 def read_stream(stream: IO[bytes], name: str) -> bytes:
     """The same of what may never end, under the name that an error gives it."""
     encoded = stream.read(MOST_BYTES + 1)
-    return _checked(encoded, name, len(encoded))
-
-
-def _checked(encoded: bytes, name: str, count: int) -> bytes:
-    if count > MOST_BYTES:
-        more = "more" if count == MOST_BYTES + 1 else f"{count:,} bytes"
-        raise BadImage(f"{name} has {more}; a server takes {MOST_BYTES:,} bytes at most", reason="TOO_MANY_BYTES")
+    if len(encoded) > MOST_BYTES:
+        raise _too_large(name, "more")
     return encoded
+
+
+def _check(count: int, name: str) -> None:
+    if count > MOST_BYTES:
+        raise _too_large(name, f"{count:,} bytes")
+
+
+def _too_large(name: str, has: str) -> BadImage:
+    return BadImage(f"{name} has {has}; a server takes {MOST_BYTES:,} bytes at most", reason="TOO_MANY_BYTES")
 
 
 async def read_async(image: Image) -> bytes:
@@ -75,19 +80,20 @@ def _in_folder_or_itself(path: str, suffixes: Collection[str]) -> list[str]:
 
 
 def _walk(folder: str, suffixes: Collection[str]) -> Iterator[str]:
-    return (file for file in _files(folder) if Path(file).suffix.lower() in suffixes)
+    images = (file for file in _files(folder) if Path(file).suffix.lower() in suffixes)
+    return (file for file in images if not _is_pipe(file))
 
 
 def _files(folder: str) -> Iterator[str]:
-    """Those that are not hidden; a pipe is none, and reading it might never end."""
+    """Those that are not hidden."""
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files = (os.path.join(root, name) for name in names if not name.startswith("."))  # noqa: PTH118
-        yield from (file for file in files if not stat.S_ISFIFO(_mode(file)))
+        yield from (os.path.join(root, name) for name in names if not name.startswith("."))  # noqa: PTH118
 
 
-def _mode(file: str) -> int:
+def _is_pipe(file: str) -> bool:
+    """Reading it might never end."""
     try:
-        return os.stat(file).st_mode  # noqa: PTH116
+        return stat.S_ISFIFO(os.stat(file).st_mode)  # noqa: PTH116
     except OSError:  # a link to nowhere: whoever opens it is told
-        return 0
+        return False

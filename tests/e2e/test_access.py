@@ -19,9 +19,12 @@ import pytest
 from tests import certificates
 from tests.conftest import free_ports
 from tests.e2e.served import FOVEA, Served, served
+from tests.waiting import until
 
 from fovea_client import AsyncClient, AsyncGrpcClient, Client, GrpcClient, NotAllowed
 from fovea_pipelines.package import ModelPackage
+
+_SOON = 3  # seconds: two are promised, and a busy machine is given one more
 
 
 def _fovea(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -115,11 +118,11 @@ def test_what_speaks_tls_is_measured_on_both_ports(guarded: Served, key: str) ->
 def test_keys_come_and_go_while_the_server_runs(guarded: Served) -> None:
     with _rest(guarded) as client:
         made = _key(guarded.state, "--scope=admin", "--scope=infer")
-        _until(lambda: _status(client, "/metrics", made) == 200)
+        until(lambda: _status(client, "/metrics", made) == 200, _SOON)
         assert _status(client, "/v1/models", made) == 200
         identity = made.split("_")[1]
         assert _fovea("keys", "revoke", identity, f"--state={guarded.state}").returncode == 0
-        _until(lambda: _status(client, "/metrics", made) == 401)
+        until(lambda: _status(client, "/metrics", made) == 401, _SOON)
     listed = _fovea("keys", "list", "--json", f"--state={guarded.state}").stdout
     (said,) = (json.loads(line) for line in listed.splitlines() if identity in line)
     assert (said["good"], said["scopes"]) == (False, ["admin", "infer"])
@@ -128,14 +131,6 @@ def test_keys_come_and_go_while_the_server_runs(guarded: Served) -> None:
 
 def _status(client: httpx.Client, path: str, key: str) -> int:
     return client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code
-
-
-def _until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
-    """Within the two seconds that are promised; a busy machine is given one more."""
-    until = time.monotonic() + seconds + 1
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def test_no_secret_is_ever_in_the_log(guarded: Served, key: str, espresso: bytes) -> None:

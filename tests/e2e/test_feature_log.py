@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from tests.client.callers import CLIENTS, ask_at
 from tests.conftest import Photograph, free_ports
 from tests.e2e.served import Served, served
+from tests.waiting import until
 from typer.testing import CliRunner
 
 from fovea_client import BadRequest, Context, Feedback
@@ -41,14 +42,6 @@ def _asked(server: Served, image: bytes, identity: str, **headers: str) -> httpx
     return httpx.post(f"{server.url}/v1/classify", content=image, headers={"X-Request-ID": identity, **headers})
 
 
-def _until(seconds: float, is_so: Callable[[], Any]) -> Any:
-    until = time.monotonic() + seconds
-    while not (found := is_so()) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert found
-    return found
-
-
 def _joined(where: Places, beginning: str) -> list[dict[str, Any]]:
     sql = f"SELECT * FROM joined WHERE starts_with(id, '{beginning}') ORDER BY id"  # noqa: S608
     return plain.rows(Reader(where).query(sql))
@@ -66,7 +59,7 @@ def test_photographs_with_their_labels_become_an_export_for_training(
     )
     assert answer.status_code == 200
     assert (answer.json()["accepted"], answer.json()["refused"]) == (24, [])
-    _until(10, lambda: len(_joined(where, "photo")) == 24)
+    until(lambda: len(_joined(where, "photo")) == 24, 10)
     output = tmp_path / "features.parquet"
     _fovea("features", "export", "--labelled", "-o", output, "--feature-log", where.lake)
     rows = pq.read_table(output).to_pylist()
@@ -87,7 +80,7 @@ def test_the_look_up_by_digest_is_the_same_data_as_the_join(kept: Where, espress
     _asked(server, espresso, "look1", **{"X-Slice": "device=phone; region=eu"})
     _asked(server, espresso, "look2")
     assert httpx.post(f"{server.url}/v1/feedback", json={"id": "look1", "label": "espresso"}).status_code == 202
-    _until(10, lambda: len(_joined(where, "look")) == 2)
+    until(lambda: len(_joined(where, "look")) == 2, 10)
     found = httpx.get(f"{server.url}/v1/features/{hashlib.sha256(espresso).hexdigest()}").json()["records"]
     by_id = {row["id"]: row for row in found}
     first, second = _joined(where, "look")
@@ -124,7 +117,7 @@ def test_grpc_says_slices_and_gives_feedback(kept: Where, espresso: bytes) -> No
     assert [each.status for each in outcomes[1:]] == [kinds.REFUSED, kinds.REFUSED]
     assert "the nearest: espresso" in outcomes[1].error.message
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    _until(10, lambda: len(_joined(where, "rpc1")) == 1)
+    until(lambda: len(_joined(where, "rpc1")) == 1, 10)
     (row,) = _joined(where, "rpc1")
     assert (row["slices"], row["label"], row["correct"]) == ({"device": "scanner"}, "espresso", True)
 
@@ -146,7 +139,7 @@ def test_each_client_gives_feedback_and_says_what_images_are_told_apart_by(
     report = ask_at(name, address, "feedback_many", given)
     assert (report.accepted, sorted(report.refused)) == (1, [1, 2])
     assert [report.refused[place].reason for place in (1, 2)] == ["UNKNOWN_LABEL", "UNKNOWN_MODEL"]
-    rows = _until(10, lambda: len(rows := _joined(where, name)) == 3 and rows)
+    rows = until(lambda: len(rows := _joined(where, name)) == 3 and rows, 10)
     assert [row["label"] for row in rows] == ["espresso", "cup", None]
     assert [row["slices"] for row in rows] == [{"client": name}] * 3
 
@@ -154,7 +147,7 @@ def test_each_client_gives_feedback_and_says_what_images_are_told_apart_by(
 def test_every_outcome_is_on_record_and_what_is_no_feedback_is_refused_by_its_field(kept: Where) -> None:
     server, where = kept
     assert _asked(server, b"no image at all", "bad1").status_code == 415
-    (row,) = _until(10, lambda: _joined(where, "bad1"))
+    (row,) = until(lambda: _joined(where, "bad1"), 10)
     assert (row["outcome"], row["captured"], row["label"]) == ("NOT_AN_IMAGE", False, None)
     for document, word in (({"label": "cup"}, "id"), ({"id": "a"}, "label"), ({"id": "a", "label": True}, "label")):
         refused = httpx.post(f"{server.url}/v1/feedback", json=document)
@@ -175,11 +168,11 @@ def test_the_keeper_compacts_what_both_processes_wrote_and_moves_the_images(kept
         writers.update(each.path.stem.rpartition("-")[2] for each in segments.all_of(where.segments))
         return len(writers) == 2
 
-    _until(20, both_write)
+    until(both_write, 20)
     segments.ask_to_close(where.segments)
-    _until(20, lambda: list(Path(where.lake, "records").rglob("*.parquet")))
+    until(lambda: list(Path(where.lake, "records").rglob("*.parquet")), 20)
     image = Path(where.lake, captures.path_of(hashlib.sha256(espresso).hexdigest()))
-    _until(20, image.exists)
+    until(image.exists, 20)
     assert image.read_bytes() == espresso
     counted = json.loads(_fovea("log", "stats", "--json", "--feature-log", where.lake))
     assert counted["records"] == sum(counted["outcomes"].values()) > counted["labelled"]
@@ -192,7 +185,7 @@ def test_the_keeper_compacts_what_both_processes_wrote_and_moves_the_images(kept
 def test_the_command_line_answers_in_sql_and_shows_the_last_records(kept: Where, espresso: bytes) -> None:
     server, where = kept
     _asked(server, espresso, "shown1")
-    _until(10, lambda: _joined(where, "shown1"))
+    until(lambda: _joined(where, "shown1"), 10)
     log = ("--feature-log", where.lake)
     assert json.loads(_fovea("log", "tail", "-n", "1", *log))["id"] == "shown1"
     sql = "SELECT count(*) AS n FROM joined WHERE id = 'shown1'"

@@ -6,9 +6,8 @@ import asyncio
 import re
 import shutil
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ import pytest
 from tests.conftest import free_ports
 from tests.e2e.callers import Outcome, over_grpc, over_rest, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
+from tests.waiting import eventually
 
 from fovea_pipelines import triton_folders
 from fovea_pipelines.package import ModelPackage
@@ -92,25 +92,18 @@ async def _call(server: Served, image: bytes, stop: asyncio.Event) -> list[Outco
     return outcomes
 
 
-async def _until(condition: Callable[[], bool], seconds: float) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, f"not within {seconds} s"
-        await asyncio.sleep(0.1)
-
-
 @pytest.mark.parametrize("own_server", [2], indirect=True)
 async def test_a_process_that_is_killed_under_load_breaks_its_own_connections_alone_and_comes_back(
     own_server: Served, espresso: bytes
 ) -> None:
     triton, (follower,) = own_server.triton().pid, own_server.followers()
-    await _until(lambda: _serving(own_server) == 1, 20)
+    await eventually(lambda: _serving(own_server) == 1, 20)
     stop = asyncio.Event()
     callers = [asyncio.create_task(_call(own_server, espresso, stop)) for _ in range(_CALLERS)]
     await asyncio.sleep(3)
     seen = await asyncio.to_thread(_counted, own_server, "fovea_requests_total")
     follower.kill()
-    await _until(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 10)
+    await eventually(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 10)
     await asyncio.to_thread(own_server.wait_ready)
     await asyncio.sleep(1)
     stop.set()
@@ -124,7 +117,7 @@ async def test_a_process_that_is_killed_under_load_breaks_its_own_connections_al
     assert own_server.triton().pid == triton
     assert _counted(own_server, "fovea_worker_restarts_total") == 1
     assert _counted(own_server, "fovea_requests_total") >= seen
-    await _until(lambda: _counted(own_server, "fovea_workers") == 2, 10)
+    await eventually(lambda: _counted(own_server, "fovea_workers") == 2, 10)
 
     before = _answers(own_server, 1)
     again = await over_rest(own_server, [espresso] * 30, concurrency=30)
@@ -176,10 +169,10 @@ async def _everywhere(server: Served, image: bytes) -> set[str]:
 @pytest.mark.parametrize("own_server", [2], indirect=True)
 async def test_a_process_that_hangs_is_ended_and_replaced(own_server: Served, espresso: bytes) -> None:
     (follower,) = own_server.followers()
-    await _until(lambda: _serving(own_server) == 1, 20)
+    await eventually(lambda: _serving(own_server) == 1, 20)
     follower.suspend()
-    await _until(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 40)
-    await _until(lambda: _serving(own_server) == 2, 20)
+    await eventually(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 40)
+    await eventually(lambda: _serving(own_server) == 2, 20)
     assert "worker does not answer, so it is ended" in own_server.log
     outcomes = await over_rest(own_server, [espresso] * 20, concurrency=20)
     assert {outcome.reason for outcome in outcomes} == {None}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -13,6 +12,7 @@ import grpc.aio
 import pytest
 from tests.conftest import free_ports
 from tests.edge.faces import alone
+from tests.waiting import eventually
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.domain import Deadline, Inference, Model, ModelIdentity, Priority
@@ -78,13 +78,6 @@ async def faces() -> AsyncIterator[Faces]:
     await vision.close(0)
 
 
-async def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
-
-
 async def _rest_callers(faces: Faces, image: bytes, count: int) -> list[asyncio.StreamWriter]:
     """That many connections, each with a request that is not answered."""
     head = f"POST /v1/classify HTTP/1.1\r\nHost: here\r\nContent-Length: {len(image)}\r\n\r\n".encode()
@@ -105,37 +98,37 @@ async def test_rest_callers_who_hang_up_leave_the_room_and_stop_the_work(
     faces: Faces, espresso: bytes, more: int
 ) -> None:
     writers = await _rest_callers(faces, espresso + bytes(more), _PLACES + 5)
-    await _until(lambda: faces.admission.waiting == 5)
+    await eventually(lambda: faces.admission.waiting == 5, 10)
     for writer in writers[_PLACES:]:
         writer.close()
-    await _until(lambda: faces.admission.waiting == 0)
+    await eventually(lambda: faces.admission.waiting == 0, 10)
     assert faces.engine.asked == _PLACES
     for writer in writers[:_PLACES]:
         writer.transport.abort()
-    await _until(lambda: faces.admission.in_flight == 0)
+    await eventually(lambda: faces.admission.in_flight == 0, 10)
     assert (faces.engine.asked, faces.engine.stopped) == (_PLACES, _PLACES)
     assert _outcome(faces, "CANCELLED") == _PLACES + 5
 
 
 async def test_the_place_of_who_hangs_up_goes_to_the_next(faces: Faces, espresso: bytes) -> None:
     writers = await _rest_callers(faces, espresso, _PLACES + 1)
-    await _until(lambda: faces.admission.waiting == 1)
+    await eventually(lambda: faces.admission.waiting == 1, 10)
     writers[0].close()
-    await _until(lambda: faces.engine.asked == _PLACES + 1)
+    await eventually(lambda: faces.engine.asked == _PLACES + 1, 10)
     assert (faces.admission.waiting, faces.admission.in_flight) == (0, _PLACES)
     for writer in writers[1:]:
         writer.close()
-    await _until(lambda: faces.admission.in_flight == 0)
+    await eventually(lambda: faces.admission.in_flight == 0, 10)
 
 
 async def test_a_caller_who_hangs_up_before_the_image_is_sent_is_not_answered(faces: Faces, espresso: bytes) -> None:
     (writer,) = await _rest_callers(faces, espresso, 1)
     _, half = await asyncio.open_connection("127.0.0.1", faces.edge.rest_port)
     half.write(b"POST /v1/classify HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\nhalf")
-    await _until(lambda: faces.engine.asked == 1)
+    await eventually(lambda: faces.engine.asked == 1, 10)
     half.close()
     writer.close()
-    await _until(lambda: faces.admission.in_flight == 0)
+    await eventually(lambda: faces.admission.in_flight == 0, 10)
     assert faces.engine.asked == 1
 
 
@@ -143,9 +136,9 @@ async def test_who_sends_too_many_requests_ahead_is_not_worked_on_and_leaves_not
     faces: Faces, espresso: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     (writer,) = await _rest_callers(faces, espresso, 1)
-    await _until(lambda: faces.engine.asked == 1)
+    await eventually(lambda: faces.engine.asked == 1, 10)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n" * 50)
-    await _until(lambda: faces.admission.in_flight == 0)
+    await eventually(lambda: faces.admission.in_flight == 0, 10)
     assert caplog.messages == []
 
 
@@ -156,15 +149,15 @@ async def test_a_cancelled_grpc_call_frees_its_place_and_one_past_its_deadline_t
     async with grpc.aio.insecure_channel(f"127.0.0.1:{faces.edge.grpc_port}") as channel:
         vision = vision_pb2_grpc.VisionStub(channel)
         calls = [vision.Classify(request, timeout=60) for _ in range(_PLACES + 3)]
-        await _until(lambda: faces.admission.waiting == 3)
+        await eventually(lambda: faces.admission.waiting == 3, 10)
         for call in calls:
             call.cancel()
-        await _until(lambda: (faces.admission.waiting, faces.admission.in_flight) == (0, 0))
+        await eventually(lambda: (faces.admission.waiting, faces.admission.in_flight) == (0, 0), 10)
         assert faces.engine.stopped == faces.engine.asked
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await vision.Classify(request, timeout=0.2)
         assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await _until(lambda: faces.admission.in_flight == 0)
+        await eventually(lambda: faces.admission.in_flight == 0, 10)
 
 
 async def test_a_stream_that_is_given_up_frees_all_its_places(faces: Faces, espresso: bytes) -> None:
@@ -172,9 +165,9 @@ async def test_a_stream_that_is_given_up_frees_all_its_places(faces: Faces, espr
         stream = vision_pb2_grpc.VisionStub(channel).ClassifyStream(metadata=(("x-priority", "batch"),))
         for number in range(_PLACES + 4):
             await stream.write(vision_pb2.ClassifyRequest(image=espresso, request_id=str(number)))
-        await _until(lambda: faces.admission.waiting_of(Priority.BATCH) == 4)
+        await eventually(lambda: faces.admission.waiting_of(Priority.BATCH) == 4, 10)
         stream.cancel()
-        await _until(lambda: (faces.admission.waiting, faces.admission.in_flight) == (0, 0))
+        await eventually(lambda: (faces.admission.waiting, faces.admission.in_flight) == (0, 0), 10)
 
 
 async def test_an_unknown_priority_is_said_on_a_call_and_on_a_stream(faces: Faces, espresso: bytes) -> None:
@@ -194,15 +187,15 @@ async def test_a_thousand_callers_who_hang_up_while_waiting_are_never_worked_on(
     async with grpc.aio.insecure_channel(f"127.0.0.1:{faces.edge.grpc_port}") as channel:
         vision = vision_pb2_grpc.VisionStub(channel)
         inside = [vision.Classify(request, timeout=60) for _ in range(_PLACES)]
-        await _until(lambda: faces.admission.in_flight == _PLACES)
+        await eventually(lambda: faces.admission.in_flight == _PLACES, 10)
         waiting = [vision.Classify(request, timeout=60, metadata=(("x-priority", "batch"),)) for _ in range(1000)]
-        await _until(lambda: faces.admission.waiting_of(Priority.BATCH) == 1000, 60)
+        await eventually(lambda: faces.admission.waiting_of(Priority.BATCH) == 1000, 60)
         for call in waiting:
             call.cancel()
-        await _until(lambda: faces.admission.waiting == 0, 30)
+        await eventually(lambda: faces.admission.waiting == 0, 30)
         assert faces.engine.asked == _PLACES
         for call in inside:
             call.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*inside, *waiting, return_exceptions=True)
-        await _until(lambda: faces.admission.in_flight == 0)
+        await eventually(lambda: faces.admission.in_flight == 0, 10)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.conftest import children_running
 from tests.feature_log.made_up import record, write
+from tests.waiting import eventually
 
 from fovea_server.feature_log import keeping
 from fovea_server.feature_log.keeping import Keeping
@@ -17,14 +16,6 @@ from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.metrics import Metrics
 
 _SETTINGS = FeatureLogSettings("x", days=100_000, never_captured=frozenset({"alice"}), keeper_seconds=0.2)
-
-
-async def _until(is_so: Callable[[], bool]) -> None:
-    for _ in range(300):
-        if is_so():
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("not within 30 s")
 
 
 def _errors(metrics: Metrics) -> float:
@@ -38,10 +29,10 @@ async def test_a_keeper_that_dies_is_started_again_and_the_death_is_counted(
     keeper = Keeping(where, _SETTINGS, metrics)
     write(where, [record("a")])
     keeper.start()
-    await _until(lambda: len(Lake.of(where).files("records")) == 1)
+    await eventually(lambda: len(Lake.of(where).files("records")) == 1, 30)
     (first,) = _keepers()
     first.kill()
-    await _until(lambda: _errors(metrics) == 1)
+    await eventually(lambda: _errors(metrics) == 1, 30)
     write(where, [record("b", image_orientation=9)])
     await keeper_has_seen_it(metrics)
     await keeper.stop()
@@ -56,13 +47,13 @@ def _keepers() -> list[psutil.Process]:
 
 async def keeper_has_seen_it(metrics: Metrics) -> None:
     name, labels = "fovea_feature_log_dropped_total", {"why": "invalid"}
-    await _until(lambda: metrics.registry.get_sample_value(name, labels) == 1)
+    await eventually(lambda: metrics.registry.get_sample_value(name, labels) == 1, 30)
 
 
 async def test_stopping_compacts_what_was_closed_a_moment_before(where: Places, metrics: Metrics) -> None:
     keeper = Keeping(where, _SETTINGS, metrics)
     keeper.start()
-    await _until(lambda: (where.spool / "lock").exists())
+    await eventually(lambda: (where.spool / "lock").exists(), 30)
     write(where, [record("a")])
     await keeper.stop()
     assert len(Lake.of(where).files("records")) == 1
@@ -74,7 +65,7 @@ async def test_a_lake_that_cannot_be_written_is_counted_and_tried_again(tmp_path
     (tmp_path / "lake").write_text("a file where the folder should be")
     keeper = Keeping(where, _SETTINGS, metrics)
     keeper.start()
-    await _until(lambda: _errors(metrics) >= 1)
+    await eventually(lambda: _errors(metrics) >= 1, 30)
     (tmp_path / "lake").unlink()
-    await _until(lambda: bool(Lake.of(where).files("records")))
+    await eventually(lambda: bool(Lake.of(where).files("records")), 30)
     await keeper.stop()

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 import uvloop
 from PIL import Image
 from tests.pipelines.other_images import heic, saved, scene
+from tests.waiting import eventually
 
 from fovea_pipelines import headers, other_formats_worker
 from fovea_server.domain import Deadline, ImageFacts, Priority
@@ -77,13 +77,6 @@ async def _stopped(conversion: Conversion) -> psutil.Process:
     return worker
 
 
-async def _until(condition: Any) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
-
-
 async def test_what_is_served_anyway_passes_at_once_and_starts_nothing(one: Conversion) -> None:
     for form in ("JPEG", "PNG", "WEBP", "BMP"):
         image = saved(SCENE, form)
@@ -133,7 +126,7 @@ async def test_a_worker_that_died_while_it_was_idle_costs_no_image(one: Conversi
     await _png(one, GIF)
     (worker,) = _workers()
     worker.kill()
-    await _until(lambda: not worker.is_running())
+    await eventually(lambda: not worker.is_running(), 10)
     assert await _png(one, GIF)
 
 
@@ -189,7 +182,7 @@ async def test_a_deadline_ends_the_waiting_and_the_work(one: Conversion) -> None
         await waiting
     with pytest.raises(DeadlineExceeded, match="the deadline passed while the GIF was being decoded"):
         await at_work
-    await _until(lambda: not worker.is_running())
+    await eventually(lambda: not worker.is_running(), 10)
     assert await _png(one, GIF)
 
 
@@ -200,7 +193,7 @@ async def test_a_caller_who_goes_away_ends_the_work(one: Conversion) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await _until(lambda: not worker.is_running())
+    await eventually(lambda: not worker.is_running(), 10)
     assert await _png(one, GIF)
 
 
@@ -240,7 +233,7 @@ async def test_a_start_that_failed_for_one_who_went_away_is_not_handed_to_the_ne
         broken.setattr(other_formats_worker, "__name__", "fovea_pipelines.not_converted")
         with pytest.raises(DeadlineExceeded):
             await _png(one, GIF, 0.001)
-        await _until(lambda: one._unclaimed)
+        await eventually(lambda: one._unclaimed, 10)
         await asyncio.wait(one._unclaimed)
     assert await _png(one, GIF)
 
@@ -259,7 +252,7 @@ async def test_closing_ends_idle_workers_busy_ones_and_those_that_are_just_start
     assert all(task.cancelled() or task.exception() for task in tasks)
     await conversion.close()
     assert not _workers()
-    await _until(lambda: psutil.Process().num_fds() == before)
+    await eventually(lambda: psutil.Process().num_fds() == before, 10)
 
 
 async def test_a_worker_that_cannot_start_is_a_fault_of_ours_not_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:

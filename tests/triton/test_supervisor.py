@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.triton.scripts import installation
+from tests.waiting import eventually
 
 from fovea_server.errors import CrashLoop, DeadlineExceeded, ModelRefused, NotReady, StartError
 from fovea_server.request.readiness import Readiness
@@ -88,13 +89,6 @@ class Bench:
             on_death=self._died,
         )
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(500):
-            if condition():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("not within 5 s")
-
     async def _answers(self) -> bool:
         return self.supervisor.pid is not None
 
@@ -165,8 +159,8 @@ async def test_a_death_is_noticed_and_survived_even_if_the_next_starts_fail_in_u
         first = under_test.supervisor.pid
         assert first is not None
         _kill(first)
-        await under_test.until(lambda: not under_test.readiness.is_ready)
-        await under_test.until(lambda: under_test.readiness.is_ready)
+        await eventually(lambda: not under_test.readiness.is_ready, 5)
+        await eventually(lambda: under_test.readiness.is_ready, 5)
         assert under_test.tally.restarts == 3
         assert under_test.supervisor.pid != first
 
@@ -182,7 +176,7 @@ async def test_a_triton_that_stops_answering_rightly_is_replaced(tmp_path: Path)
                 raise failure
 
         under_test.verify = verify
-        await under_test.until(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready)
+        await eventually(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready, 5)
         assert under_test.supervisor.pid != first
 
 
@@ -201,11 +195,11 @@ async def test_what_it_cannot_foresee_does_not_keep_it_from_looking_after_triton
     async with bench(tmp_path, "exec sleep 60") as under_test:
         await under_test.supervisor.start()
         monkeypatch.setattr(TritonProcess, "models_by_pid", no_file)
-        await under_test.until(lambda: not left)
+        await eventually(lambda: not left, 5)
         first = under_test.supervisor.pid
         assert first is not None
         _kill(first)
-        await under_test.until(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready)
+        await eventually(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready, 5)
         assert under_test.supervisor.pid != first
 
 
@@ -244,7 +238,7 @@ async def test_a_process_that_dies_while_models_change_is_missed_and_one_that_le
         assert under_test.deaths == 0
         with under_test.supervisor.changing_models():
             running.end("default")
-        await under_test.until(lambda: under_test.triton.revived == ["default"] and under_test.readiness.is_ready)
+        await eventually(lambda: under_test.triton.revived == ["default"] and under_test.readiness.is_ready, 5)
 
 
 async def test_a_dead_process_is_revived_without_a_restart_and_its_calls_end_at_once(
@@ -262,7 +256,7 @@ async def test_a_dead_process_is_revived_without_a_restart_and_its_calls_end_at_
             pulse.flight(["preprocess", "other"], without_it.append),
         ):
             running.end("network")
-            await under_test.until(lambda: under_test.tally.revivals == 1)
+            await eventually(lambda: under_test.tally.revivals == 1, 5)
         assert with_it == ["a model's process ended (network) while this image was with it"]
         assert without_it == []
         assert (under_test.deaths, under_test.ready_at_death, under_test.tally.restarts) == (1, False, 0)
@@ -283,7 +277,7 @@ async def test_what_was_wrong_before_a_new_start_is_forgotten(tmp_path: Path, mo
         under_test.triton.on_revival = without_memory
         await under_test.supervisor.start()
         running.end("network")
-        await under_test.until(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready)
+        await eventually(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready, 5)
         await asyncio.sleep(0.2)
         assert (ended, under_test.deaths) == ([], 1)
 
@@ -302,7 +296,7 @@ async def test_what_is_not_revived_is_started_again(
         under_test.triton.on_revival = refuse
         await under_test.supervisor.start()
         running.end("network")
-        await under_test.until(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready)
+        await eventually(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready, 5)
         assert under_test.tally.revivals == 0
 
 
@@ -315,7 +309,7 @@ async def test_silence_while_a_call_waits_and_nothing_computes_is_a_hung_process
     async with bench(tmp_path, "exec sleep 60") as under_test:
         await under_test.supervisor.start()
         with under_test.triton.pulse.flight(["preprocess", "network"], lambda why: None):
-            await under_test.until(lambda: under_test.tally.revivals == 1)
+            await eventually(lambda: under_test.tally.revivals == 1, 5)
         assert ended == under_test.triton.revived == ["network", "preprocess"]
         assert set(running.values()) == {"preprocess", "network", "idle"}
 
@@ -331,7 +325,7 @@ async def test_a_process_that_an_answer_shows_to_be_beyond_help_is_replaced_at_o
         await asyncio.sleep(0.05)
         for times in (1, 2):
             under_test.triton.pulse.ails({"preprocess"})
-            await under_test.until(lambda times=times: under_test.tally.revivals == times)  # type: ignore[misc]
+            await eventually(lambda times=times: under_test.tally.revivals == times, 5)  # type: ignore[misc]
         assert under_test.triton.revived == ["preprocess", "preprocess"]
         assert under_test.triton.pulse.unhealthy == set()
 
@@ -345,7 +339,7 @@ async def test_a_triton_that_is_late_to_say_that_it_lives_is_not_started_again(
         await under_test.supervisor.start()
         under_test.triton.live_after = 5 * _QUICK.sample
         with under_test.triton.pulse.flight(["network"], lambda why: None):
-            await under_test.until(lambda: under_test.tally.revivals == 1)
+            await eventually(lambda: under_test.tally.revivals == 1, 5)
         assert under_test.tally.restarts == 0
 
 
@@ -362,7 +356,7 @@ async def test_a_revival_may_take_as_long_as_the_start_did(tmp_path: Path, monke
         under_test.supervisor._settings = SupervisorSettings(5.0, _QUICK, revival_timeout=takes / 5)
         await under_test.supervisor.start()
         running.end("network")
-        await under_test.until(lambda: under_test.tally.revivals == 1)
+        await eventually(lambda: under_test.tally.revivals == 1, 5)
         assert under_test.triton.patience > 0.8 * takes
 
 
@@ -380,7 +374,7 @@ async def test_a_triton_whose_face_does_not_answer_either_is_replaced(tmp_path: 
         under_test.triton.live = False
         why: list[str] = []
         with under_test.triton.pulse.flight(["network"], why.append):
-            await under_test.until(lambda: under_test.tally.restarts == 1)
+            await eventually(lambda: under_test.tally.restarts == 1, 5)
         assert "tritonserver hangs" in why[0]
 
 
@@ -407,7 +401,7 @@ async def test_a_crash_loop_ends_in_a_state_with_the_last_error_and_seldom_tries
 
         under_test.verify = broken
         _kill(int(under_test.supervisor.pid or 0))
-        await under_test.until(lambda: under_test.tally.looping)
+        await eventually(lambda: under_test.tally.looping, 5)
         with pytest.raises(CrashLoop, match=r"5 deaths within 60 s; .*the last: the model answers nonsense") as raised:
             under_test.readiness.check_announced()
         assert raised.value.retry_after == 0.4
@@ -415,7 +409,7 @@ async def test_a_crash_loop_ends_in_a_state_with_the_last_error_and_seldom_tries
         await asyncio.sleep(1.0)
         assert under_test.tally.restarts - tried <= 3
         under_test.verify = under_test._fine
-        await under_test.until(lambda: under_test.readiness.is_ready)
+        await eventually(lambda: under_test.readiness.is_ready, 5)
         assert not under_test.tally.looping
 
 
@@ -427,11 +421,11 @@ async def test_without_room_in_shared_memory_it_is_not_ready_and_says_how_much_t
     async with bench(tmp_path, "exec sleep 60") as under_test:
         await under_test.supervisor.start()
         free = 4096
-        await under_test.until(lambda: not under_test.readiness.is_ready)
+        await eventually(lambda: not under_test.readiness.is_ready, 5)
         with pytest.raises(NotReady, match="/dev/shm has 4,096 bytes free; the models' processes need 8,388,608"):
             under_test.readiness.check()
         free = 64 << 20
-        await under_test.until(lambda: under_test.readiness.is_ready)
+        await eventually(lambda: under_test.readiness.is_ready, 5)
         assert under_test.tally.restarts == 0
 
 
@@ -447,10 +441,10 @@ async def test_what_died_for_want_of_room_is_revived_once_there_is_some_and_its_
         why: list[str] = []
         with under_test.triton.pulse.flight(["network"], why.append):
             free = 4096
-            await under_test.until(lambda: not under_test.readiness.is_ready)
+            await eventually(lambda: not under_test.readiness.is_ready, 5)
             running.end("network")
             free = 64 << 20
-            await under_test.until(lambda: under_test.tally.revivals == 1 and under_test.readiness.is_ready)
+            await eventually(lambda: under_test.tally.revivals == 1 and under_test.readiness.is_ready, 5)
         assert why == ["a model's process ended (network) while this image was with it"]
         assert (under_test.deaths, under_test.tally.restarts) == (1, 0)
 

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.triton.scripts import installation
+from tests.waiting import eventually
 
 from fovea_server.triton import process
 from fovea_server.triton.process import TritonProcess, TritonSettings
@@ -58,18 +59,10 @@ async def _running(folder: Path) -> AsyncIterator[TritonProcess]:
     triton = TritonProcess(installation(folder, f"{started} wait"), [folder], [], TritonSettings(), key="")
     await triton.start()
     try:
-        await _until(lambda: sorted(triton.model_processes()) == ["network", "preprocess"])
+        await eventually(lambda: sorted(triton.model_processes()) == ["network", "preprocess"], 10)
         yield triton
     finally:
         await triton.clean_up()
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not within 10 s")
 
 
 def _watch(triton: TritonProcess, search: float) -> Watch:
@@ -113,4 +106,4 @@ async def test_a_process_that_was_overlooked_after_a_revival_is_found_by_the_nex
         searches.overlooked = [network, network]
         watch.revived()
         assert network not in watch._running()
-        await _until(lambda: network in watch._running())
+        await eventually(lambda: network in watch._running(), 10)
