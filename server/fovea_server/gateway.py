@@ -104,10 +104,12 @@ class Gateway:
             experiments.routing,
             experiments.copies,
         )
-        rest = rest_app.create(service, gate, catalogue, readiness, metrics, exposed, log, experiments)
+        guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
+        rest = rest_app.create(
+            *(service, gate, catalogue, readiness, metrics, exposed, log, experiments), asks_for_keys=guard is not None
+        )
         vision = Vision(service, catalogue, readiness, metrics, log)
 
-        guard, certificates, edge = entrance.guard, entrance.certificates, entrance.edge
         refusal = EarlyRefusals(self._admission, gate, guard, metrics)
         asked = WithId(GuardedApp(rest, guard, Problems(metrics)) if guard else rest)
         calls = [GuardedCalls(guard, metrics)] if guard else []

@@ -68,6 +68,10 @@ class Faces:
     experiments: Experiments
     state: Path
 
+    @property
+    def rest(self) -> str:
+        return f"http://127.0.0.1:{self.rest_port}"
+
     def refusals(self, reason: str) -> float:
         return self.metrics.registry.get_sample_value("fovea_requests_total", {"outcome": reason}) or 0.0
 
@@ -119,7 +123,11 @@ async def faces(
         routing=experiments.routing,
         copies=experiments.copies,
     )
-    app = rest_app.create(service, gate, catalogue, readiness, metrics, alone(metrics), experiments=experiments)
+    app = rest_app.create(
+        *(service, gate, catalogue, readiness, metrics, alone(metrics)),
+        experiments=experiments,
+        asks_for_keys=guard is not None,
+    )
     settings = EdgeSettings("127.0.0.1", rest_port, grpc_port, connections=limits or ConnectionLimits())
     asked = WithId(GuardedApp(app, guard, Problems(metrics)) if guard else app)
     rest = RestFace(asked, settings, certificates, metrics.refused)

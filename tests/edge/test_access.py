@@ -28,6 +28,11 @@ from fovea_server.access.guard import Guard
 from fovea_server.access.key_file import KeyFile
 from fovea_server.edge import scopes
 
+_PAGES = (
+    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/static-offline-docs/favicon.png"),
+    "/v1/experiments/{name}/report",
+)
+
 
 @pytest.fixture
 def made(tmp_path: Path) -> tuple[Guard, Keys]:
@@ -38,11 +43,12 @@ def made(tmp_path: Path) -> tuple[Guard, Keys]:
 
 async def test_every_rest_route_lets_in_exactly_who_may(made: tuple[Guard, Keys]) -> None:
     guard, texts = made
-    async with faces(guard) as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces(guard) as served, httpx.AsyncClient() as client:
         for method, path in ROUTES:
+            url = served.rest + path  # whole, for httpx would take `//healthz` for the name of a host
             for who in WHO:
                 for header in ({"Authorization": f"Bearer {texts.get(who)}"}, {"X-API-Key": texts.get(who, "")}):
-                    answer = await client.request(method, path, headers={} if who == "nobody" else header)
+                    answer = await client.request(method, url, headers={} if who == "nobody" else header)
                     expected = expected_of(who, scopes.of_path(path))
                     refused = answer.status_code if answer.status_code in (401, 403) else 200
                     assert refused == expected, (method, path, who)
@@ -58,10 +64,44 @@ def _assert_refusal(answer: httpx.Response, texts: Keys) -> None:
     assert not any(text in answer.text for text in texts.values())
 
 
+async def test_pages_are_opened_by_a_browser_that_asks_for_the_key_and_nothing_else_is(
+    made: tuple[Guard, Keys],
+) -> None:
+    guard, texts = made
+    async with faces(guard) as served, httpx.AsyncClient(base_url=served.rest) as client:
+        for method, path in ROUTES:
+            url, is_page = served.rest + path, method == "GET" and path in _PAGES
+            challenges = (await client.request(method, url)).headers.get_list("WWW-Authenticate")
+            assert any(one.startswith("Basic ") for one in challenges) == is_page, path
+            for who in WHO:
+                expected = expected_of(who, scopes.of_path(path)) if is_page else 401
+                answer = await client.request(method, url, auth=("whoever", texts.get(who, "")))
+                assert (answer.status_code if answer.status_code in (401, 403) else 200) == expected, (path, who)
+        for page in ("/docs", "/openapi.json"):
+            for odd in ("Basic", "Basic %", "Basic é", "Basic /w==", "Basic " + "A" * 4000):
+                answer = await client.get(page, headers={"Authorization": odd.encode()})
+                assert (answer.status_code, answer.json()["reason"]) == (401, "UNAUTHENTICATED")
+
+
+async def test_the_openapi_document_says_which_scope_each_path_needs(made: tuple[Guard, Keys]) -> None:
+    guard, texts = made
+    async with faces(guard) as served, httpx.AsyncClient(base_url=served.rest) as client:
+        document = (await client.get("/openapi.json", headers={"X-API-Key": texts["infer"]})).json()
+        needed = {path: one["security"] for path, asked in document["paths"].items() for one in asked.values()}
+        assert needed["/healthz"] == needed["/readyz"] == []
+        assert needed["/metrics"] == [{"bearer": ["admin"]}, {"header": ["admin"]}]
+        assert needed["/v1/classify"] == [{"bearer": ["infer"]}, {"header": ["infer"]}]
+        assert set(document["components"]["securitySchemes"]) == {"bearer", "header"}
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
+        document = (await client.get("/openapi.json")).json()
+        assert "securitySchemes" not in document["components"]
+        assert not any("security" in one for asked in document["paths"].values() for one in asked.values())
+
+
 @pytest.mark.parametrize("path", sorted(scopes.OPEN_PATHS))
 async def test_balancers_need_no_key(made: tuple[Guard, Keys], path: str) -> None:
     guard, _ = made
-    async with faces(guard) as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces(guard) as served, httpx.AsyncClient(base_url=served.rest) as client:
         assert (await client.get(path)).status_code == 200
 
 
@@ -154,7 +194,7 @@ async def test_the_service_is_told_who_asks_on_both_faces(made: tuple[Guard, Key
         return caller.name, caller.requests_per_second
 
     async with faces(guard) as served:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        async with httpx.AsyncClient(base_url=served.rest) as client:
             answer = await client.post("/v1/classify", content=espresso, headers=dict(sent))
             assert answer.status_code == 200
             assert asked(served) == (identity, 1000)
@@ -186,7 +226,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path, espresso: b
 
 
 async def test_without_a_guard_nobody_in_particular_asks(espresso: bytes) -> None:
-    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         answer = await client.post("/v1/classify", content=espresso, headers={"X-API-Key": "anything"})
         assert answer.status_code == 200
         assert served.service.caller.name == ""
@@ -194,7 +234,7 @@ async def test_without_a_guard_nobody_in_particular_asks(espresso: bytes) -> Non
 
 async def test_no_other_site_may_read_what_a_browser_asks_here() -> None:
     origin = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
-    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         for answer in (
             await client.options("/v1/classify", headers=origin),
             await client.post("/v1/classify", headers=origin, content=b"x"),

@@ -120,7 +120,7 @@ async def test_headers_have_a_limit(usual: Faces, headers: bytes, said: str) -> 
 
 
 async def test_a_body_beside_short_headers_may_be_as_long_as_it_likes(usual: Faces) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{usual.rest_port}") as client:
+    async with httpx.AsyncClient(base_url=usual.rest) as client:
         for _ in range(3):
             answer = await client.post("/v1/classify", content=b"%!" + b"x" * 1_000_000)
             assert answer.json()["reason"] == "NOT_AN_IMAGE"
@@ -161,7 +161,7 @@ async def test_many_small_chunks_that_are_an_image_are_put_together(usual: Faces
             yield espresso[start : start + 20]
             await asyncio.sleep(0)
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{usual.rest_port}", timeout=30) as client:
+    async with httpx.AsyncClient(base_url=usual.rest, timeout=30) as client:
         answer = await client.post("/v1/classify", content=pieces())
     assert answer.status_code == 200
     assert answer.json()["image"]["bytes"] == len(espresso)
@@ -172,7 +172,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_all_there(usual: Fa
         for _ in range(65):
             yield bytes(1 << 20)
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{usual.rest_port}", timeout=30) as client:
+    async with httpx.AsyncClient(base_url=usual.rest, timeout=30) as client:
         for content in (endless(), bytes(65 << 20)):
             answer = await client.post("/v1/classify", content=content)
             assert (answer.status_code, answer.json()["reason"]) == (413, "TOO_MANY_BYTES")
@@ -181,7 +181,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_all_there(usual: Fa
 async def test_idle_connections_make_room_for_one_that_asks(quick: Faces) -> None:
     async with contextlib.AsyncExitStack() as stack:
         idle = [await stack.enter_async_context(_connected(quick)) for _ in range(3 * QUICK.max_connections)]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{quick.rest_port}") as client:
+        async with httpx.AsyncClient(base_url=quick.rest) as client:
             assert (await client.get("/healthz")).status_code == 200
         first, _ = idle[0]
         assert await asyncio.wait_for(first.read(), SLACK) == b""
@@ -194,7 +194,7 @@ async def test_where_every_connection_is_at_work_a_new_one_is_told_to_wait() -> 
             _, writer = await stack.enter_async_context(_connected(served))
             writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
         await asyncio.sleep(0.2)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        async with httpx.AsyncClient(base_url=served.rest) as client:
             refused = await client.get("/healthz")
             assert (refused.status_code, refused.json()["reason"]) == (503, "TOO_MANY_CONNECTIONS")
             assert refused.headers["Retry-After"] == "1"
@@ -208,7 +208,7 @@ async def test_slow_callers_do_not_slow_the_others(usual: Faces) -> None:
     async with contextlib.AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(_connected(usual)) for _ in range(200)]
         dripping = [asyncio.create_task(_drip(wire, b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 20)) for wire in slow]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{usual.rest_port}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=usual.rest, timeout=10) as client:
             began = time.monotonic()
             for _ in range(50):
                 assert (await client.get("/healthz")).status_code == 200
@@ -302,7 +302,7 @@ async def test_a_connection_whose_body_is_refused_makes_room_for_one_that_asks()
             reader, writer = await stack.enter_async_context(_connected(served))
             writer.write(b"POST /no-such-path HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
             await asyncio.wait_for(reader.readuntil(b"NOT_FOUND"), SLACK)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+        async with httpx.AsyncClient(base_url=served.rest) as client:
             assert (await client.get("/healthz")).status_code == 200
 
 

@@ -30,7 +30,7 @@ async def served() -> AsyncIterator[Faces]:
 
 @pytest.fixture
 async def client(served: Faces) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with httpx.AsyncClient(base_url=served.rest) as client:
         yield client
 
 

@@ -66,7 +66,7 @@ def test_what_precedes_an_answer_goes_out_at_once(wire: Wire) -> None:
 
 
 async def test_a_real_connection_answers_head_continue_and_long_pages(espresso: bytes) -> None:
-    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         assert (await client.head("/healthz")).status_code == 200
         assert (await client.head("/v1/models")).status_code == 405
         page = await client.get("/static-offline-docs/swagger-ui-bundle.js")
@@ -91,7 +91,7 @@ async def test_a_real_answer_is_one_write(espresso: bytes, monkeypatch: pytest.M
         written.append(bytes(data))
         write(self, data)
 
-    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         monkeypatch.setattr(transport, "write", noting)
         answer = await client.post("/v1/classify", content=espresso)
     assert answer.status_code == 200

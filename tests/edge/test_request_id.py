@@ -18,7 +18,7 @@ from fovea_server.access.key_file import KeyFile
 async def test_every_route_repeats_the_id_it_was_given(tmp_path: Path, guarded: bool) -> None:
     async with (
         faces(Guard(KeyFile(tmp_path)) if guarded else None) as served,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client,
+        httpx.AsyncClient(base_url=served.rest) as client,
     ):
         for method, path in [*ROUTES, ("GET", "/healthz"), ("GET", "/readyz")]:
             answer = await client.request(method, path, headers={"X-Request-ID": "mine-1"})
@@ -27,6 +27,6 @@ async def test_every_route_repeats_the_id_it_was_given(tmp_path: Path, guarded: 
 
 @pytest.mark.parametrize("unfit", [None, "", "a b", "x" * 129, "a;b"])
 async def test_one_that_is_not_fit_to_be_repeated_is_replaced(unfit: str | None) -> None:
-    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         answer = await client.get("/v1/models", headers={} if unfit is None else {"X-Request-ID": unfit})
         assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])

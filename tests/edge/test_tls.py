@@ -81,7 +81,7 @@ async def test_both_faces_answer_who_trusts_the_signer_and_nobody_else(
     async with faces(certificates=Certificates(installed)) as served:
         assert await _models(served, pki["first"]) == [2, 2]
         assert await _models(served, pki["second"]) == REFUSED
-        async with AsyncClient(f"http://127.0.0.1:{served.rest_port}", retries=0) as plain:
+        async with AsyncClient(served.rest, retries=0) as plain:
             with pytest.raises(FoveaClientError):
                 await plain.models(timeout=5)
         async with AsyncGrpcClient(served.grpc, retries=0) as plain_grpc:

@@ -18,7 +18,7 @@ from fovea_server.request.gate import Gate, GateSettings
 
 async def test_json_of_very_many_values_is_refused_and_costs_no_memory() -> None:
     many = b'{"image": [' + b"[]," * 1_000_000 + b"0]}"
-    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         tracemalloc.start()
         try:
             json = {"Content-Type": "application/json"}
@@ -59,13 +59,13 @@ async def test_a_form_that_is_there_at_once_is_not_parsed_at_once() -> None:
 
 async def test_base64_may_be_a_data_url(espresso: bytes) -> None:
     encoded = base64.b64encode(espresso).decode()
-    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         for image, status in ((f"data:image/jpeg;base64,{encoded}", 200), (f"data:image/jpeg,{encoded}", 400)):
             assert (await client.post("/v1/classify", json={"image": image})).status_code == status
 
 
 async def test_load_balancers_may_ask_with_head() -> None:
-    async with faces() as served, httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.rest_port}") as client:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         for path in ("/healthz", "/readyz"):
             answer = await client.head(path)
             assert (answer.status_code, answer.content) == (200, b"")

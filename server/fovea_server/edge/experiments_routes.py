@@ -9,9 +9,17 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fovea_server.edge import options, uploads
+from fovea_server.edge import openapi, options, uploads
 from fovea_server.edge.direct_paths import DirectPaths
-from fovea_server.errors import BadParameter
+from fovea_server.edge.openapi import Tag
+from fovea_server.errors import (
+    BadParameter,
+    DeadlineExceeded,
+    ExperimentsUnavailable,
+    MalformedRequest,
+    TooManyBytes,
+    UnknownExperiment,
+)
 from fovea_server.studies import documents, page
 from fovea_server.studies.events import Events
 from fovea_server.studies.readouts import Readouts
@@ -37,24 +45,35 @@ class CountedDocument(BaseModel):
     counted: bool = Field(description="Whether an experiment runs that counts it; else it only says that such come")
 
 
-def add(paths: DirectPaths, readouts: Readouts, events: Events, problem: dict[str, Any]) -> None:
-    """Plain functions: they read a database, and FastAPI gives them threads of their own.
-
-    `problem` describes a problem document to OpenAPI.
-    """
+def add(paths: DirectPaths, readouts: Readouts, events: Events) -> None:
+    """Plain functions: they read a database, and FastAPI gives them threads of their own."""
     app = paths.app
-    problems: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 413, 422, 503), problem)
+    of_one = openapi.failures(UnknownExperiment, ExperimentsUnavailable)
 
-    @app.get("/v1/experiments", summary="The experiments there are", responses=problems)
+    @app.get(
+        "/v1/experiments",
+        tags=[Tag.EXPERIMENTS],
+        summary="The experiments there are",
+        responses=openapi.failures(ExperimentsUnavailable),
+    )
     def experiments() -> dict[str, Any]:
         return {"experiments": [documents.of_kept(kept) for kept in readouts.all()]}
 
-    @app.get("/v1/experiments/{name}", summary="What an experiment says by now, with a verdict", responses=problems)
+    @app.get(
+        "/v1/experiments/{name}",
+        tags=[Tag.EXPERIMENTS],
+        summary="What an experiment says by now, with a verdict",
+        responses=of_one,
+    )
     def experiment(name: str) -> dict[str, Any]:
         return documents.of_readout(readouts.of(name))
 
     @app.get(
-        "/v1/experiments/{name}/report", summary="The same as a page, with the interval over time", responses=problems
+        "/v1/experiments/{name}/report",
+        tags=[Tag.EXPERIMENTS],
+        summary="The same as a page, with the interval over time",
+        response_class=HTMLResponse,
+        responses=of_one,
     )
     def report(name: str) -> HTMLResponse:
         return HTMLResponse(page.render(readouts.of(name), readouts))
@@ -69,9 +88,13 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events, problem: dict[st
     paths.post(
         "/v1/events",
         event,
+        tags=[Tag.EXPERIMENTS],
         summary="Report what became of a unit, for experiments on event:NAME",
         status_code=202,
-        responses={202: {"model": CountedDocument}, **problems},
+        responses={
+            202: {"model": CountedDocument},
+            **openapi.failures(MalformedRequest, BadParameter, TooManyBytes, DeadlineExceeded),
+        },
         openapi_extra={"requestBody": {"content": {"application/json": {"schema": EventDocument.model_json_schema()}}}},
     )
 

@@ -14,9 +14,21 @@ from fastapi import Request, Response
 
 from fovea_server.domain import Caller
 from fovea_server.edge import feedback_documents as documents
-from fovea_server.edge import options, uploads
+from fovea_server.edge import openapi, options, uploads
 from fovea_server.edge.direct_paths import DirectPaths
-from fovea_server.errors import BadParameter, FoveaError
+from fovea_server.edge.openapi import Tag
+from fovea_server.errors import (
+    BadParameter,
+    DeadlineExceeded,
+    FeatureLogOff,
+    FeatureLogUnavailable,
+    FoveaError,
+    MalformedRequest,
+    NoSuchImage,
+    TooManyBytes,
+    UnknownLabel,
+    UnknownModel,
+)
 from fovea_server.feature_log import moments
 from fovea_server.feature_log.log import FeatureLog, there
 
@@ -30,10 +42,10 @@ _BODY: dict[str, Any] = {
 }
 
 
-def add(paths: DirectPaths, log: FeatureLog | None, problem: dict[str, Any], caller: Callable[[], Caller]) -> None:
+def add(paths: DirectPaths, log: FeatureLog | None, caller: Callable[[], Caller]) -> None:
     """POST /v1/feedback and GET /v1/features/{sha256}; without a log both say that there is none.
 
-    `problem` describes a problem document to OpenAPI; `caller` says who asks.
+    `caller` says who asks.
     """
 
     async def feedback(request: Request) -> Response:
@@ -53,19 +65,24 @@ def add(paths: DirectPaths, log: FeatureLog | None, problem: dict[str, Any], cal
     paths.post(
         "/v1/feedback",
         feedback,
+        tags=[Tag.TRUTH],
         summary="What turned out to be true of an answer",
         responses={
             202: {"model": documents.AcceptedDocument},
             200: {"model": documents.BulkDocument, "description": "To lines: what became of each"},
-            **dict.fromkeys((400, 404, 409, 413, 422, 503, 504), problem),
+            **openapi.failures(
+                *(MalformedRequest, UnknownModel, TooManyBytes, BadParameter, UnknownLabel, DeadlineExceeded),
+                *(FeatureLogOff, FeatureLogUnavailable),
+            ),
         },
         openapi_extra={"requestBody": _BODY},
     )
 
     @paths.app.get(
         "/v1/features/{sha256}",
+        tags=[Tag.TRUTH],
         summary="What is on record of an image, by the SHA-256 of its bytes",
-        responses=dict.fromkeys((404, 409, 422, 503), problem),
+        responses=openapi.failures(NoSuchImage, FeatureLogOff, BadParameter, FeatureLogUnavailable),
     )
     async def features(request: Request, sha256: str, as_of: str | None = None) -> Response:
         options.check_known(request.query_params.multi_items(), {"as_of"})

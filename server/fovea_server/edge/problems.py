@@ -57,7 +57,12 @@ def of_error(error: FoveaError, request_id: str) -> Response:
 def _answer(
     status: HTTPStatus, reason: str, title: str, detail: str, request_id: str, headers: dict[str, str]
 ) -> Response:
-    body: dict[str, Any] = {
+    body = orjson.dumps(document(status, reason, title, detail, request_id))
+    return Response(body, status.value, headers={**headers, "X-Request-ID": request_id}, media_type=MEDIA_TYPE)
+
+
+def document(status: HTTPStatus, reason: str, title: str, detail: str, request_id: str) -> dict[str, Any]:
+    return {
         "type": f"urn:fovea:problem:{reason.lower().replace('_', '-')}",
         "title": title,
         "status": status.value,
@@ -66,6 +71,3 @@ def _answer(
         "reason": reason,
         "request_id": request_id,
     }
-    return Response(
-        orjson.dumps(body), status.value, headers={**headers, "X-Request-ID": request_id}, media_type=MEDIA_TYPE
-    )

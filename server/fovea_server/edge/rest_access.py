@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
@@ -9,7 +11,12 @@ from starlette.types import Scope as Connection
 from fovea_server.access.guard import Guard, current
 from fovea_server.edge import scopes
 from fovea_server.edge.problems import Problems
-from fovea_server.errors import FoveaError
+from fovea_server.errors import FoveaError, Unauthenticated
+
+_FOR_BROWSERS = (
+    b"www-authenticate",
+    b'Basic realm="fovea", charset="UTF-8"',
+)  # a line of its own: Chromium wants it so
 
 
 class GuardedApp:
@@ -24,11 +31,30 @@ class GuardedApp:
         path = connection["path"]
         if path not in scopes.OPEN_PATHS:
             request = Request(connection)
-            sent = request.headers.get("authorization"), request.headers.get("x-api-key")
+            is_page = connection["method"] in ("GET", "HEAD") and scopes.is_page(path)
+            authorization = request.headers.get("authorization")
+            sent = _of_a_browser(authorization) if is_page else authorization, request.headers.get("x-api-key")
             try:
                 current.set(self._guard.caller_of(*sent, scopes.of_path(path)))
             except FoveaError as error:
                 response = await self._problems.on_fovea_error(request, error)
+                if is_page and isinstance(error, Unauthenticated):
+                    response.raw_headers.append(_FOR_BROWSERS)
                 await response(connection, receive, send)
                 return
         await self._app(connection, receive, send)
+
+
+def _of_a_browser(authorization: str | None) -> str | None:
+    """A browser asks its user for a name and a password (RFC 7617): the key is the password, whatever the name.
+
+    For pages only, which change nothing: a browser sends what it was given along with requests that other sites make.
+    """
+    scheme, _, encoded = (authorization or "").strip().partition(" ")
+    if scheme.lower() != "basic":
+        return authorization
+    try:
+        password = base64.b64decode(encoded, validate=True).decode().partition(":")[2]
+    except ValueError:  # no base64, or no UTF-8
+        return authorization
+    return f"Bearer {password}"

@@ -87,29 +87,29 @@ class ModelIdentityDocument(BaseModel):
 class PredictionDocument(BaseModel):
     label: str = Field(examples=["Egyptian cat"])
     index: int = Field(description="The class's place in the model's labels", examples=[285])
-    score: float = Field(description="Softmax probability, 0 to 1")
+    score: float = Field(description="Softmax probability, 0 to 1", examples=[0.8124])
 
 
 class ImageDocument(BaseModel):
     format: str = Field(examples=["jpeg"])
-    width: int = Field(description="As stored, before the EXIF orientation is applied")
-    height: int
-    orientation: int = Field(description="EXIF orientation, 1 to 8; 1 where there is none")
-    bytes: int
+    width: int = Field(description="Pixels as stored, before the EXIF orientation is applied", examples=[500])
+    height: int = Field(examples=[375])
+    orientation: int = Field(description="EXIF orientation, 1 to 8; 1 where there is none", examples=[1])
+    bytes: int = Field(description="Of the file that was sent", examples=[106203])
 
 
 class QualityDocument(BaseModel):
-    brightness: float
-    contrast: float
-    sharpness: float
+    brightness: float = Field(description="Mean of Y, 0 to 1 (docs/quality.md)", examples=[0.387])
+    contrast: float = Field(description="Standard deviation of Y, 0 to 0.5", examples=[0.254])
+    sharpness: float = Field(description="Variance of the Laplacian of Y; blur lowers it", examples=[582.0])
 
 
 class TimingsDocument(BaseModel):
-    gateway: float
-    queue: float
-    preprocess: float
-    model: float
-    total: float = Field(description="Milliseconds; the sum of the others")
+    gateway: float = Field(description="Milliseconds, as all of these: in the gateway", examples=[0.8])
+    queue: float = Field(description="Waiting for a batch", examples=[1.1])
+    preprocess: float = Field(description="Decoding and resizing", examples=[4.2])
+    model: float = Field(description="In the network", examples=[3.1])
+    total: float = Field(description="The sum of the others", examples=[9.2])
 
 
 class ExposureDocument(BaseModel):
@@ -118,32 +118,40 @@ class ExposureDocument(BaseModel):
 
 
 class ClassificationDocument(BaseModel):
-    id: str
+    id: str = Field(
+        description="X-Request-ID, where the request had one", examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"]
+    )
     model: ModelIdentityDocument
     predictions: list[PredictionDocument] = Field(description="Best first; none from a model that only embeds")
     image: ImageDocument
     quality: QualityDocument
-    embedding: list[float] | None = Field(None, description="Where asked for, and from a model that only embeds")
+    embedding: list[float] | None = Field(
+        None, description="Where asked for, and from a model that only embeds", examples=[[0.12, 0.0, 1.73]]
+    )
     timings_ms: TimingsDocument
     degraded: bool | None = Field(None, description="True where an overload made a cheaper model answer")
     experiment: ExposureDocument | None = Field(None, description="Where the caller met one")
 
 
 class StageTimingsDocument(BaseModel):
-    preprocess: float
-    model: float = Field(description="Milliseconds; models of one request may run side by side")
+    preprocess: float = Field(description="Milliseconds; the decode is shared", examples=[4.2])
+    model: float = Field(description="Milliseconds; models of one request may run side by side", examples=[3.1])
 
 
 class ResultDocument(BaseModel):
     model: ModelIdentityDocument
     predictions: list[PredictionDocument]
     quality: QualityDocument
-    embedding: list[float] | None = Field(None, description="Where asked for, and from a model that only embeds")
+    embedding: list[float] | None = Field(
+        None, description="Where asked for, and from a model that only embeds", examples=[[0.12, 0.0, 1.73]]
+    )
     timings_ms: StageTimingsDocument
 
 
 class AnalysisDocument(BaseModel):
-    id: str
+    id: str = Field(
+        description="X-Request-ID, where the request had one", examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"]
+    )
     image: ImageDocument
     results: list[ResultDocument] = Field(description="One for each model asked, in the order of asking")
     timings_ms: TimingsDocument
@@ -153,10 +161,13 @@ class AnalysisDocument(BaseModel):
 class ModelDocument(ModelIdentityDocument):
     description: str
     licence: str
-    labels: int = Field(description="How many; 0 for a model that only embeds")
-    features: int = Field(description="How many numbers its embedding has")
-    engine: str = Field(description="What runs its network: openvino and the precision, onnxruntime-cuda or tensorrt")
-    default: bool
+    labels: int = Field(description="How many; 0 for a model that only embeds", examples=[1000])
+    features: int = Field(description="How many numbers its embedding has", examples=[1280])
+    engine: str = Field(
+        description="What runs its network: openvino and the precision, onnxruntime-cuda or tensorrt",
+        examples=["openvino int8"],
+    )
+    default: bool = Field(description="Whether it answers where no model is named")
     ready: bool
 
 

@@ -24,6 +24,7 @@ PATHS = {
     "/v1/experiments/{name}": Scope.READ_LOG,
     "/v1/experiments/{name}/report": Scope.READ_LOG,
     "/v1/models": Scope.INFER,
+    "/": Scope.INFER,
     "/docs": Scope.INFER,
     "/docs/oauth2-redirect": Scope.INFER,
     "/redoc": Scope.INFER,
@@ -35,6 +36,9 @@ SERVICES = {
     _VISION: Scope.INFER,
     reflection.SERVICE_NAME: Scope.INFER,
 }
+
+# For people with a browser, with what those pages fetch.
+_PAGES = frozenset(("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"))
 
 _BELOW = {
     "/static-offline-docs/": "/static-offline-docs",
@@ -48,6 +52,11 @@ def of_path(path: str) -> Scope | None:
         if path.startswith(beginning):
             return PATHS[known]
     return PATHS.get(path)
+
+
+def is_page(path: str) -> bool:
+    is_report = path.startswith("/v1/experiments/") and path.endswith("/report")
+    return path in _PAGES or path.startswith("/static-offline-docs/") or is_report
 
 
 def of_service(name: str) -> Scope | None:
