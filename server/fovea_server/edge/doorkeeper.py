@@ -125,7 +125,10 @@ class Doorkeeper(HttpToolsProtocol):
 
 def header(headers: Headers, wanted: bytes) -> bytes | None:
     """The first of that name, as the application takes it too."""
-    return next((value for name, value in headers if name == wanted), None)
+    for name, value in headers:
+        if name == wanted:
+            return value
+    return None
 
 
 def _priority(given: bytes | None) -> Priority | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,7 +17,7 @@ def accept(given: str | None) -> str:
     """`given` if it is 1 to 128 harmless characters, else a new random id."""
     if given and request_ids.is_fit(given):
         return given
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def of_request(request: Request) -> str:
