@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
@@ -38,8 +39,24 @@ def test_counters_and_histograms_add_up_and_a_gauge_of_the_server_is_as_bad_as_t
     assert values["up"] == 0
     assert (values["seconds_bucket{le=1.0}"], values["seconds_bucket{le=10.0}"]) == (1, 2)
     assert (values["seconds_count"], values["seconds_sum"]) == (2, 7.5)
-    created = [value for family in processes[0] for key, value in family.samples.items() if key[0] == "seconds_created"]
-    assert values["seconds_created"] == created[0]
+
+
+def test_a_server_of_several_processes_began_with_the_first_and_needs_what_all_need() -> None:
+    metrics = [Metrics(0), Metrics(1)]
+    alone = _values(metrics[0].collected())
+    later = [
+        replace(family, samples={key: value + 60 for key, value in family.samples.items()})
+        if family.name == "process_start_time_seconds"
+        else family
+        for family in metrics[1].collected()
+    ]
+    together = _values(exposition.merged([metrics[0].collected(), later], WORST))
+    for same in ("process_start_time_seconds", "process_max_fds"):
+        assert together[same] == alone[same] > 0
+    for summed in ("process_resident_memory_bytes", "process_open_fds"):
+        assert together[summed] > 1.5 * alone[summed]
+    assert [value for name, value in together.items() if name.startswith("fovea_build_info{")] == [1]
+    assert not any(name.endswith("_created") for name in together)
 
 
 def test_the_oldest_record_that_waits_in_any_process_is_the_lag() -> None:

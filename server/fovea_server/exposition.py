@@ -53,8 +53,8 @@ def counted(families: Iterable[Family]) -> list[Family]:
 
 
 def merged(processes: Iterable[Iterable[Family]], worst: Mapping[str, Worst]) -> list[Family]:
-    """One family of each name. Of the gauges named in `worst` it is the worst, which is said there; of the moments when
-    something was first counted, the first; all others are summed."""
+    """One family of each name. Of the gauges named in `worst` it is the worst, which is said there; all others are
+    summed."""
     families: dict[str, Family] = {}
     for family in (family for process in processes for family in process):
         before = families.get(family.name)
@@ -70,10 +70,7 @@ def text(families: Iterable[Family]) -> bytes:
 def _both(one: Family, other: Family, together: Worst) -> Family:
     samples = dict(one.samples)
     for key, value in other.samples.items():
-        if key not in samples:
-            samples[key] = value
-        else:
-            samples[key] = (min if key[0].endswith("_created") else together)(samples[key], value)
+        samples[key] = together(samples[key], value) if key in samples else value
     return Family(one.name, one.kind, one.documentation, samples)
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
+from fovea_client.version import __version__
 from fovea_server import exposition
 from fovea_server.domain import Answer, Exposure, Priority
 from fovea_server.exposition import Worst
@@ -18,7 +27,11 @@ WORST: Mapping[str, Worst] = {
     "fovea_feature_log_lag_seconds": max,
     "fovea_experiments_running": max,
     "fovea_experiments_store_up": min,
+    "fovea_build_info": max,
+    "process_start_time_seconds": min,
+    "process_max_fds": min,
 }
+disable_created_metrics()  # a gauge beside each counter, of when it began, for a text format that is not ours
 CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -42,6 +55,9 @@ class Metrics:
 
     def __init__(self, worker: int = 0) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        build = Gauge("fovea_build_info", "1; the labels are what runs", ["version", "python"], registry=self.registry)
+        build.labels(__version__, platform.python_version()).set(1)
         self._requests = Counter(
             "fovea_requests", "Requests by outcome: OK, or the reason of the error", ["outcome"], registry=self.registry
         )
