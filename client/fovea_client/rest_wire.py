@@ -57,12 +57,16 @@ class Reply:
 
 
 def base_url(url: str) -> str:
+    """Where a server is, as the clients take it; raises ValueError for what is no URL, or that of one of its paths."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:8080")
     try:
         httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:8080: {error}") from None
+    base, path, _ = url.partition("/v1/")
+    if path:
+        raise ValueError(f"{url!r} is a path of a server; the server itself is {base!r}")
     return url.rstrip("/")
 
 

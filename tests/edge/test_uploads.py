@@ -64,6 +64,20 @@ async def test_base64_may_be_a_data_url(espresso: bytes) -> None:
             assert (await client.post("/v1/classify", json={"image": image})).status_code == status
 
 
+async def test_what_curl_makes_of_a_file_with_d_is_told_from_a_damaged_image(espresso: bytes) -> None:
+    as_curl = {"Content-Type": "application/x-www-form-urlencoded"}
+    stripped = espresso.translate(None, b"\0\r\n")
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
+        for sent in (stripped, b"espresso.jpg"):
+            answer = await client.post("/v1/classify", content=sent, headers=as_curl)
+            assert (answer.status_code, answer.json()["reason"]) == (400, "MALFORMED_REQUEST")
+            assert "--data-binary @FILE" in answer.json()["detail"]
+        for sent, headers in ((espresso, as_curl), (stripped, {})):
+            answer = await client.post("/v1/classify", content=sent, headers=headers)
+            assert "--data-binary" not in answer.text
+        assert (await client.post("/v1/classify", headers=as_curl)).json()["reason"] == "EMPTY_BODY"
+
+
 async def test_load_balancers_may_ask_with_head() -> None:
     async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         for path in ("/healthz", "/readyz"):

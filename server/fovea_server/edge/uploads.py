@@ -65,8 +65,18 @@ async def _read_image(request: Request, gate: Gate) -> bytes:
         image = _from_json(await _read(request, gate.max_bytes * 4 // 3 + _ENVELOPE))
     else:
         image = await _read(request, gate.max_bytes)
+        if kind == "application/x-www-form-urlencoded":  # as curl names what it sends, unless it is told otherwise
+            _check_whole(image)
     gate.check_bytes(len(image))
     return image
+
+
+def _check_whole(image: bytes) -> None:
+    """curl's -d takes three bytes out of a file, one of which is in every image; without @ it sends the file's name."""
+    if image and not any(taken in image for taken in (b"\0", b"\r", b"\n")):
+        raise MalformedRequest(
+            "this is not what is in the file: with curl use --data-binary @FILE, not -d, and with the @"
+        )
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -129,7 +139,9 @@ async def _from_form(request: Request, gate: Gate) -> bytes:
         await part.close()
         return image
     if part is not None:
-        raise MalformedRequest(f"the form's field {_FIELD!r} is text; send it as a file (it needs a filename)")
+        raise MalformedRequest(
+            f"the form's field {_FIELD!r} is text; send it as a file, with a filename; with curl -F {_FIELD}=@FILE"
+        )
     names = ", ".join(sorted(form)) or "none"
     raise MalformedRequest(f"the form has no field named {_FIELD!r}; its fields: {names[:200]}")
 
