@@ -69,10 +69,10 @@ def find(path: str, suffixes: Collection[str] = SUFFIXES) -> list[str]:
     return list(dict.fromkeys(found for match in matches for found in _in_folder_or_itself(match, suffixes)))
 
 
-def left_out(folder: str) -> Counter[str]:
+def left_out(folder: str, suffixes: Collection[str] = SUFFIXES) -> Counter[str]:
     """How many files of a folder `find` passes over, by suffix; hidden ones do not count."""
-    suffixes = (Path(file).suffix.lower() for file in _files(folder))
-    return Counter(suffix for suffix in suffixes if suffix not in SUFFIXES)
+    others = (Path(file).suffix.lower() for file in _files(folder))
+    return Counter(suffix for suffix in others if suffix not in suffixes)
 
 
 def _in_folder_or_itself(path: str, suffixes: Collection[str]) -> list[str]:

@@ -31,7 +31,8 @@ WORST: Mapping[str, Worst] = {
     "process_start_time_seconds": min,
     "process_max_fds": min,
 }
-disable_created_metrics()  # a gauge beside each counter, of when it began, for a text format that is not ours
+# Beside each counter a gauge of when it began, which Prometheus' text format has no other place for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

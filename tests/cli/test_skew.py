@@ -35,9 +35,15 @@ def folder(tmp_path: Path, espresso: bytes) -> Path:
 
 
 def test_photographs_within_the_limits_get_a_table_and_0(folder: Path) -> None:
+    for other in ("notes.txt", "moving.gif"):
+        (folder / other).touch()
     result = run("--no-generated", "--images", str(folder))
     assert result.exit_code == 0
-    assert result.stderr == "every kind of image is within the limits of efficientnet_lite0's model.toml\n"
+    assert sorted(result.stderr.splitlines()) == [
+        "comparing 3 images, 0 of them generated, by dali-cpu",
+        "every kind of image is within the limits of efficientnet_lite0's model.toml",
+        f"left out of {folder}, for they are not named like images: 1 .gif, 1 .txt",
+    ]
     head, row = result.stdout.splitlines()
     assert head.split()[:6] == ["executor", "kind", "images", "mean", "99%", "max"]
     assert row.split()[:3] == ["dali-cpu", "photographs", "3"]
@@ -49,7 +55,10 @@ def test_a_file_that_one_side_refuses_fails_with_1_and_says_so(folder: Path) -> 
     pictures[0].save(folder / "animated.png", save_all=True, append_images=pictures[1:])
     result = run("--no-generated", "--images", str(folder))
     assert result.exit_code == 1
-    assert result.stderr == "error: dali-cpu, photographs: refusals is 0.25, at most 0\n"
+    assert result.stderr.splitlines() == [
+        "comparing 4 images, 0 of them generated, by dali-cpu",
+        "error: dali-cpu, photographs: refusals is 0.25, at most 0",
+    ]
 
 
 def test_the_measures_and_the_page_are_written(folder: Path, tmp_path: Path, package: ModelPackage) -> None:

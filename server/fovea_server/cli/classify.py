@@ -31,7 +31,15 @@ from fovea_client import (
     images,
 )
 from fovea_client.images import Image
-from fovea_server.cli.terminal import KEY_HINT, ApiKey, CaFile, ClientCertificate, fail, fail_for_certificates, say
+from fovea_server.cli.terminal import (
+    KEY_HINT,
+    ApiKey,
+    CaFile,
+    ClientCertificate,
+    fail,
+    fail_for_certificates,
+    say_left_out,
+)
 
 Outcome = Classification | FoveaClientError
 
@@ -120,9 +128,7 @@ def _found(path: str) -> list[str]:
         found = images.find(path)
     except FileNotFoundError as error:
         fail(str(error), code=2)
-    if others := images.left_out(path):
-        kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in others.most_common(5))
-        say(f"left out of {path}, for they are not named like images: {kinds}")
+    say_left_out(path, images.left_out(path))
     if not found:
         fail(f"no images in {path}", f"in a folder these count: {' '.join(sorted(images.SUFFIXES))}", code=2)
     return found

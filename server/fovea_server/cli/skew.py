@@ -94,12 +94,16 @@ def _executors(package: ModelPackage, triton: str | None, triton_model: str | No
 def _compared(
     package: ModelPackage, folders: list[Path], limit: int | None, no_generated: bool, executors: dict[str, Executor]
 ) -> Report:
+    from fovea_client import images
     from fovea_pipelines.parity import corpus, skew
 
+    for folder in folders:
+        terminal.say_left_out(str(folder), images.left_out(str(folder), corpus.SUFFIXES))
     generated = [] if no_generated else list(corpus.generated())
     total = len(generated) + sum(len(corpus.files(folder, limit)) for folder in folders)
     if not total:
         terminal.fail(f"no images in {', '.join(map(str, folders))}", code=2)
+    terminal.say(f"comparing {total:,} images, {len(generated):,} of them generated, by {', '.join(executors)}")
     photographs = (corpus.from_folder(folder, limit) for folder in folders)
     with _progress(total) as progress:
         return skew.run(package, chain(generated, *photographs), executors, progress)

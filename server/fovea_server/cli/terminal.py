@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -57,6 +58,14 @@ def fail_for_certificates(error: OSError) -> NoReturn:
 def say(message: str) -> None:
     """What went well, beside the data."""
     typer.echo(message, err=True)
+
+
+def say_left_out(folder: str, by_suffix: Counter[str]) -> None:
+    """Which files of it are not looked at, if any."""
+    if by_suffix:
+        most_first = sorted(by_suffix.items(), key=lambda each: (-each[1], each[0]))
+        kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most_first[:5])
+        say(f"left out of {folder}, for they are not named like images: {kinds}")
 
 
 def say_json(document: dict[str, Any]) -> None:
