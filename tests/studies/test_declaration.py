@@ -79,6 +79,7 @@ def _weights(*weights: Any) -> list[dict[str, Any]]:
     [
         ({"arms": _weights(0.5, 0.4)}, r"^arms\.weight: they sum to 0\.9; they must sum to 1$"),
         ({"arms": _weights(1.0, 0.0)}, r"^arms\.weight: 1, 0; each must lie between 0 and 1$"),
+        ({"arms": _weights(0.0, 0.0)}, r"^arms\.weight: no arm has one; give each its share of the requests "),
         ({"arms": _weights(0.5, "half")}, r"^arms\[1\]\.weight: it must be a number, not 'half'$"),
         ({"arms": _weights(0.5, True)}, r"^arms\[1\]\.weight: it must be a number"),
         ({"arms": _weights(1.0)}, r"^arms: there must be two or more, the control first$"),

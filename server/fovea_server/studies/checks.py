@@ -61,6 +61,8 @@ def _check_weights(experiment: Experiment) -> None:
         if any(weights):
             raise BadExperiment(f"arms.weight: a {experiment.kind} has none; the steps, or nobody, meet the candidate")
         return
+    if not any(weights):
+        raise BadExperiment("arms.weight: no arm has one; give each its share of the requests (--arm NAME=MODEL:0.5)")
     if min(weights) <= 0 or max(weights) >= 1:
         raise BadExperiment(
             f"arms.weight: {listed(f'{weight:g}' for weight in weights)}; each must lie between 0 and 1"
