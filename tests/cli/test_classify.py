@@ -85,6 +85,12 @@ def test_a_quoted_glob_is_expanded(folder: Path) -> None:
     assert [line["path"] for line in lines(run(Script(), "0[12].jpg", "--json"))] == ["01.jpg", "02.jpg"]
 
 
+def test_the_address_may_be_in_the_environment(folder: Path) -> None:
+    with grpc_server(Script()) as target:
+        result = CliRunner().invoke(app, ["00.jpg", "--json"], env={"FOVEA_URL": f"grpc://{target}"})
+    assert (result.exit_code, lines(result)[0]["predictions"][0]["label"]) == (0, "class 0")
+
+
 def test_grpc_is_spoken_where_the_url_says_so(folder: Path) -> None:
     with grpc_server(Script()) as target:
         result = CliRunner().invoke(app, ["00.jpg", "--json", "--url", f"grpc://{target}"])
@@ -114,10 +120,10 @@ def test_a_file_that_cannot_be_read_is_a_failed_image(folder: Path) -> None:
 
 
 def test_a_file_whose_name_is_no_text_is_answered(folder: Path) -> None:
-    name = b"caf\xe9 [red].jpg"
+    name = b"caf\xe9 [red]\x1b]0;title\x07.jpg"
     (folder / name.decode(errors="surrogateescape")).write_bytes(b"x")
     table, line = (run(Script(), "caf*", *more) for more in ([], ["--json"]))
-    assert (table.exit_code, "caf\ufffd [red].jpg" in table.stdout) == (0, True)
+    assert (table.exit_code, "caf\ufffd [red]\ufffd]0;title\ufffd.jpg" in table.stdout) == (0, True)
     assert lines(line)[0]["path"] == name.decode(errors="surrogateescape")
 
 

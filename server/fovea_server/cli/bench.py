@@ -25,9 +25,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 def bench(
-    url: Annotated[
-        str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc(s)://HOST:PORT.")
-    ] = "http://127.0.0.1:8080",
+    url: terminal.Url = "http://127.0.0.1:8080",
     grpc: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Measure its gRPC port too, with TLS if --url has it.")
     ] = None,

@@ -36,6 +36,7 @@ from fovea_server.cli.terminal import (
     ApiKey,
     CaFile,
     ClientCertificate,
+    Url,
     fail,
     fail_for_certificates,
     say_left_out,
@@ -56,9 +57,7 @@ def classify(
             "or - for one image from stdin.",
         ),
     ],
-    url: Annotated[
-        str, typer.Option("--url", "-u", help="Where the server is: http(s)://HOST:PORT or grpc(s)://HOST:PORT.")
-    ] = "http://127.0.0.1:8080",
+    url: Url = "http://127.0.0.1:8080",
     api_key: ApiKey = None,
     ca_file: CaFile = None,
     client_certificate: ClientCertificate = None,
@@ -237,5 +236,6 @@ def _complaint(name: str, error: FoveaClientError) -> Text:
 
 
 def _printable(name: str) -> Text:
-    """A file's name may hold bytes that are no text."""
-    return Text(os.fsencode(name).decode(errors="replace"))
+    """A file's name may hold bytes that are no text, and what a terminal would take for a command."""
+    text = os.fsencode(name).decode(errors="replace")
+    return Text("".join(each if each.isprintable() else "\ufffd" for each in text))

@@ -20,6 +20,16 @@ Repository = Annotated[
     Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
 ]
 
+Url = Annotated[
+    str,
+    typer.Option(
+        "--url",
+        "-u",
+        help="Where the server is: http(s)://HOST:PORT or grpc(s)://HOST:PORT.",
+        envvar="FOVEA_URL",
+    ),
+]
+
 ApiKey = Annotated[
     str | None,
     typer.Option(
