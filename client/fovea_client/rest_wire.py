@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 
 # A proxy in the environment is for the world outside, not for a server on this machine.
 NO_PROXY: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+_OF_A_PATH = re.compile(r"(.*?)/v1/(classify|analyze|feedback|events|models|experiments|features)([/?].*)?")
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,8 @@ def base_url(url: str) -> str:
         httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:8080: {error}") from None
-    base, path, _ = url.partition("/v1/")
-    if path:
-        raise ValueError(f"{url!r} is a path of a server; the server itself is {base!r}")
+    if of_a_path := _OF_A_PATH.fullmatch(url):
+        raise ValueError(f"{url!r} is a path of a server; the server itself is {of_a_path[1]!r}")
     return url.rstrip("/")
 
 

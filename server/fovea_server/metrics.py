@@ -31,7 +31,7 @@ WORST: Mapping[str, Worst] = {
     "process_start_time_seconds": min,
     "process_max_fds": min,
 }
-# Beside each counter a gauge of when it began, which Prometheus' text format has no other place for.
+# Without the gauge beside each counter of when it began, for which Prometheus' text format has no other place.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 

@@ -120,5 +120,7 @@ def test_an_address_says_which_protocol_to_speak() -> None:
     for address in ("127.0.0.1:8080", "ftp://127.0.0.1", "grpc://", ""):
         with pytest.raises(ValueError, match="is not an address"):
             connect(address)
-    with pytest.raises(ValueError, match="is a path of a server; the server itself is 'https://here/prefix'"):
-        connect("https://here/prefix/v1/classify")
+    for path in ("/v1/classify", "/v1/models/", "/v1/analyze?models=a,b"):
+        with pytest.raises(ValueError, match="is a path of a server; the server itself is 'https://here/v1/prefix'"):
+            connect(f"https://here/v1/prefix{path}")
+    connect("https://here/v1/prefix/").close()

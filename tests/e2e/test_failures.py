@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -29,7 +29,6 @@ from fovea_pipelines import compiled_networks
 from fovea_pipelines.package import ModelPackage
 
 _TYPED = {"NOT_READY", "DRAINING", "BUSY"}
-_PATIENCE = 90  # seconds; how soon it comes is for the drills: here others have the CPU too
 
 
 async def _load_until(server: Served, image: bytes, stop: asyncio.Event, concurrency: int = 16) -> list[Outcome]:
@@ -49,6 +48,11 @@ async def _load_until(server: Served, image: bytes, stop: asyncio.Event, concurr
     return outcomes
 
 
+async def _until(is_so: Callable[[], bool]) -> None:
+    """Callers of this process go on meanwhile. How soon it comes is for the drills: here others have the CPU too."""
+    await asyncio.to_thread(until, is_so, 90, every=0.02)
+
+
 async def test_killing_triton_under_load_loses_nothing_silently_and_service_returns(
     own_server: Served, espresso: bytes
 ) -> None:
@@ -58,8 +62,8 @@ async def test_killing_triton_under_load_loses_nothing_silently_and_service_retu
     triton = own_server.triton()
     family = [triton, *triton.children(recursive=True)]
     triton.kill()
-    await asyncio.to_thread(until, lambda: not own_server.is_ready(), _PATIENCE)
-    await asyncio.to_thread(until, own_server.is_ready, _PATIENCE)
+    await _until(lambda: not own_server.is_ready())
+    await _until(own_server.is_ready)
     await asyncio.sleep(1)
     stop.set()
     outcomes = await load
@@ -70,7 +74,7 @@ async def test_killing_triton_under_load_loses_nothing_silently_and_service_retu
     assert [outcome.reason for outcome in outcomes[-16:]] == [None] * 16
     assert all(outcome.labels[0] == 967 for outcome in outcomes if outcome.reason is None)
     assert own_server.triton().pid != triton.pid
-    await asyncio.to_thread(until, lambda: not any(_is_alive(process) for process in family), _PATIENCE)
+    await _until(lambda: not any(_is_alive(process) for process in family))
 
 
 async def test_killing_triton_under_a_grpc_load_answers_or_tells_each(own_server: Served, espresso: bytes) -> None:
@@ -80,7 +84,7 @@ async def test_killing_triton_under_a_grpc_load_answers_or_tells_each(own_server
     counts = Counter(outcome.reason for outcome in await load)
     assert set(counts) == {None, "UNAVAILABLE"}
     assert sum(counts.values()) == 600
-    await asyncio.to_thread(until, own_server.is_ready, _PATIENCE)
+    await _until(own_server.is_ready)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +106,7 @@ async def test_a_process_of_a_model_that_dies_or_hangs_is_revived_without_a_rest
     await asyncio.sleep(0.5)
     began = time.time()
     _process_of(own_server, model).send_signal(how)
-    await asyncio.to_thread(
-        until, lambda: "fovea_model_revivals_total 1.0" in own_server.metrics() and own_server.is_ready(), _PATIENCE
-    )
+    await _until(lambda: "fovea_model_revivals_total 1.0" in own_server.metrics() and own_server.is_ready())
     stop.set()
     outcomes = await load
     counts = Counter(outcome.reason for outcome in outcomes)
@@ -131,7 +133,7 @@ async def test_a_triton_that_hangs_is_replaced(own_server: Served, espresso: byt
         told = await client.post("/v1/classify", content=espresso, headers={"X-Request-Timeout": "20"})
         assert (told.status_code, told.json()["reason"]) == (503, "NOT_READY")
         assert "hangs" in told.json()["detail"]
-        await asyncio.to_thread(until, lambda: not _is_alive(before) and own_server.is_ready(), _PATIENCE)
+        await _until(lambda: not _is_alive(before) and own_server.is_ready())
         assert (await rest_outcome(client, espresso)).reason is None
 
 
@@ -152,7 +154,7 @@ async def test_a_server_without_triton_says_503_with_the_time_to_wait_on_both_fa
 ) -> None:
     own_server.triton().kill()
     with _held(own_server.triton_port):  # so that no new Triton can start
-        await asyncio.to_thread(until, lambda: not own_server.is_ready(), _PATIENCE)
+        await _until(lambda: not own_server.is_ready())
         response = httpx.post(f"{own_server.url}/v1/classify", content=espresso, timeout=10)
         assert httpx.get(f"{own_server.url}/healthz").status_code == 200
         assert "fovea_triton_up 0.0" in httpx.get(f"{own_server.url}/metrics").text
@@ -165,7 +167,7 @@ async def test_a_server_without_triton_says_503_with_the_time_to_wait_on_both_fa
     retry = error_details_pb2.RetryInfo()
     assert any(detail.Unpack(retry) for detail in status.details)
     assert retry.retry_delay.ToMilliseconds() > 0
-    await asyncio.to_thread(until, own_server.is_ready, _PATIENCE)
+    await _until(own_server.is_ready)
 
 
 @contextlib.contextmanager
@@ -237,7 +239,7 @@ async def _first_that_is_not_ready(url: str) -> httpx.Response:
 async def test_a_gateway_that_is_killed_takes_its_triton_and_its_followers_with_it(own_server: Served) -> None:
     family = psutil.Process(own_server.process.pid).children(recursive=True)
     own_server.process.kill()
-    await asyncio.to_thread(until, lambda: not any(_is_alive(process) for process in family), _PATIENCE)
+    await _until(lambda: not any(_is_alive(process) for process in family))
 
 
 async def test_more_than_may_wait_is_refused_and_the_rest_answered(package: ModelPackage, espresso: bytes) -> None:

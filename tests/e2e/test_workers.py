@@ -97,13 +97,13 @@ async def test_a_process_that_is_killed_under_load_breaks_its_own_connections_al
     own_server: Served, espresso: bytes
 ) -> None:
     triton, (follower,) = own_server.triton().pid, own_server.followers()
-    await eventually(lambda: _serving(own_server) == 1, 20)
+    await eventually(lambda: _serving(own_server) == 1, 20, every=0.1)
     stop = asyncio.Event()
     callers = [asyncio.create_task(_call(own_server, espresso, stop)) for _ in range(_CALLERS)]
     await asyncio.sleep(3)
     seen = await asyncio.to_thread(_counted, own_server, "fovea_requests_total")
     follower.kill()
-    await eventually(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 10)
+    await eventually(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 10, every=0.1)
     await asyncio.to_thread(own_server.wait_ready)
     await asyncio.sleep(1)
     stop.set()
@@ -117,7 +117,7 @@ async def test_a_process_that_is_killed_under_load_breaks_its_own_connections_al
     assert own_server.triton().pid == triton
     assert _counted(own_server, "fovea_worker_restarts_total") == 1
     assert _counted(own_server, "fovea_requests_total") >= seen
-    await eventually(lambda: _counted(own_server, "fovea_workers") == 2, 10)
+    await eventually(lambda: _counted(own_server, "fovea_workers") == 2, 10, every=0.1)
 
     before = _answers(own_server, 1)
     again = await over_rest(own_server, [espresso] * 30, concurrency=30)
@@ -169,10 +169,10 @@ async def _everywhere(server: Served, image: bytes) -> set[str]:
 @pytest.mark.parametrize("own_server", [2], indirect=True)
 async def test_a_process_that_hangs_is_ended_and_replaced(own_server: Served, espresso: bytes) -> None:
     (follower,) = own_server.followers()
-    await eventually(lambda: _serving(own_server) == 1, 20)
+    await eventually(lambda: _serving(own_server) == 1, 20, every=0.1)
     follower.suspend()
-    await eventually(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 40)
-    await eventually(lambda: _serving(own_server) == 2, 20)
+    await eventually(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 40, every=0.1)
+    await eventually(lambda: _serving(own_server) == 2, 20, every=0.1)
     assert "worker does not answer, so it is ended" in own_server.log
     outcomes = await over_rest(own_server, [espresso] * 20, concurrency=20)
     assert {outcome.reason for outcome in outcomes} == {None}

@@ -83,6 +83,49 @@ async def test_pages_are_opened_by_a_browser_that_asks_for_the_key_and_nothing_e
                 assert (answer.status_code, answer.json()["reason"]) == (401, "UNAUTHENTICATED")
 
 
+async def test_no_request_that_changes_anything_and_no_other_path_is_opened_so(made: tuple[Guard, Keys]) -> None:
+    """What a browser keeps it also sends with what other sites make it ask."""
+    guard, texts = made
+    async with faces(guard) as served, httpx.AsyncClient(base_url=served.rest) as client:
+        key = ("whoever", texts["infer"])
+        for path in _PAGES:
+            for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+                answer = await client.request(method, path, auth=key)
+                assert answer.status_code == 401, (method, path)
+                assert answer.headers.get_list("WWW-Authenticate") == ['Bearer realm="fovea"']
+        assert (await client.head("/docs", auth=key)).status_code != 401
+        for path in ("/v1/features/report", "/v1/experiments/report", "/v1/experiments/a/b/report", "/report"):
+            assert (await client.get(path, auth=("whoever", texts["read-log"]))).status_code == 401
+
+
+async def test_a_key_of_its_own_header_counts_beside_what_a_browser_or_a_proxy_sends(made: tuple[Guard, Keys]) -> None:
+    guard, texts = made
+    async with faces(guard) as served, httpx.AsyncClient(base_url=served.rest, auth=("proxy", "secret")) as client:
+        for path in ("/docs", "/openapi.json", "/v1/models"):
+            assert (await client.get(path, headers={"X-API-Key": texts["infer"]})).status_code == 200
+            assert (await client.get(path, headers={"X-API-Key": texts["wrong"]})).status_code == 401
+
+
+async def test_the_openapi_document_says_which_failures_each_path_has(made: tuple[Guard, Keys]) -> None:
+    guard, texts = made
+    for asks, its_key in ((guard, {"X-API-Key": texts["infer"]}), (None, {})):
+        async with faces(asks) as served, httpx.AsyncClient(base_url=served.rest, headers=its_key) as client:
+            document = (await client.get("/openapi.json")).json()
+            for path, operations in document["paths"].items():
+                for operation in operations.values():
+                    failures = {int(code): said for code, said in operation["responses"].items() if int(code) >= 400}
+                    assert all(list(said["content"]) == ["application/problem+json"] for said in failures.values())
+                    assert failures.keys() >= {400, 408, 431, 500, 503}, path
+                    keyed = asks is not None and path not in scopes.OPEN_PATHS
+                    assert (failures.keys() & {401, 403}) == ({401, 403} if keyed else set()), path
+            of_images = document["paths"]["/v1/classify"]["post"]["responses"]
+            assert set(of_images["429"]["content"]["application/problem+json"]["examples"]) == {
+                *("BUSY", "SHED", "QUOTA_EXCEEDED")
+            }
+            assert "- `UNDECODABLE`: The image is damaged or incomplete" in of_images["422"]["description"]
+            assert "ValidationError" not in document["components"]["schemas"]
+
+
 async def test_the_openapi_document_says_which_scope_each_path_needs(made: tuple[Guard, Keys]) -> None:
     guard, texts = made
     async with faces(guard) as served, httpx.AsyncClient(base_url=served.rest) as client:

@@ -16,12 +16,9 @@ from fovea_server.access.key_file import KeyFile
 
 @pytest.mark.parametrize("guarded", [False, True])
 async def test_every_route_repeats_the_id_it_was_given(tmp_path: Path, guarded: bool) -> None:
-    async with (
-        faces(Guard(KeyFile(tmp_path)) if guarded else None) as served,
-        httpx.AsyncClient(base_url=served.rest) as client,
-    ):
+    async with faces(Guard(KeyFile(tmp_path)) if guarded else None) as served, httpx.AsyncClient() as client:
         for method, path in [*ROUTES, ("GET", "/healthz"), ("GET", "/readyz")]:
-            answer = await client.request(method, path, headers={"X-Request-ID": "mine-1"})
+            answer = await client.request(method, served.rest + path, headers={"X-Request-ID": "mine-1"})
             assert answer.headers.get_list("X-Request-ID") == ["mine-1"], f"{method} {path}"
 
 

@@ -98,7 +98,8 @@ def _compared(
     from fovea_pipelines.parity import corpus, skew
 
     for folder in folders:
-        terminal.say_left_out(str(folder), images.left_out(str(folder), corpus.SUFFIXES))
+        others = images.left_out(str(folder), corpus.SUFFIXES)
+        terminal.say_left_out(str(folder), others, "their names are none of an image that Triton decodes")
     generated = [] if no_generated else list(corpus.generated())
     total = len(generated) + sum(len(corpus.files(folder, limit)) for folder in folders)
     if not total:

@@ -70,12 +70,12 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def say_left_out(folder: str, by_suffix: Counter[str]) -> None:
+def say_left_out(folder: str, by_suffix: Counter[str], why: str = "they are not named like images") -> None:
     """Which files of it are not looked at, if any."""
     if by_suffix:
         most_first = sorted(by_suffix.items(), key=lambda each: (-each[1], each[0]))
         kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most_first[:5])
-        say(f"left out of {folder}, for they are not named like images: {kinds}")
+        say(f"left out of {folder}, for {why}: {kinds}")
 
 
 def say_json(document: dict[str, Any]) -> None:

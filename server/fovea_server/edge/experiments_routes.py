@@ -16,7 +16,6 @@ from fovea_server.errors import (
     BadParameter,
     DeadlineExceeded,
     ExperimentsUnavailable,
-    MalformedRequest,
     TooManyBytes,
     UnknownExperiment,
 )
@@ -93,7 +92,7 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events) -> None:
         status_code=202,
         responses={
             202: {"model": CountedDocument},
-            **openapi.failures(MalformedRequest, BadParameter, TooManyBytes, DeadlineExceeded),
+            **openapi.failures(BadParameter, TooManyBytes, DeadlineExceeded),
         },
         openapi_extra={"requestBody": {"content": {"application/json": {"schema": EventDocument.model_json_schema()}}}},
     )

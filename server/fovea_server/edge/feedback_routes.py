@@ -23,7 +23,6 @@ from fovea_server.errors import (
     FeatureLogOff,
     FeatureLogUnavailable,
     FoveaError,
-    MalformedRequest,
     NoSuchImage,
     TooManyBytes,
     UnknownLabel,
@@ -71,7 +70,7 @@ def add(paths: DirectPaths, log: FeatureLog | None, caller: Callable[[], Caller]
             202: {"model": documents.AcceptedDocument},
             200: {"model": documents.BulkDocument, "description": "To lines: what became of each"},
             **openapi.failures(
-                *(MalformedRequest, UnknownModel, TooManyBytes, BadParameter, UnknownLabel, DeadlineExceeded),
+                *(UnknownModel, TooManyBytes, BadParameter, UnknownLabel, DeadlineExceeded),
                 *(FeatureLogOff, FeatureLogUnavailable),
             ),
         },

@@ -36,11 +36,11 @@ TAGS = [
 ]
 
 _ANYWHERE: tuple[type[FoveaError], ...] = (
-    *(errors.Unauthenticated, errors.PermissionDenied, errors.ReceiveTimeout, errors.HeadersTooLarge),
-    *(errors.TooManyConnections, FoveaError),
+    *(errors.MalformedRequest, errors.ReceiveTimeout, errors.HeadersTooLarge, errors.TooManyConnections),
+    *(errors.Unauthenticated, errors.PermissionDenied, FoveaError),
 )
 _OF_AN_IMAGE: tuple[type[FoveaError], ...] = (
-    *(errors.EmptyBody, errors.MalformedRequest, errors.UnknownModel, errors.BadParameter, errors.TooManyBytes),
+    *(errors.EmptyBody, errors.UnknownModel, errors.BadParameter, errors.TooManyBytes),
     *(errors.NotAnImage, errors.FormatNotServed, errors.Undecodable, errors.TooManyPixels, errors.SideTooLong),
     *(errors.TooManyFrames, errors.TooMuchMetadata, errors.ProfileTooLarge, errors.Quarantined),
     *(errors.Busy, errors.Shed, errors.QuotaExceeded, errors.NotReady, errors.CrashLoop, errors.InferenceFailed),
@@ -177,18 +177,31 @@ def complete(app: FastAPI, *, asks_for_keys: bool) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = of_fastapi()
-            components = document["components"]
-            components["schemas"][rest_answers.ProblemDocument.__name__] = (
-                rest_answers.ProblemDocument.model_json_schema()
-            )
+            schemas = document["components"]["schemas"]
+            problem = rest_answers.ProblemDocument
+            schemas[problem.__name__] = problem.model_json_schema()
+            for of_fastapi_alone in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(of_fastapi_alone, None)
             if asks_for_keys:
-                components["securitySchemes"] = _SCHEMES
-                for path, operations in document["paths"].items():
-                    for operation in operations.values():
-                        operation["security"] = _security(path)
+                document["components"]["securitySchemes"] = _SCHEMES
+            for path, operations in document["paths"].items():
+                for operation in operations.values():
+                    _complete(operation, path, asks_for_keys)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's own documentation has it
+
+
+def _complete(operation: dict[str, Any], path: str, asks_for_keys: bool) -> None:
+    if asks_for_keys:
+        operation["security"] = _security(path)
+    responses = operation["responses"]
+    if not asks_for_keys or path in scopes.OPEN_PATHS:
+        for never in (errors.Unauthenticated, errors.PermissionDenied):
+            responses.pop(str(never.http.value), None)
+    # FastAPI takes each path with a parameter for one that it will have to refuse.
+    if "application/json" in responses.get("422", {}).get("content", ()):
+        del responses["422"]
 
 
 def _security(path: str) -> list[dict[str, list[str]]]:

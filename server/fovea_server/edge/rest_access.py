@@ -32,10 +32,11 @@ class GuardedApp:
         if path not in scopes.OPEN_PATHS:
             request = Request(connection)
             is_page = connection["method"] in ("GET", "HEAD") and scopes.is_page(path)
-            authorization = request.headers.get("authorization")
-            sent = _of_a_browser(authorization) if is_page else authorization, request.headers.get("x-api-key")
+            authorization, key = request.headers.get("authorization"), request.headers.get("x-api-key")
+            if is_page and key is None:
+                authorization = _of_a_browser(authorization)
             try:
-                current.set(self._guard.caller_of(*sent, scopes.of_path(path)))
+                current.set(self._guard.caller_of(authorization, key, scopes.of_path(path)))
             except FoveaError as error:
                 response = await self._problems.on_fovea_error(request, error)
                 if is_page and isinstance(error, Unauthenticated):

@@ -117,7 +117,7 @@ def create(
         return rest_answers.of_models(list(catalogue), catalogue.default, readiness.is_ready)
 
     @app.head("/healthz", include_in_schema=False)
-    @app.get("/healthz", tags=[Tag.OPERATION], summary="Whether the gateway is alive")
+    @app.get("/healthz", tags=[Tag.OPERATION], summary="Whether the gateway is alive", responses=openapi.failures())
     async def healthz() -> dict[str, str]:
         fault = experiments.fault if experiments else None
         return {"status": "alive"} | ({"experiments": f"the last known stay in force: {fault}"} if fault else {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
@@ -39,6 +41,7 @@ SERVICES = {
 
 # For people with a browser, with what those pages fetch.
 _PAGES = frozenset(("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"))
+_REPORT = re.compile(r"/v1/experiments/[^/]+/report")
 
 _BELOW = {
     "/static-offline-docs/": "/static-offline-docs",
@@ -55,8 +58,7 @@ def of_path(path: str) -> Scope | None:
 
 
 def is_page(path: str) -> bool:
-    is_report = path.startswith("/v1/experiments/") and path.endswith("/report")
-    return path in _PAGES or path.startswith("/static-offline-docs/") or is_report
+    return path in _PAGES or path.startswith("/static-offline-docs/") or _REPORT.fullmatch(path) is not None
 
 
 def of_service(name: str) -> Scope | None:
