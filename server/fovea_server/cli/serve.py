@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,219 +19,144 @@ if TYPE_CHECKING:
 
 
 # The groups of `fovea serve --help`.
-_FACES = "Where it listens"
-_MODELS = "What serves"
-_LOAD = "How much at once"
-_ACCESS = "Who may ask"
-_LOG = "Feature log"
-_EXPERIMENTS = "Experiments"
-_LIFE = "Start, stop and trouble"
+_faces = partial(typer.Option, rich_help_panel="Where it listens")
+_models = partial(typer.Option, rich_help_panel="What serves")
+_load = partial(typer.Option, rich_help_panel="How much at once")
+_access = partial(typer.Option, rich_help_panel="Who may ask")
+_log = partial(typer.Option, rich_help_panel="Feature log")
+_experiments = partial(typer.Option, rich_help_panel="Experiments")
+_life = partial(typer.Option, rich_help_panel="Start, stop and trouble")
 
 
 def serve(
-    host: Annotated[
-        str, typer.Option(help="Address that REST and gRPC listen on.", envvar="FOVEA_HOST", rich_help_panel=_FACES)
-    ] = "127.0.0.1",
-    rest_port: Annotated[
-        int, typer.Option(help="REST port.", envvar="FOVEA_REST_PORT", min=1, max=65535, rich_help_panel=_FACES)
-    ] = 8080,
-    grpc_port: Annotated[
-        int, typer.Option(help="gRPC port.", envvar="FOVEA_GRPC_PORT", min=1, max=65535, rich_help_panel=_FACES)
-    ] = 8081,
+    host: Annotated[str, _faces(help="Address that REST and gRPC listen on.", envvar="FOVEA_HOST")] = "127.0.0.1",
+    rest_port: Annotated[int, _faces(help="REST port.", envvar="FOVEA_REST_PORT", min=1, max=65535)] = 8080,
+    grpc_port: Annotated[int, _faces(help="gRPC port.", envvar="FOVEA_GRPC_PORT", min=1, max=65535)] = 8081,
     triton_grpc_port: Annotated[
-        int,
-        typer.Option(help="Triton's own KServe v2 gRPC port, on loopback.", min=1, max=65535, rich_help_panel=_FACES),
+        int, _faces(help="Triton's own KServe v2 gRPC port, on loopback.", min=1, max=65535)
     ] = 8001,
     triton_http_port: Annotated[
-        int,
-        typer.Option(
-            help="Triton's own KServe v2 HTTP port, on loopback; 0 leaves it closed.",
-            min=0,
-            max=65535,
-            rich_help_panel=_FACES,
-        ),
+        int, _faces(help="Triton's own KServe v2 HTTP port, on loopback; 0 leaves it closed.", min=0, max=65535)
     ] = 0,
     triton_metrics_port: Annotated[
-        int, typer.Option(help="Triton's own metrics port, on loopback.", min=1, max=65535, rich_help_panel=_FACES)
+        int, _faces(help="Triton's own metrics port, on loopback.", min=1, max=65535)
     ] = 8002,
     device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda",
-            help="auto is a GPU where there is one.",
-            envvar="FOVEA_DEVICE",
-            rich_help_panel=_MODELS,
-        ),
+        str, _models(metavar="auto|cpu|cuda", help="auto is a GPU where there is one.", envvar="FOVEA_DEVICE")
     ] = "auto",
     repository: terminal.Repository = None,
     state: terminal.State = None,
     formats: Annotated[
         str,
-        typer.Option(
+        _models(
             metavar="LIST",
             help="Formats to serve besides JPEG, PNG, WebP and BMP: gif,tiff,avif,heic.",
             envvar="FOVEA_FORMATS",
-            rich_help_panel=_MODELS,
         ),
     ] = "",
     precision: Annotated[
         str,
-        typer.Option(
+        _models(
             metavar="auto|int8|bf16|f32",
             help="What networks compute in on a CPU; auto is the fastest that keeps the model's accuracy.",
             envvar="FOVEA_PRECISION",
-            rich_help_panel=_MODELS,
         ),
     ] = "auto",
     tuned: Annotated[
         str,
-        typer.Option(
+        _models(
             metavar="auto|off|FILE",
             help="Settings that `fovea tune` found; auto takes those for this model and CPU where there are any.",
             envvar="FOVEA_TUNED",
-            rich_help_panel=_MODELS,
         ),
     ] = "auto",
     workers: Annotated[
         int,
-        typer.Option(
+        _faces(
             help="Gateway processes that share the ports and the limits; one answers about 1,000 images a second.",
             envvar="FOVEA_WORKERS",
             min=1,
             max=64,
-            rich_help_panel=_FACES,
         ),
     ] = 1,
     max_in_flight: Annotated[
         int | None,
-        typer.Option(
+        _load(
             help="Images inside Triton at most; how many are best is measured. By default eight batches, at least 64.",
             min=1,
             max=512,
-            rich_help_panel=_LOAD,
         ),
     ] = None,
-    max_waiting: Annotated[
-        int, typer.Option(help="Images that may wait; more are refused as busy.", min=0, rich_help_panel=_LOAD)
-    ] = 1024,
+    max_waiting: Annotated[int, _load(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
     max_connections: Annotated[
-        int,
-        typer.Option(
-            help="Connections of REST, and of gRPC, in each process.", min=1, max=1_000_000, rich_help_panel=_FACES
-        ),
+        int, _faces(help="Connections of REST, and of gRPC, in each process.", min=1, max=1_000_000)
     ] = 4096,
     require_keys: Annotated[
-        bool,
-        typer.Option(
-            "--require-keys",
-            help="Ask for API keys on loopback too; elsewhere they are always asked for.",
-            rich_help_panel=_ACCESS,
-        ),
+        bool, _access("--require-keys", help="Ask for API keys on loopback too; elsewhere they are always asked for.")
     ] = False,
-    insecure: Annotated[
-        bool,
-        typer.Option("--insecure", help="Ask nobody for a key, wherever the server listens.", rich_help_panel=_ACCESS),
-    ] = False,
+    insecure: Annotated[bool, _access("--insecure", help="Ask nobody for a key, wherever the server listens.")] = False,
     tls_certificate: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PEM",
-            help="TLS on both faces: the certificate, with its chain.",
-            envvar="FOVEA_TLS_CERTIFICATE",
-            rich_help_panel=_ACCESS,
+        _access(
+            metavar="PEM", help="TLS on both faces: the certificate, with its chain.", envvar="FOVEA_TLS_CERTIFICATE"
         ),
     ] = None,
     tls_key: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PEM", help="Its private key, without a password.", envvar="FOVEA_TLS_KEY", rich_help_panel=_ACCESS
-        ),
+        Path | None, _access(metavar="PEM", help="Its private key, without a password.", envvar="FOVEA_TLS_KEY")
     ] = None,
     tls_client_ca: Annotated[
         Path | None,
-        typer.Option(
+        _access(
             metavar="PEM",
             help="Who signs callers' certificates, which are then required.",
             envvar="FOVEA_TLS_CLIENT_CA",
-            rich_help_panel=_ACCESS,
         ),
     ] = None,
     feature_log: Annotated[
         str,
-        typer.Option(
+        _log(
             metavar="FOLDER|URL",
             help="Keep a record of each answer there (docs/feature-log.md); nothing is kept without it.",
             envvar="FOVEA_FEATURE_LOG",
-            rich_help_panel=_LOG,
         ),
     ] = "",
     log_embeddings: Annotated[
-        float,
-        typer.Option(
-            help="Of how many images the log keeps the embedding, 0 to 1.", min=0, max=1, rich_help_panel=_LOG
-        ),
+        float, _log(help="Of how many images the log keeps the embedding, 0 to 1.", min=0, max=1)
     ] = 0.1,
-    log_days: Annotated[
-        float, typer.Option(help="Days that the log keeps its records.", min=0, rich_help_panel=_LOG)
-    ] = 90.0,
-    log_max_gb: Annotated[
-        float, typer.Option(help="Gigabytes of the log; the oldest are deleted.", min=0.001, rich_help_panel=_LOG)
-    ] = 50.0,
-    capture: Annotated[
-        float,
-        typer.Option(help="Of how many images the log keeps the bytes, 0 to 1.", min=0, max=1, rich_help_panel=_LOG),
-    ] = 0.0,
-    capture_days: Annotated[float, typer.Option(help="Days that it keeps them.", min=0, rich_help_panel=_LOG)] = 7.0,
+    log_days: Annotated[float, _log(help="Days that the log keeps its records.", min=0)] = 90.0,
+    log_max_gb: Annotated[float, _log(help="Gigabytes of the log; the oldest are deleted.", min=0.001)] = 50.0,
+    capture: Annotated[float, _log(help="Of how many images the log keeps the bytes, 0 to 1.", min=0, max=1)] = 0.0,
+    capture_days: Annotated[float, _log(help="Days that it keeps them.", min=0)] = 7.0,
     capture_except: Annotated[
-        str,
-        typer.Option(
-            metavar="LIST", help="Keys, by their public ids, whose images are never kept: a,b.", rich_help_panel=_LOG
-        ),
+        str, _log(metavar="LIST", help="Keys, by their public ids, whose images are never kept: a,b.")
     ] = "",
     experiments_store: Annotated[
         str,
-        typer.Option(
+        _experiments(
             metavar="URL",
             help="Where experiments are kept (docs/experiments.md); by default a SQLite file in the state folder.",
             envvar="FOVEA_EXPERIMENTS_STORE",
-            rich_help_panel=_EXPERIMENTS,
         ),
     ] = "",
     shadow_busy: Annotated[
-        float,
-        typer.Option(
-            help="Share of the time that copies for candidates may take, 0 to 1.",
-            min=0.001,
-            max=1,
-            rich_help_panel=_EXPERIMENTS,
-        ),
+        float, _experiments(help="Share of the time that copies for candidates may take, 0 to 1.", min=0.001, max=1)
     ] = 0.005,
     start_timeout: Annotated[
-        float | None,
-        typer.Option(help="Seconds Triton may take to get ready: 60, and 180 on a GPU.", min=1, rich_help_panel=_LIFE),
+        float | None, _life(help="Seconds Triton may take to get ready: 60, and 180 on a GPU.", min=1)
     ] = None,
     crash_loop_deaths: Annotated[
-        int,
-        typer.Option(
-            help="Deaths of Triton or its models' processes that are a crash loop.", min=2, rich_help_panel=_LIFE
-        ),
+        int, _life(help="Deaths of Triton or its models' processes that are a crash loop.", min=2)
     ] = 10,
-    crash_loop_seconds: Annotated[
-        float, typer.Option(help="Seconds within which they are.", min=1, rich_help_panel=_LIFE)
-    ] = 60.0,
+    crash_loop_seconds: Annotated[float, _life(help="Seconds within which they are.", min=1)] = 60.0,
     drain_notice: Annotated[
-        float,
-        typer.Option(
-            help="Seconds between saying `not ready` and closing, after SIGTERM.", min=0, rich_help_panel=_LIFE
-        ),
+        float, _life(help="Seconds between saying `not ready` and closing, after SIGTERM.", min=0)
     ] = 2.0,
     log_level: Annotated[
         str,
-        typer.Option(
+        _life(
             metavar="debug|info|warning|error",
             help="What is logged, and what is more serious.",
             envvar="FOVEA_LOG_LEVEL",
-            rich_help_panel=_LIFE,
         ),
     ] = "info",
 ) -> None:
