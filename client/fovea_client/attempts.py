@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from fovea_client.errors import FoveaClientError
+from fovea_client.errors import DeadlineExceeded, FoveaClientError
 from fovea_client.retry import Retry
 
 T = TypeVar("T")
+
+AT_ONCE = 64  # more than keep a server busy, and no more than it lets wait
 
 # A timeout of zero would mean "do not block" to a socket, not "too late".
 _LEAST = 0.001
@@ -34,6 +37,30 @@ class Budget:
         return time.monotonic() >= self._end
 
 
+class Turns:
+    """At most so many calls of one client are under way; the others wait here, where a server would refuse them."""
+
+    def __init__(self, at_once: int) -> None:
+        """Raises ValueError for none at all."""
+        if at_once < 1:
+            raise ValueError(f"at_once is {at_once!r}; it must be 1 or more")
+        self._at_once = at_once
+        self._free = asyncio.Semaphore(at_once)
+
+    @contextlib.asynccontextmanager
+    async def one(self, budget: Budget) -> AsyncIterator[None]:
+        """Raises DeadlineExceeded where it does not come within the budget."""
+        try:
+            await asyncio.wait_for(self._free.acquire(), budget.remaining())
+        except asyncio.TimeoutError:
+            message = f"its turn did not come in time, behind other calls of this client; at_once is {self._at_once}"
+            raise DeadlineExceeded(message) from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
 def answered(once: Callable[[Budget], T], retry: Retry, timeout: float) -> T:
     """The answer of the first try that gets one; `once` is told what is left of the budget."""
     budget, failures = Budget(timeout), 0
@@ -48,11 +75,12 @@ def answered(once: Callable[[Budget], T], retry: Retry, timeout: float) -> T:
         time.sleep(wait)
 
 
-async def answered_async(once: Callable[[Budget], Awaitable[T]], retry: Retry, timeout: float) -> T:
+async def answered_async(once: Callable[[Budget], Awaitable[T]], retry: Retry, timeout: float, turns: Turns) -> T:
     budget, failures = Budget(timeout), 0
     while True:
         try:
-            return await once(budget)
+            async with turns.one(budget):
+                return await once(budget)
         except FoveaClientError as error:
             failures += 1
             wait = _wait(retry, error, failures, budget)

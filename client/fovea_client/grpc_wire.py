@@ -152,6 +152,7 @@ def _unnamed(code: grpc.StatusCode, details: str, target: str, request_id: str |
     # gRPC itself refuses a message over its limit, on either side, before the server could name the error.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return BadImage(details, reason="TOO_MANY_BYTES", request_id=request_id)
+    said = f"{code.name}, {details}" if details else code.name
     return ServerFailed(
-        f"{target} did not answer like a Fovea server: {code.name}, {details}", reason="NOT_OURS", request_id=request_id
+        f"{target} did not answer like a Fovea server: {said}", reason="NOT_OURS", request_id=request_id
     )

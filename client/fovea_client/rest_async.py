@@ -12,7 +12,7 @@ import httpx
 
 from fovea_client import credentials, images, rest_answers, rest_wire
 from fovea_client.answers import Analysis, Classification, Model
-from fovea_client.attempts import Budget, answered_async
+from fovea_client.attempts import AT_ONCE, Budget, Turns, answered_async
 from fovea_client.context import NOTHING_ELSE, Context
 from fovea_client.credentials import Pem
 from fovea_client.errors import FoveaClientError
@@ -30,15 +30,18 @@ class AsyncClient:
         url: str = "http://127.0.0.1:8080",
         *,
         retries: int = 3,
+        at_once: int = AT_ONCE,
         api_key: str | None = None,
         ca_file: Pem | None = None,
         client_certificate: tuple[Pem, Pem] | None = None,
     ) -> None:
-        """`api_key` is FOVEA_API_KEY if not given. `ca_file` says whom to trust instead of the usual authorities,
+        """Of many tasks' calls `at_once` are under way, and the others wait within their timeouts. `api_key` is
+        FOVEA_API_KEY if not given. `ca_file` says whom to trust instead of the usual authorities,
         `client_certificate` is a certificate and its key to show; PEM files all.
         """
         self._url = rest_wire.base_url(url)
         self._retry = Retry(retries)
+        self._turns = Turns(at_once)
         self._http = httpx.AsyncClient(
             base_url=self._url,
             limits=rest_wire.LIMITS,
@@ -117,7 +120,7 @@ class AsyncClient:
         async def once(budget: Budget) -> dict[str, Any]:
             return rest_wire.content(await self._once(call, budget), self._url, call)
 
-        return await answered_async(once, self._retry, timeout)
+        return await answered_async(once, self._retry, timeout, self._turns)
 
     async def _once(self, call: Call, budget: Budget) -> Reply:
         try:

@@ -111,7 +111,8 @@ def no_answer(error: httpx.RequestError, url: str, call: Call) -> FoveaClientErr
         return DeadlineExceeded(f"{url} did not answer in time", request_id=call.request_id)
     if isinstance(error, httpx.NetworkError | httpx.ConnectTimeout) or "disconnected" in str(error):
         return Unreachable.at(url, str(error) or "no connection in time", call.request_id)
-    return not_ours(url, str(error), call.request_id)
+    hint = "; is it a port for gRPC, for grpc:// or grpcs://?" if "illegal request line" in str(error) else ""
+    return not_ours(url, f"{error}{hint}", call.request_id)
 
 
 def cut_short(error: httpx.RequestError, url: str, call: Call) -> FoveaClientError:

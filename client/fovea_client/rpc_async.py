@@ -11,7 +11,7 @@ import grpc
 
 from fovea_client import grpc_answers, grpc_wire, images
 from fovea_client.answers import Analysis, Classification, Model
-from fovea_client.attempts import Budget, answered_async
+from fovea_client.attempts import AT_ONCE, Budget, Turns, answered_async
 from fovea_client.context import NOTHING_ELSE, Context
 from fovea_client.credentials import Pem, authorization, grpc_credentials
 from fovea_client.errors import FoveaClientError
@@ -31,6 +31,7 @@ class AsyncGrpcClient:
         target: str = "127.0.0.1:8081",
         *,
         retries: int = 3,
+        at_once: int = AT_ONCE,
         api_key: str | None = None,
         ca_file: Pem | None = None,
         client_certificate: tuple[Pem, Pem] | None = None,
@@ -38,13 +39,15 @@ class AsyncGrpcClient:
     ) -> None:
         """`target` is HOST:PORT, grpc://HOST:PORT or, for TLS, grpcs://HOST:PORT; TLS too where a `ca_file` or a
         `client_certificate` is given (as for the REST client), or `credentials` of your own. `api_key` is
-        FOVEA_API_KEY if not given.
+        FOVEA_API_KEY if not given. Of many tasks' calls `at_once` are under way, streams aside; the others wait within
+        their timeouts.
         """
         if credentials is None and (ca_file or client_certificate or target.startswith("grpcs://")):
             credentials = grpc_credentials(ca_file, client_certificate)
         self._metadata = tuple(authorization(api_key).items())
         self._target = target = grpc_wire.target(target)
         self._retry = Retry(retries)
+        self._turns = Turns(at_once)
         self._credentials = credentials
 
     async def classify(
@@ -170,7 +173,7 @@ class AsyncGrpcClient:
         context: Context = NOTHING_ELSE,
     ) -> Any:
         return await answered_async(
-            lambda budget: self._once(method, request, budget, request_id, context), self._retry, timeout
+            lambda budget: self._once(method, request, budget, request_id, context), self._retry, timeout, self._turns
         )
 
     async def _once(

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
 
 import pytest
 from tests.client.callers import ask, ask_at
-from tests.client.scripted import Answered, HangUp, Raw, Refused, Script, Slow, grpc_server
+from tests.client.scripted import Answered, HangUp, Raw, Refused, Script, Slow, grpc_server, http_server
+from tests.waiting import eventually
 
-from fovea_client import BadImage, Client, DeadlineExceeded, ServerBusy, ServerFailed, Unreachable
+from fovea_client import (
+    AsyncClient,
+    AsyncGrpcClient,
+    BadImage,
+    Classification,
+    Client,
+    DeadlineExceeded,
+    ServerBusy,
+    ServerFailed,
+    Unreachable,
+)
 from fovea_server import errors as served
 
 BUSY = Refused(served.Busy("busy", retry_after=0.05))
@@ -110,6 +122,25 @@ def test_the_grpc_port_asked_over_rest_is_not_what_was_looked_for() -> None:
     with grpc_server(Script()) as target, Client(f"http://{target}") as client, pytest.raises(ServerFailed) as raised:
         client.classify(b"image")
     assert raised.value.reason == "NOT_OURS"
+    assert "is it a port for gRPC" in raised.value.message
+
+
+@pytest.mark.parametrize("kind", [AsyncClient, AsyncGrpcClient])
+async def test_of_many_tasks_only_so_many_calls_are_under_way(kind: type[AsyncClient | AsyncGrpcClient]) -> None:
+    script = Script(Slow(5), Slow(5), Answered())
+    server = http_server(script) if kind is AsyncClient else grpc_server(script)
+    with server as address:
+        async with kind(address, retries=0, at_once=2) as client:
+            calls = [asyncio.ensure_future(client.classify(b"image", timeout=8)) for _ in range(6)]
+            await eventually(lambda: len(script.asked) == 2, 5)
+            with pytest.raises(DeadlineExceeded, match="behind other calls of this client; at_once is 2"):
+                await client.classify(b"image", timeout=0.5)
+            assert len(script.asked) == 2
+            script.over.set()
+            said = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(each, Classification) for each in said] == [False, False, True, True, True, True]
+    with pytest.raises(ValueError, match="at_once is 0"):
+        kind(at_once=0)
 
 
 class Dripping:

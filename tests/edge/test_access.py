@@ -77,6 +77,8 @@ async def test_pages_are_opened_by_a_browser_that_asks_for_the_key_and_nothing_e
                 expected = expected_of(who, scopes.of_path(path)) if is_page else 401
                 answer = await client.request(method, url, auth=("whoever", texts.get(who, "")))
                 assert (answer.status_code if answer.status_code in (401, 403) else 200) == expected, (path, who)
+        assert "the key is the password" in (await client.get("/docs")).json()["detail"]
+        assert "the key is the password" not in (await client.get("/v1/models")).json()["detail"]
         for page in ("/docs", "/openapi.json"):
             for odd in ("Basic", "Basic %", "Basic é", "Basic /w==", "Basic " + "A" * 4000):
                 answer = await client.get(page, headers={"Authorization": odd.encode()})
@@ -135,6 +137,7 @@ async def test_the_openapi_document_says_which_scope_each_path_needs(made: tuple
         assert needed["/metrics"] == [{"bearer": ["admin"]}, {"header": ["admin"]}]
         assert needed["/v1/classify"] == [{"bearer": ["infer"]}, {"header": ["infer"]}]
         assert set(document["components"]["securitySchemes"]) == {"bearer", "header"}
+        assert "the button Authorize" in document["info"]["description"]
     async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
         document = (await client.get("/openapi.json")).json()
         assert "securitySchemes" not in document["components"]

@@ -64,6 +64,35 @@ async def test_base64_may_be_a_data_url(espresso: bytes) -> None:
             assert (await client.post("/v1/classify", json={"image": image})).status_code == status
 
 
+async def test_what_surrounds_an_image_wrongly_is_said_with_the_way_to_send_it(espresso: bytes) -> None:
+    json = {"Content-Type": "application/json"}
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
+        for sent, said in (
+            ({"content": espresso, "headers": json}, "the image itself needs no Content-Type"),
+            ({"json": {"image": "https://here/cat.jpg"}}, "URLs are not fetched"),
+            ({"json": {"image": "no base64!"}}, "is not base64"),
+            ({"files": {"file": ("cat.jpg", espresso)}}, "with curl -F image=@FILE"),
+            ({"content": espresso, "headers": {"Content-Encoding": "gzip"}}, "Content-Encoding is 'gzip'"),
+        ):
+            answer = await client.post("/v1/classify", **sent)
+            assert (answer.status_code, answer.json()["reason"]) == (400, "MALFORMED_REQUEST")
+            assert said in answer.json()["detail"]
+        plain = await client.post("/v1/classify", content=espresso, headers={"Content-Encoding": "identity"})
+        assert plain.status_code == 200
+
+
+async def test_a_wrong_path_or_method_says_what_to_use() -> None:
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
+        for method, path, status, said in (
+            ("PUT", "/v1/classify", 405, "PUT /v1/classify: method not allowed; use POST"),
+            ("POST", "/v1/classify/", 404, "POST /v1/classify/: not found; what there is stands at /docs"),
+            ("GET", "/docs/", 404, "GET /docs/: not found"),
+        ):
+            answer = await client.request(method, path)
+            assert (answer.status_code, answer.json()["status"]) == (status, status)
+            assert said in answer.json()["detail"]
+
+
 async def test_what_curl_makes_of_a_file_with_d_is_told_from_a_damaged_image(espresso: bytes) -> None:
     as_curl = {"Content-Type": "application/x-www-form-urlencoded"}
     stripped = espresso.translate(None, b"\0\r\n")

@@ -18,6 +18,10 @@ DESCRIPTION = """Send the bytes of a picture, get labels and an embedding back.
 Every failure is a problem document (RFC 9457) whose `reason` is one of those in docs/errors.md.
 """
 
+_ASKS_FOR_KEYS = """
+This server asks for API keys: give yours to the button Authorize, also if a browser has asked for it already.
+"""
+
 
 class Tag(str, enum.Enum):
     """How the paths are grouped."""
@@ -183,6 +187,7 @@ def complete(app: FastAPI, *, asks_for_keys: bool) -> None:
             for of_fastapi_alone in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(of_fastapi_alone, None)
             if asks_for_keys:
+                document["info"]["description"] += _ASKS_FOR_KEYS
                 document["components"]["securitySchemes"] = _SCHEMES
             for path, operations in document["paths"].items():
                 for operation in operations.values():

@@ -39,8 +39,10 @@ class Problems:
         """What the framework refuses by itself: no such path, no such method."""
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
-        detail = f"{request.method} {request.url.path}: {status.phrase.lower()}; what there is stands at /docs"
-        return _answer(status, status.name, status.phrase, detail, of_request(request), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        instead = f"use {headers['Allow']}" if "Allow" in headers else "what there is stands at /docs and /openapi.json"
+        detail = f"{request.method} {request.url.path}: {status.phrase.lower()}; {instead}"
+        return _answer(status, status.name, status.phrase, detail, of_request(request), headers)
 
     async def on_any_other(self, request: Request, error: Exception) -> Response:
         return await self.on_fovea_error(request, unexpected.as_ours(error, of_request(request)))

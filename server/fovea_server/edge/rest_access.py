@@ -38,8 +38,10 @@ class GuardedApp:
             try:
                 current.set(self._guard.caller_of(authorization, key, scopes.of_path(path)))
             except FoveaError as error:
-                response = await self._problems.on_fovea_error(request, error)
-                if is_page and isinstance(error, Unauthenticated):
+                asks_again = is_page and isinstance(error, Unauthenticated)
+                said = Unauthenticated(f"{error}; in a browser the key is the password") if asks_again else error
+                response = await self._problems.on_fovea_error(request, said)
+                if asks_again:
                     response.raw_headers.append(_FOR_BROWSERS)
                 await response(connection, receive, send)
                 return

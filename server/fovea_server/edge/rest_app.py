@@ -53,7 +53,11 @@ def create(
     """The application; everything it needs is built elsewhere and given to it. `exposed` are all metrics as text."""
     # FastAPIOffline serves the pages of /docs itself; FastAPI's own fetch them from a CDN.
     app: FastAPI = FastAPIOffline(
-        title="Fovea", version=__version__, description=openapi.DESCRIPTION, openapi_tags=openapi.TAGS
+        title="Fovea",
+        version=__version__,
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        redirect_slashes=False,  # curl shows nothing of a redirect
     )
     openapi.complete(app, asks_for_keys=asks_for_keys)
     answers = problems.Problems(metrics)

@@ -26,6 +26,7 @@ else:
 
 _FIELD = "image"
 _DATA_URL = re.compile(r"\Adata:[^,]{0,200};base64,")  # RFC 2397, as browsers make them
+_URL = re.compile(r"\A[a-z0-9]{1,10}://")
 _ENVELOPE = 64 * 1024  # bytes that a form or JSON may add around the image
 _MANY_CHUNKS = 1024
 _SLICE = 64 * 1024  # bytes of a form that are parsed before others have their turn
@@ -58,6 +59,8 @@ async def _until(deadline: Deadline) -> AsyncIterator[None]:
 
 
 async def _read_image(request: Request, gate: Gate) -> bytes:
+    if (encoding := request.headers.get("content-encoding", "").strip()).lower() not in ("", "identity"):
+        raise MalformedRequest(f"Content-Encoding is {encoding[:80]!r}; send the body as it is")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         image = await _from_form(request, gate)
@@ -143,10 +146,16 @@ async def _from_form(request: Request, gate: Gate) -> bytes:
             f"the form's field {_FIELD!r} is text; send it as a file, with a filename; with curl -F {_FIELD}=@FILE"
         )
     names = ", ".join(sorted(form)) or "none"
-    raise MalformedRequest(f"the form has no field named {_FIELD!r}; its fields: {names[:200]}")
+    raise MalformedRequest(
+        f"the form has no field named {_FIELD!r}; its fields: {names[:200]}; with curl -F {_FIELD}=@FILE"
+    )
 
 
 def _from_json(body: bytes) -> bytes:
+    if not body.lstrip().startswith(b"{"):
+        raise MalformedRequest(
+            f'the JSON must be an object like {{"{_FIELD}": "<base64>"}}; the image itself needs no Content-Type'
+        )
     if (commas := body.count(b",")) > _MANY_COMMAS:
         raise MalformedRequest(f'the JSON has {commas:,} commas; it must be an object like {{"{_FIELD}": "<base64>"}}')
     try:
@@ -159,7 +168,8 @@ def _from_json(body: bytes) -> bytes:
     try:
         return base64.b64decode(_DATA_URL.sub("", document[_FIELD], count=1), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise MalformedRequest(f"{_FIELD!r} is not base64: {error}") from None
+        hint = "; URLs are not fetched" if _URL.match(document[_FIELD]) else ""
+        raise MalformedRequest(f"{_FIELD!r} is not base64: {error}{hint}") from None
 
 
 def _check_alone(others: set[str], where: str) -> None:
