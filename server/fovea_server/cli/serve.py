@@ -87,7 +87,9 @@ def serve(
             max=512,
         ),
     ] = None,
-    max_waiting: Annotated[int, _load(help="Images that may wait; more are refused as busy.", min=0)] = 1024,
+    max_waiting: Annotated[
+        int, _load(help="Images that may wait; interactive ones are refused sooner (docs/overload.md).", min=0)
+    ] = 1024,
     max_connections: Annotated[
         int, _faces(help="Connections of REST, and of gRPC, in each process.", min=1, max=1_000_000)
     ] = 4096,

@@ -9,12 +9,13 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from fovea_server.domain import Caller, Deadline, Priority
 from fovea_server.errors import Busy, DeadlineExceeded, DeadlineUnreachable, FoveaError, QuotaExceeded, Shed
-from fovea_server.request.admission import Admission, AdmissionSettings
+from fovea_server.request.admission import Admission, AdmissionSettings, overload
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -156,6 +157,24 @@ async def test_a_burst_is_worked_off_and_what_overflows_is_an_overload_that_shor
     assert load.admission.waiting <= 6
     await load.ended()
     assert all(error.retry_after for error in load.errors)
+
+
+async def test_the_log_says_when_an_overload_begins_and_when_it_was_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, dict[str, Any]]] = []
+
+    def say(line: str, **more: Any) -> None:
+        said.append((line.partition(":")[0], more))
+
+    monkeypatch.setattr(overload, "_log", Mock(warning=say, info=say))
+    one = overload.Overload()
+    for began in (10.0, 30.0):
+        assert not one.is_on(began)
+        one.begin(began)
+        one.begin(began + 0.5)
+        assert one.is_on(began + 1.4)
+        assert not one.is_on(began + 1.6)
+        assert not one.is_on(began + 2)
+    assert said == 2 * [("an overload begins", {}), ("the overload is over", {"seconds": 1.5})]
 
 
 async def test_the_time_to_wait_grows_with_what_was_turned_away() -> None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 
+from fovea_server.logs import get_logger
+
+_log = get_logger("admission")
 _LASTS = 1.0  # seconds that an overload goes on after the last refusal
 _RECENT = 1.0  # seconds in which what was turned away is forgotten, to 1/e
 
@@ -17,15 +20,24 @@ class Overload:
     """Every moment is given, in monotonic seconds."""
 
     def __init__(self) -> None:
+        self._began: float | None = None
         self._until = -math.inf
         self._turned_away = 0.0
         self._at = 0.0
 
     def is_on(self, now: float) -> bool:
-        return now < self._until
+        if now < self._until:
+            return True
+        if self._began is not None:
+            _log.info("the overload is over", seconds=round(self._until - self._began, 1))
+            self._began = None
+        return False
 
     def begin(self, now: float) -> None:
         """The room is too full: an overload begins, or goes on."""
+        if not self.is_on(now):
+            self._began = now
+            _log.warning("an overload begins: more comes than gets done, what is too much is turned away")
         self._until = now + _LASTS
 
     def turned_away(self, cost: float, now: float) -> float:
