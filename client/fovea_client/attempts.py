@@ -63,28 +63,30 @@ class Turns:
 
 def answered(once: Callable[[Budget], T], retry: Retry, timeout: float) -> T:
     """The answer of the first try that gets one; `once` is told what is left of the budget."""
-    budget, failures = Budget(timeout), 0
+    budget, reasons = Budget(timeout), list[str]()
     while True:
         try:
             return once(budget)
         except FoveaClientError as error:
-            failures += 1
-            wait = _wait(retry, error, failures, budget)
+            reasons.append(error.reason)
+            wait = _wait(retry, error, len(reasons), budget)
             if wait is None:
+                error.was_tried(reasons)
                 raise
         time.sleep(wait)
 
 
 async def answered_async(once: Callable[[Budget], Awaitable[T]], retry: Retry, timeout: float, turns: Turns) -> T:
-    budget, failures = Budget(timeout), 0
+    budget, reasons = Budget(timeout), list[str]()
     while True:
         try:
             async with turns.one(budget):
                 return await once(budget)
         except FoveaClientError as error:
-            failures += 1
-            wait = _wait(retry, error, failures, budget)
+            reasons.append(error.reason)
+            wait = _wait(retry, error, len(reasons), budget)
             if wait is None:
+                error.was_tried(reasons)
                 raise
         await asyncio.sleep(wait)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -23,6 +24,13 @@ class FoveaClientError(Exception):
         self.reason = reason or self.reasons[0]
         self.request_id = request_id
         self.retry_after = retry_after  # seconds; None where the server gave none
+
+    def was_tried(self, reasons: Sequence[str]) -> None:
+        """Say how often, and why the tries before the last came to nothing; `reasons` are those of all tries."""
+        if len(reasons) > 1:
+            before = ", ".join(dict.fromkeys(reasons[:-1]))
+            self.message = f"{self.message} (try {len(reasons)}; before: {before})"
+            self.args = (self.message,)
 
 
 class BadImage(FoveaClientError):

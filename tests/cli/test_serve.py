@@ -1,14 +1,25 @@
-"""What `fovea serve` says when it is ready: lines that can be pasted as they are."""
+"""How `fovea serve` is told what to do, and what it says when it is ready: lines that can be pasted as they are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import typer
 
 from fovea_server.cli import serve
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.settings import Settings
+
+
+def test_every_option_but_the_one_that_opens_the_doors_may_be_in_the_environment() -> None:
+    app = typer.Typer()
+    app.command()(serve.serve)
+    variables = {param.name: param.envvar for param in typer.main.get_command(app).params}
+    assert {name for name, variable in variables.items() if not variable} <= {
+        *("insecure", "help", "install_completion", "show_completion")
+    }
+    assert all(variable == f"FOVEA_{name}".upper() for name, variable in variables.items() if variable)
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,10 @@ def test_a_server_that_cannot_yet_is_asked_again_with_the_same_id(name: str, err
 
 def test_after_the_last_retry_the_error_is_raised(name: str) -> None:
     script = Script(BUSY)
-    with pytest.raises(ServerBusy):
+    with pytest.raises(ServerBusy) as raised:
         ask(name, script, "classify", b"image", retries=2)
     assert len(script.asked) == 3
+    assert raised.value.message == str(raised.value) == "busy (try 3; before: BUSY)"
 
 
 def test_a_bad_image_is_asked_about_once(name: str) -> None:

@@ -67,7 +67,8 @@ def bench(
     """Measure a running server: images a second, latencies, and errors by reason.
 
     Ctrl-C ends the line under way and shows what there is. Exits with 0 if every line has answers, 1 if the server
-    is not there or answers no image, 2 if an option makes no sense, 130 after Ctrl-C.
+    is not there or answers no image, or the photographs cannot be read, 2 if an option makes no sense, 130 after
+    Ctrl-C.
     """
     rates = _numbers("--rate", rate, float)
     counts = _numbers("--connections", connections, int) or (() if rates else _CLOSED)

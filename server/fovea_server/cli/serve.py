@@ -33,13 +33,23 @@ def serve(
     rest_port: Annotated[int, _faces(help="REST port.", envvar="FOVEA_REST_PORT", min=1, max=65535)] = 8080,
     grpc_port: Annotated[int, _faces(help="gRPC port.", envvar="FOVEA_GRPC_PORT", min=1, max=65535)] = 8081,
     triton_grpc_port: Annotated[
-        int, _faces(help="Triton's own KServe v2 gRPC port, on loopback.", min=1, max=65535)
+        int,
+        _faces(
+            help="Triton's own KServe v2 gRPC port, on loopback.", min=1, max=65535, envvar="FOVEA_TRITON_GRPC_PORT"
+        ),
     ] = 8001,
     triton_http_port: Annotated[
-        int, _faces(help="Triton's own KServe v2 HTTP port, on loopback; 0 leaves it closed.", min=0, max=65535)
+        int,
+        _faces(
+            help="Triton's own KServe v2 HTTP port, on loopback; 0 leaves it closed.",
+            min=0,
+            max=65535,
+            envvar="FOVEA_TRITON_HTTP_PORT",
+        ),
     ] = 0,
     triton_metrics_port: Annotated[
-        int, _faces(help="Triton's own metrics port, on loopback.", min=1, max=65535)
+        int,
+        _faces(help="Triton's own metrics port, on loopback.", min=1, max=65535, envvar="FOVEA_TRITON_METRICS_PORT"),
     ] = 8002,
     device: Annotated[
         str, _models(metavar="auto|cpu|cuda", help="auto is a GPU where there is one.", envvar="FOVEA_DEVICE")
@@ -85,16 +95,33 @@ def serve(
             help="Images inside Triton at most; how many are best is measured. By default eight batches, at least 64.",
             min=1,
             max=512,
+            envvar="FOVEA_MAX_IN_FLIGHT",
         ),
     ] = None,
     max_waiting: Annotated[
-        int, _load(help="Images that may wait; interactive ones are refused sooner (docs/overload.md).", min=0)
+        int,
+        _load(
+            help="Images that may wait; interactive ones are refused sooner (docs/overload.md).",
+            min=0,
+            envvar="FOVEA_MAX_WAITING",
+        ),
     ] = 1024,
     max_connections: Annotated[
-        int, _faces(help="Connections of REST, and of gRPC, in each process.", min=1, max=1_000_000)
+        int,
+        _faces(
+            help="Connections of REST, and of gRPC, in each process.",
+            min=1,
+            max=1_000_000,
+            envvar="FOVEA_MAX_CONNECTIONS",
+        ),
     ] = 4096,
     require_keys: Annotated[
-        bool, _access("--require-keys", help="Ask for API keys on loopback too; elsewhere they are always asked for.")
+        bool,
+        _access(
+            "--require-keys",
+            help="Ask for API keys on loopback too; elsewhere they are always asked for.",
+            envvar="FOVEA_REQUIRE_KEYS",
+        ),
     ] = False,
     insecure: Annotated[bool, _access("--insecure", help="Ask nobody for a key, wherever the server listens.")] = False,
     tls_certificate: Annotated[
@@ -123,14 +150,28 @@ def serve(
         ),
     ] = "",
     log_embeddings: Annotated[
-        float, _log(help="Of how many images the log keeps the embedding, 0 to 1.", min=0, max=1)
+        float,
+        _log(
+            help="Of how many images the log keeps the embedding, 0 to 1.", min=0, max=1, envvar="FOVEA_LOG_EMBEDDINGS"
+        ),
     ] = 0.1,
-    log_days: Annotated[float, _log(help="Days that the log keeps its records.", min=0)] = 90.0,
-    log_max_gb: Annotated[float, _log(help="Gigabytes of the log; the oldest are deleted.", min=0.001)] = 50.0,
-    capture: Annotated[float, _log(help="Of how many images the log keeps the bytes, 0 to 1.", min=0, max=1)] = 0.0,
-    capture_days: Annotated[float, _log(help="Days that it keeps them.", min=0)] = 7.0,
+    log_days: Annotated[
+        float, _log(help="Days that the log keeps its records.", min=0, envvar="FOVEA_LOG_DAYS")
+    ] = 90.0,
+    log_max_gb: Annotated[
+        float, _log(help="Gigabytes of the log; the oldest are deleted.", min=0.001, envvar="FOVEA_LOG_MAX_GB")
+    ] = 50.0,
+    capture: Annotated[
+        float, _log(help="Of how many images the log keeps the bytes, 0 to 1.", min=0, max=1, envvar="FOVEA_CAPTURE")
+    ] = 0.0,
+    capture_days: Annotated[float, _log(help="Days that it keeps them.", min=0, envvar="FOVEA_CAPTURE_DAYS")] = 7.0,
     capture_except: Annotated[
-        str, _log(metavar="LIST", help="Keys, by their public ids, whose images are never kept: a,b.")
+        str,
+        _log(
+            metavar="LIST",
+            help="Keys, by their public ids, whose images are never kept: a,b.",
+            envvar="FOVEA_CAPTURE_EXCEPT",
+        ),
     ] = "",
     experiments_store: Annotated[
         str,
@@ -141,17 +182,34 @@ def serve(
         ),
     ] = "",
     shadow_busy: Annotated[
-        float, _experiments(help="Share of the time that copies for candidates may take, 0 to 1.", min=0.001, max=1)
+        float,
+        _experiments(
+            help="Share of the time that copies for candidates may take, 0 to 1.",
+            min=0.001,
+            max=1,
+            envvar="FOVEA_SHADOW_BUSY",
+        ),
     ] = 0.005,
     start_timeout: Annotated[
-        float | None, _life(help="Seconds Triton may take to get ready: 60, and 180 on a GPU.", min=1)
+        float | None,
+        _life(help="Seconds Triton may take to get ready: 60, and 180 on a GPU.", min=1, envvar="FOVEA_START_TIMEOUT"),
     ] = None,
     crash_loop_deaths: Annotated[
-        int, _life(help="Deaths of Triton or its models' processes that are a crash loop.", min=2)
+        int,
+        _life(
+            help="Deaths of Triton or its models' processes that are a crash loop.",
+            min=2,
+            envvar="FOVEA_CRASH_LOOP_DEATHS",
+        ),
     ] = 10,
-    crash_loop_seconds: Annotated[float, _life(help="Seconds within which they are.", min=1)] = 60.0,
+    crash_loop_seconds: Annotated[
+        float, _life(help="Seconds within which they are.", min=1, envvar="FOVEA_CRASH_LOOP_SECONDS")
+    ] = 60.0,
     drain_notice: Annotated[
-        float, _life(help="Seconds between saying `not ready` and closing, after SIGTERM.", min=0)
+        float,
+        _life(
+            help="Seconds between saying `not ready` and closing, after SIGTERM.", min=0, envvar="FOVEA_DRAIN_NOTICE"
+        ),
     ] = 2.0,
     log_level: Annotated[
         str,

@@ -17,7 +17,8 @@ State = Annotated[
     ),
 ]
 Repository = Annotated[
-    Path | None, typer.Option(help="Model repository; by default the one of this checkout or package.")
+    Path | None,
+    typer.Option(help="Model repository; by default the one of this checkout or package.", envvar="FOVEA_REPOSITORY"),
 ]
 
 Url = Annotated[
