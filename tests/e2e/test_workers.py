@@ -102,6 +102,8 @@ async def test_a_process_that_is_killed_under_load_breaks_its_own_connections_al
     callers = [asyncio.create_task(_call(own_server, espresso, stop)) for _ in range(_CALLERS)]
     await asyncio.sleep(3)
     seen = await asyncio.to_thread(_counted, own_server, "fovea_requests_total")
+    follower.suspend()
+    await asyncio.sleep(0.3)  # until its callers wait for it, however late this process is
     follower.kill()
     await eventually(lambda: [each.pid for each in own_server.followers()] not in ([], [follower.pid]), 10, every=0.1)
     await asyncio.to_thread(own_server.wait_ready)
