@@ -13,10 +13,8 @@ from fovea_server.edge import scopes
 from fovea_server.edge.problems import Problems
 from fovea_server.errors import FoveaError, Unauthenticated
 
-_FOR_BROWSERS = (
-    b"www-authenticate",
-    b'Basic realm="fovea", charset="UTF-8"',
-)  # a line of its own: Chromium wants it so
+# A header of its own beside the other challenge: Chromium takes each for one challenge.
+_FOR_BROWSERS = (b"www-authenticate", b'Basic realm="fovea", charset="UTF-8"')
 
 
 class GuardedApp:
