@@ -13,7 +13,19 @@ from tests.conftest import ROOT
 
 
 def test_the_client_and_the_command_line_import_nothing_heavy() -> None:
-    heavy = ("torch", "numpy", "nvidia", "openvino", "fastapi", "onnx", "pytriton", "tritonclient", "psutil")
+    heavy = (
+        "torch",
+        "numpy",
+        "nvidia",
+        "openvino",
+        "fastapi",
+        "onnx",
+        "pytriton",
+        "tritonclient",
+        "psutil",
+        "httpx",
+        "grpc",
+    )
     program = (
         f"import sys, fovea_client, fovea_server.cli.main; print([name for name in {heavy!r} if name in sys.modules])"
     )

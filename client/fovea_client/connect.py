@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from fovea_client.credentials import Pem
-from fovea_client.rest import Client
-from fovea_client.rpc import GrpcClient
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fovea_client.credentials import Pem
+    from fovea_client.rest import Client
+    from fovea_client.rpc import GrpcClient
 
 
 def connect(
@@ -22,8 +25,12 @@ def connect(
     scheme, _, address = url.partition("://")
     client: type[Client | GrpcClient]
     if scheme in ("http", "https") and address:
+        from fovea_client.rest import Client
+
         client = Client
     elif scheme in ("grpc", "grpcs") and address:
+        from fovea_client.rpc import GrpcClient
+
         client = GrpcClient
     else:
         raise ValueError(f"{url!r} is not an address: use http(s)://HOST:PORT, grpc://HOST:PORT or grpcs://HOST:PORT")

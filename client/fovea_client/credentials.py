@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import grpc
+if TYPE_CHECKING:
+    import grpc
 
 VARIABLE = "FOVEA_API_KEY"
 Pem = str | Path
@@ -37,6 +39,8 @@ def tls_context(ca_file: Pem | None, client_certificate: tuple[Pem, Pem] | None)
 
 def grpc_credentials(ca_file: Pem | None, client_certificate: tuple[Pem, Pem] | None) -> grpc.ChannelCredentials:
     """The same for gRPC; without a CA file it trusts the authorities that gRPC brings along."""
+    import grpc
+
     certificate, key = (_read(path) for path in client_certificate or (None, None))
     return grpc.ssl_channel_credentials(_read(ca_file), key, certificate)
 

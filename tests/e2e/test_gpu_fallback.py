@@ -22,7 +22,7 @@ from fovea_server.triton import device
 found.first = lambda: found.Gpu("NVIDIA Seeming", "580.1", 1)
 device.find_spec = lambda name: object()
 device._loads = lambda library: True
-from fovea_server.cli.main import main
+from fovea_server.cli.entry import main
 main()
 """
 

@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -21,9 +21,7 @@ from fovea_client import (
     BadImage,
     BadRequest,
     Classification,
-    Client,
     FoveaClientError,
-    GrpcClient,
     NotAllowed,
     UnknownModel,
     Unreachable,
@@ -41,6 +39,9 @@ from fovea_server.cli.terminal import (
     fail_for_certificates,
     say_left_out,
 )
+
+if TYPE_CHECKING:
+    from fovea_client import Client, GrpcClient
 
 Outcome = Classification | FoveaClientError
 

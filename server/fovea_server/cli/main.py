@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -20,7 +19,6 @@ from fovea_server.cli import (
     quarantine,
     serve,
     skew,
-    terminal,
     tune,
 )
 
@@ -76,17 +74,9 @@ def _foundations() -> list[str]:
 
 
 def _installed(name: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    try:
-        app()
-    except ModuleNotFoundError as error:
-        if (error.name or "fovea").startswith("fovea"):
-            raise
-        terminal.fail(f"the Python package {error.name} is not installed", terminal.SERVING_HINT)

@@ -6,11 +6,12 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
-
-from fovea_server import control_sockets
+if TYPE_CHECKING:
+    import httpx
 
 _PATIENCE = 30.0  # seconds for a server that is starting, or starting its Triton again
 _ANSWER = 400.0  # seconds to load a model and prove it, or to let its last requests finish
@@ -36,19 +37,23 @@ class Server:
 
     def remove(self, model: str) -> str | None:
         """Take a model out of service; None, or why it does not. One that it does not serve is out already."""
-        return self._say("DELETE", model, fine=(httpx.codes.NOT_FOUND,))
+        return self._say("DELETE", model, fine=(HTTPStatus.NOT_FOUND,))
 
     def models(self) -> set[str]:
         """What it has loaded, as NAME and NAME@VERSION; nothing where it does not answer."""
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), timeout=10) as client:
+        import httpx
+
+        with self._client(timeout=10) as client:
             try:
                 return set(client.get("http://fovea/models").raise_for_status().json()["models"])
             except httpx.HTTPError:
                 return set()
 
     def _say(self, method: str, model: str, fine: tuple[int, ...] = ()) -> str | None:
+        import httpx
+
         until = time.monotonic() + _PATIENCE
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), timeout=_ANSWER) as client:
+        with self._client(_ANSWER) as client:
             while True:
                 try:
                     answer = client.request(method, f"http://fovea/models/{model}")
@@ -61,8 +66,15 @@ class Server:
                     return str(problem["detail"])
                 time.sleep(0.5)
 
+    def _client(self, timeout: float) -> httpx.Client:
+        import httpx
+
+        return httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), timeout=timeout)
+
 
 def servers(state: Path) -> Iterator[Server]:
+    from fovea_server import control_sockets
+
     yield from map(Server, control_sockets.of_running_servers(state))
 
 

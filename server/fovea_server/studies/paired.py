@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from scipy.special import bdtr
+import scipy
 
 from fovea_server.studies.observations import Disagreement
 
@@ -38,6 +38,6 @@ def mid_p(one: int, other: int) -> float:
     count, fewer = one + other, min(one, other)
     if count == 0:
         return 1.0
-    up_to = float(bdtr(fewer, count, 0.5))
-    below = float(bdtr(fewer - 1, count, 0.5)) if fewer else 0.0
+    up_to = float(scipy.special.bdtr(fewer, count, 0.5))
+    below = float(scipy.special.bdtr(fewer - 1, count, 0.5)) if fewer else 0.0
     return min(up_to + below, 1.0)

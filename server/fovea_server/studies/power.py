@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from fovea_server.studies.sequences import boundary, narrowest
 
@@ -14,7 +14,7 @@ def information(smallest_effect: float, alpha: float, power: float) -> float:
     ((b + z) / effect)^2: b is where the boundary is narrowest, in standard errors, z the normal quantile of the power.
     Looks before then only add to it.
     """
-    return float((boundary(narrowest(alpha), alpha) + ndtri(power)) / smallest_effect) ** 2
+    return float((boundary(narrowest(alpha), alpha) + scipy.special.ndtri(power)) / smallest_effect) ** 2
 
 
 def answers(information: float, variances: tuple[float, float], shares: tuple[float, float]) -> int:

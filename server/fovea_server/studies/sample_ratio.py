@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc
+import scipy
 
 ALARM = 0.001  # the p-value below which the split is not believed
 
@@ -35,7 +35,7 @@ def check(observed: Sequence[Sequence[int]], weights: Sequence[float]) -> Sample
     counts = np.array([each for each in observed if sum(each)], float).reshape(-1, len(weights))[:, weighty]
     expected = counts.sum(axis=1, keepdims=True) * np.array(weights)[weighty]
     statistics = ((counts - expected) ** 2 / expected).sum(axis=1)
-    p_values = chdtrc(max(weighty.sum() - 1, 1), statistics)
+    p_values = scipy.special.chdtrc(max(weighty.sum() - 1, 1), statistics)
     return SampleRatio(
         tuple(int(each) for each in counts.sum(axis=0)),
         tuple(float(each) for each in expected.sum(axis=0)),

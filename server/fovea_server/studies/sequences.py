@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, lambertw, xlog1py, xlogy
 
 _PRIOR = 0.5  # both parameters of the mixture's beta: Jeffreys' prior, which is narrow where outcomes are rare
 _HALVINGS = 50
@@ -56,7 +56,7 @@ def boundary(time: ArrayLike, alpha: float) -> Array:
 def narrowest(alpha: float) -> float:
     """The time at which `boundary` is least: t* = -W(-alpha^2 / e) - 1 with the branch -1 of Lambert's W (Howard et
     al., section 3.5)."""
-    return float(-lambertw(-(alpha**2) / np.e, k=-1).real - 1)
+    return float(-scipy.special.lambertw(-(alpha**2) / np.e, k=-1).real - 1)
 
 
 def share(successes: ArrayLike, count: ArrayLike, alpha: float) -> Interval:
@@ -71,10 +71,11 @@ def share(successes: ArrayLike, count: ArrayLike, alpha: float) -> Interval:
 
 def _edge(successes: Array, count: Array, alpha: float, outside: Array, inside: Array) -> Array:
     """Where the likelihood ratio crosses 1 / alpha between a share that is excluded, if any is, and the best one."""
-    evidence = betaln(successes + _PRIOR, count - successes + _PRIOR) - betaln(_PRIOR, _PRIOR)
+    prior = scipy.special.betaln(_PRIOR, _PRIOR)
+    evidence = scipy.special.betaln(successes + _PRIOR, count - successes + _PRIOR) - prior
     for _ in range(_HALVINGS):
         middle = (outside + inside) / 2
-        likelihood = xlogy(successes, middle) + xlog1py(count - successes, -middle)
+        likelihood = scipy.special.xlogy(successes, middle) + scipy.special.xlog1py(count - successes, -middle)
         excluded = evidence - likelihood > -np.log(alpha)
         outside, inside = np.where(excluded, middle, outside), np.where(excluded, inside, middle)
     return np.asarray(outside)
