@@ -29,7 +29,7 @@ from fovea_server.access.key_file import KeyFile
 from fovea_server.edge import scopes
 
 _PAGES = (
-    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/static-offline-docs/favicon.png"),
+    *("/", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/static-offline-docs/favicon.png"),
     "/v1/experiments/{name}/report",
 )
 

@@ -97,6 +97,7 @@ async def test_the_readout_tells_what_was_met_and_what_to_do(served: Faces, clie
     assert (listed["name"], listed["state"], listed["model"]) == ("trial", "running", "m")
     page = await client.get("/v1/experiments/trial/report")
     assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none';")
     assert "keep waiting" in page.text
     exposures = served.metrics.registry.get_sample_value(
         "fovea_experiment_exposures_total", {"experiment": "trial", "arm": met[0], "outcome": "answered"}

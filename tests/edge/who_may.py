@@ -51,7 +51,6 @@ ROUTES = [
     ("GET", "/"),
     ("GET", "/docs"),
     ("GET", "/docs/oauth2-redirect"),
-    ("GET", "/redoc"),
     ("GET", "/openapi.json"),
     ("GET", "/static-offline-docs/favicon.png"),
     ("GET", "/no-such-path"),

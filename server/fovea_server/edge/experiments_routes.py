@@ -75,7 +75,7 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events) -> None:
         responses=of_one,
     )
     def report(name: str) -> HTMLResponse:
-        return HTMLResponse(page.render(readouts.of(name), readouts))
+        return HTMLResponse(page.render(readouts.of(name), readouts), headers={"Content-Security-Policy": page.POLICY})
 
     async def event(request: Request) -> Response:
         options.check_known(request.query_params.multi_items(), frozenset())

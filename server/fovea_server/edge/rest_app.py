@@ -27,6 +27,7 @@ from fovea_server.edge import (
 )
 from fovea_server.edge.direct_paths import DirectPaths
 from fovea_server.edge.openapi import Tag
+from fovea_server.edge.page_headers import PageHeaders
 from fovea_server.edge.request_id import of_request
 from fovea_server.errors import CrashLoop, Draining, FoveaError, NotReady
 from fovea_server.feature_log.log import FeatureLog
@@ -58,7 +59,9 @@ def create(
         description=openapi.DESCRIPTION,
         openapi_tags=openapi.TAGS,
         redirect_slashes=False,  # curl shows nothing of a redirect
+        redoc_url=None,  # the same as /docs once more
     )
+    app.add_middleware(PageHeaders)
     openapi.complete(app, asks_for_keys=asks_for_keys)
     answers = problems.Problems(metrics)
     app.add_exception_handler(FoveaError, answers.on_fovea_error)

@@ -29,7 +29,6 @@ PATHS = {
     "/": Scope.INFER,
     "/docs": Scope.INFER,
     "/docs/oauth2-redirect": Scope.INFER,
-    "/redoc": Scope.INFER,
     "/openapi.json": Scope.INFER,
     "/static-offline-docs": Scope.INFER,
     "/metrics": Scope.ADMIN,
@@ -40,7 +39,7 @@ SERVICES = {
 }
 
 # For people with a browser, with what those pages fetch.
-_PAGES = frozenset(("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"))
+_PAGES = frozenset(("/", "/docs", "/docs/oauth2-redirect", "/openapi.json"))
 _REPORT = re.compile(r"/v1/experiments/[^/]+/report")
 
 _BELOW = {

@@ -16,6 +16,9 @@ from fovea_server.studies.readouts import Readouts
 from fovea_server.studies.store import Entry
 from fovea_server.studies.strata import Apart
 
+# The Content-Security-Policy that it needs where a server shows it: it is all in one file and runs nothing.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+
 _THUMBNAIL = 120  # pixels of the longer side
 _LISTED = 60
 _STYLE = """
