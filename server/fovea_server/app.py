@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from fovea_pipelines import precision
 from fovea_pipelines.engines.choice import engine_of
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.triton_folders import GPU_BATCH
+from fovea_server import state_folder
 from fovea_server.access import policy
 from fovea_server.edge import control_app
 from fovea_server.edge.http_face import ControlFace
@@ -60,7 +59,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         process.sweep()
-        _check_writable(settings.state)
+        state_folder.check(settings.state)
         self._entrance = Entrance.of(settings)
         self._say_who_may_ask()
         self._repositories = Repositories(settings.repository, settings.state, moment=process.folder_of_this_gateway())
@@ -256,14 +255,3 @@ async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) 
     starting.cancel()
     await asyncio.wait({starting})
     return False
-
-
-def _check_writable(state: Path) -> None:
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=state):
-            pass
-    except OSError as error:
-        raise StartError(
-            f"the state folder {state} cannot be written: {error.strerror}", hint="name another one with --state"
-        ) from error

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests import small_disk
 from typer.testing import CliRunner, Result
 
 from fovea_server.access.key_file import KeyFile
@@ -75,3 +76,15 @@ def test_a_file_that_is_not_ours_is_left_as_it_is(tmp_path: Path) -> None:
         assert result.exit_code == 1
         assert "keys.json" in result.output
     assert (tmp_path / "keys.json").read_text() == "{"
+
+
+def test_on_a_full_disk_nothing_is_changed_and_the_folder_is_named(tmp_path: Path) -> None:
+    said = small_disk.said_on(tmp_path, "tests.cli.keys_on_a_full_disk")
+    refusal = [
+        f"error: {tmp_path} cannot be used: No space left on device",
+        "hint: make room and let this user write there, or name another folder with --state",
+    ]
+    assert said["full"] == [[1, refusal], [1, refusal]]
+    assert said["still"] == [True]
+    assert said["afterwards"] == 0
+    assert said["left"] == ["keys.json", "keys.lock"]

@@ -61,7 +61,7 @@ def create(
         requests_per_second=requests_per_second,
         megapixels_per_second=megapixels_per_second,
     )
-    with _told(), file.changed() as kept:
+    with _told(file), file.changed() as kept:
         kept[key.id] = key
     typer.echo(f"{key.id}: {', '.join(sorted(key.scopes))}; keep it now, it is not shown again", err=True)
     typer.echo(text)
@@ -73,8 +73,9 @@ def list_keys(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
 ) -> None:
     """Say which keys there are, by their public ids, and what each is good for."""
-    with _told():
-        kept = list(_file(state).read().values())
+    file = _file(state)
+    with _told(file):
+        kept = list(file.read().values())
     if as_json:
         for key in kept:
             typer.echo(json.dumps(_facts(key)))
@@ -100,7 +101,7 @@ def revoke(
     from fovea_server.access import keys
 
     identity, _ = keys.parts(identity) or (identity, "")  # never a secret in what is said of it
-    with _told(), file.changed() as kept:
+    with _told(file), file.changed() as kept:
         if identity not in kept:
             terminal.fail(f"there is no key {identity[:40]!r}", "fovea keys list shows them", code=2)
         if kept[identity].revoked is None:
@@ -116,7 +117,7 @@ def _file(state: Path | None) -> KeyFile:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(file: KeyFile) -> Iterator[None]:
     """What is wrong with the file, as an error at the terminal."""
     from fovea_server.access.key_file import BadKeyFile
 
@@ -125,8 +126,8 @@ def _told() -> Iterator[None]:
     except BadKeyFile as error:
         terminal.fail(str(error), "restore it, or remove it and make new keys")
     except OSError as error:
-        where = error.filename or "the state folder"  # a full disk has no name
-        terminal.fail(f"{where} cannot be written: {error.strerror}", "name another folder with --state")
+        where = error.filename or file.path.parent  # a full disk has no name
+        terminal.fail(f"{where} cannot be used: {error.strerror}", terminal.STATE_HINT)
 
 
 def _seconds(text: str | None) -> float | None:

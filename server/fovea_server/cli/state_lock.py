@@ -24,7 +24,7 @@ def alone(state: Path) -> Iterator[Path]:
             state.mkdir(parents=True, exist_ok=True)
             _wait_for(stack.enter_context(open(state / "models.lock", "w", opener=_for_nobody_else)))
         except OSError as error:
-            terminal.fail(f"{state} cannot be written: {error.strerror}", "name another folder with --state")
+            terminal.fail(f"{state} cannot be written: {error.strerror}", terminal.STATE_HINT)
         draft.sweep(state)
         yield state
 

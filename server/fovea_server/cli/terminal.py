@@ -48,6 +48,7 @@ ClientCertificate = Annotated[
 ]
 
 KEY_HINT = "set FOVEA_API_KEY, or give --api-key; `fovea keys create` makes one"
+STATE_HINT = "make room and let this user write there, or name another folder with --state"
 SERVING_HINT = "serving needs more than the client: pip install 'fovea-server[cpu]'"
 
 
