@@ -73,11 +73,9 @@ class DaliExecutor:
         return reduced_jpeg.factor(*geometry.upright_size(job.header), job.plan.resized)
 
     def _at_a_fraction(self, job: Job) -> Job:
-        pixels = reduced_jpeg.decode(job.source, job.header.height, job.header.width, self._factor(job))
-        if pixels is None:
-            return job
-        header = dataclasses.replace(job.header, height=pixels.shape[0], width=pixels.shape[1])
-        return dataclasses.replace(job, source=pixels, header=header)
+        by = self._factor(job)
+        pixels = reduced_jpeg.decode(job.source, job.header.height, job.header.width, by)
+        return job if pixels is None else dataclasses.replace(job, source=pixels, fraction=by)
 
 
 class DaliGpuExecutor:

@@ -26,11 +26,13 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True)
 class Job:
-    """`source` is encoded bytes (n,), or stored pixels (height, width, 3) of the size the header now says."""
+    """`source` is encoded bytes (n,), or stored pixels (height, width, 3) at 1/`fraction` of the header's size, rounded
+    up."""
 
     source: NDArray[np.uint8]
     header: Header
     plan: geometry.Plan
+    fraction: int = 1
 
     @property
     def is_encoded(self) -> bool:
@@ -136,7 +138,7 @@ def _fed_region(number: int) -> dali_graph.Region:
 
 def feed(pipeline: Pipeline, jobs: Sequence[Job], contract: Contract) -> None:
     """The images, and which part of each becomes how large."""
-    passes = [geometry.passes(job.header, job.plan, contract) for job in jobs]
+    passes = [geometry.passes(job.header, job.plan, contract, job.fraction) for job in jobs]
     pipeline.feed_input("IMAGE", [job.source for job in jobs])
     for number, cuts in enumerate(zip(*passes, strict=True)):
         for name in _REGION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,10 +88,14 @@ class Cut:
     size: Size
 
 
-def cut(header: Header, kept: Plan) -> Cut:
-    """The part of the stored image from which resizing alone gives what the plan keeps of the upright one."""
+def cut(header: Header, kept: Plan, fraction: int = 1) -> Cut:
+    """The part of the stored image from which resizing alone gives what the plan keeps of the upright one.
+
+    Of an image that was decoded at 1/`fraction` of the size in its header: the last pixel of a side that `fraction`
+    does not divide reaches beyond the image, so places are fractions of what the header says, not of what is stored.
+    """
     swap, flip_vertical, flip_horizontal = _UPRIGHT[header.orientation]
-    height, width = upright_size(header)
+    height, width = (side / fraction for side in upright_size(header))
     rows = _source(height, kept.resized[0], kept.crop[0], kept.size[0], flip_vertical)
     columns = _source(width, kept.resized[1], kept.crop[1], kept.size[1], flip_horizontal)
     size = kept.size
@@ -99,21 +104,22 @@ def cut(header: Header, kept: Plan) -> Cut:
     return Cut((rows[0], columns[0]), (rows[1], columns[1]), size)
 
 
-def passes(header: Header, kept: Plan, contract: Contract) -> tuple[Cut, ...]:
-    """The cuts to be made one after the other, each on what the one before made.
+def passes(header: Header, kept: Plan, contract: Contract, fraction: int = 1) -> tuple[Cut, ...]:
+    """The cuts to be made one after the other, each on what the one before made; `fraction` as for `cut`.
 
     Usually one. Pillow resizes along the rows of the upright image first and rounds to 0..255 before it resizes along
     its columns (`Image.resize`, Resample.c). A kernel that overshoots is cut off there, which shows on hard edges: by
     up to 25 of 255 on images of black and white alone. So bicubic and Lanczos are made in the same two passes.
     """
-    whole = cut(header, kept)
+    whole = cut(header, kept, fraction)
     if count_of_passes(contract) == 1:
         return (whole,)
     (top, left), (bottom, right), (height, width) = whole.begin, whole.end, whole.size
+    rows, columns = math.ceil(header.height / fraction), math.ceil(header.width / fraction)
     if _UPRIGHT[header.orientation][0]:
-        first = Cut((top, 0), (bottom, header.width), (height, header.width))
+        first = Cut((top, 0), (bottom, columns), (height, columns))
         return first, Cut((0, left), (height, right), whole.size)
-    first = Cut((0, left), (header.height, right), (header.height, width))
+    first = Cut((0, left), (rows, right), (rows, width))
     return first, Cut((top, 0), (bottom, width), whole.size)
 
 
@@ -122,7 +128,7 @@ def count_of_passes(contract: Contract) -> int:
     return 2 if contract.antialias and contract.kernel in _OVERSHOOTING else 1
 
 
-def _source(source: int, resized: int, start: int, count: int, flipped: bool) -> tuple[float, float]:
+def _source(source: float, resized: int, start: int, count: int, flipped: bool) -> tuple[float, float]:
     """Along one axis of the upright image: from where to where, in source pixels of the stored one."""
     scale = source / resized
     begin, end = start * scale, (start + count) * scale

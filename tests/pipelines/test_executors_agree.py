@@ -106,14 +106,26 @@ def test_a_jpeg_is_reduced_no_further_than_the_resize_needs(size: tuple[int, int
     assert reduced_jpeg.factor(*size, (256, 256)) == expected
 
 
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_large_jpeg_decoded_at_a_fraction_is_close_to_the_whole(picture: Image.Image, orientation: int) -> None:
+SMALLER: dict[str, Any] = {"resize_to": 128, "output_height": 112, "output_width": 112}
+
+
+@pytest.mark.parametrize("resize", [SHORT_SIDE, SMALLER, LETTERBOX], ids=["short_side", "smaller", "letterbox"])
+@pytest.mark.parametrize("kernel", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("size", "orientation"), [((2048, 1536), 1), ((2049, 1537), 3), ((2055, 1543), 6)])
+def test_a_large_jpeg_decoded_at_a_fraction_is_close_to_the_whole(
+    picture: Image.Image, size: tuple[int, int], orientation: int, kernel: str, resize: dict[str, Any]
+) -> None:
+    """Also where the fraction, a half or a quarter, leaves a part of a pixel at the end of a side."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    large = _saved(picture.resize((4000, 2667), Image.Resampling.BICUBIC), quality=92, exif=exif)
-    contract = _contract(scaled_decode=True)
-    assert _difference(contract, large) < 1.0
-    assert _difference(dataclasses.replace(contract, scaled_decode=False), large) < 0.6
+    large = _saved(picture.resize(size, Image.Resampling.BICUBIC), quality=92, exif=exif)
+    assert _difference(_contract(scaled_decode=True, kernel=kernel, **resize), large) < 0.3
+
+
+def test_twelve_megapixels_at_a_fraction_and_whole(picture: Image.Image) -> None:
+    large = _saved(picture.resize((4001, 2667), Image.Resampling.BICUBIC), quality=92)
+    assert _difference(_contract(scaled_decode=True), large) < 0.3
+    assert _difference(_contract(), large) < 0.15
 
 
 def test_a_large_jpeg_that_cannot_be_reduced_is_decoded_whole(picture: Image.Image) -> None:

@@ -21,6 +21,7 @@ SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp"))
 _FORMS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 _ODD = ((225, 257), (301, 199), (257, 225), (333, 501))
 _TINY = ((1, 1), (2, 3), (7, 9))
+_HUGE = ((4000, 3000), (2049, 1537))  # of the second no fraction has whole sides
 _EXTREME = ((3000, 40), (40, 3000))
 
 
@@ -148,8 +149,9 @@ def _sizes(scenes: _Scenes) -> _Part:
         for width, height in sizes:
             for form, name in _FORMS.items():
                 yield f"{kind}-{width}x{height}.{form}", kind, saved(scenes(7, width, height), name)
-    huge = scenes(8, 1000, 750).resize((4000, 3000), Image.Resampling.BICUBIC)
-    yield "huge-4000x3000.jpeg", "huge", saved(huge, "JPEG", quality=85)
+    for width, height in _HUGE:
+        huge = scenes(8, 1000, 750).resize((width, height), Image.Resampling.BICUBIC)
+        yield f"huge-{width}x{height}.jpeg", "huge", saved(huge, "JPEG", quality=85)
 
 
 def _others(scenes: _Scenes) -> _Part:
