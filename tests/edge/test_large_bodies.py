@@ -29,7 +29,7 @@ from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.tls import Certificates, TlsSettings
 from fovea_server.errors import Busy, FoveaError
 
-_LIMITS = ConnectionLimits(body_seconds=1, idle_seconds=5, dropped_bytes=10e6)
+_LIMITS = ConnectionLimits(body_seconds=1, dropped_bytes=10e6)
 _BODY = np.random.default_rng(1).bytes(7_000_001)
 
 
