@@ -27,12 +27,20 @@ _STORED = {
     8: Image.Transpose.ROTATE_270,
 }
 
+# Half the CPU time of a corpus would go into making smaller files of the same kinds.
+_HASTY: dict[str, dict[str, Any]] = {"PNG": {"compress_level": 1}, "WEBP": {"method": 0}}
+
 
 def saved(image: Image.Image, form: str, **options: Any) -> bytes:
-    """The image as Pillow writes it."""
+    """The image as Pillow writes it, where it has a choice with the least effort."""
     buffer = io.BytesIO()
-    image.save(buffer, form, **options)
+    image.save(buffer, form, **{**_HASTY.get(form, {}), **options})
     return buffer.getvalue()
+
+
+def with_palette(image: Image.Image, colours: int) -> Image.Image:
+    """The image in at most that many colours, by an octree: a thirtieth of the CPU time of a median cut."""
+    return image.quantize(colours, Image.Quantize.FASTOCTREE)
 
 
 def oriented(upright: Image.Image, orientation: int, form: str) -> bytes:
@@ -76,7 +84,7 @@ def ycck(image: Image.Image) -> bytes:
 
 def with_clear_colour(image: Image.Image) -> bytes:
     """A palette PNG of which one colour is transparent."""
-    return saved(image.quantize(64), "PNG", transparency=3)
+    return saved(with_palette(image, 64), "PNG", transparency=3)
 
 
 def with_alpha(image: Image.Image, form: str, **options: Any) -> bytes:
