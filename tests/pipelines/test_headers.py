@@ -136,6 +136,14 @@ def test_damaged_exif_in_which_nobody_finds_an_orientation_is_upright(block: byt
     assert headers.read(_jpeg(_exif_segment(block))).orientation == 1
 
 
+@pytest.mark.parametrize(("compression", "masks"), [(0, b""), (3, struct.pack("<III", 0xF800, 0x7E0, 0x1F))])
+def test_a_bmp_of_16_bits_a_pixel_is_refused_for_its_decoders_differ(compression: int, masks: bytes) -> None:
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, compression, 4, 0, 0, 0, 0) + masks
+    image = b"BM" + struct.pack("<IHHI", 14 + len(header) + 4, 0, 0, 14 + len(header)) + header + bytes(4)
+    with pytest.raises(FormatNotServed, match="this is a BMP of 16 bits a pixel"):
+        headers.read(image)
+
+
 def test_xmp_before_exif_hides_nothing() -> None:
     xmp = _segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
     assert headers.read(_jpeg(xmp, _exif_segment(_tiff(6)))).orientation == 6

@@ -17,9 +17,10 @@ _INFO_BITS = Struct("<HI")  # bits a pixel, compression
 _WITH_PROFILE, _EMBEDDED = 124, b"DEBM"
 _PROFILE_SIZE = Struct("<I")
 _UNCOMPRESSED = frozenset((0, 3, 6))  # plain, and with masks of the colours
-# What the decoders do not read, by compression and by bits a pixel of plain ones; RLE8 (1) they do.
+# What the decoders do not read, by compression and by bits a pixel; RLE8 (1) they do. Of 16 bits they read those with
+# masks, but shift what Pillow scales: white is (248, 252, 248) then.
 _COMPRESSED = {2: "compressed by RLE4", 4: "that holds a JPEG", 5: "that holds a PNG"}
-_BITS = {2: "of 2 bits a pixel", 16: "of 16 bits a pixel without masks"}
+_BITS = {2: "of 2 bits a pixel", 16: "of 16 bits a pixel"}
 _MOST_PIXELS_A_SIDE = 2**31 - 1
 
 
@@ -37,7 +38,7 @@ def read(image: bytes) -> Frame:
     bits, compression = _coding(image, header)
     if header == _OS2 and compression in (3, 4):
         raise not_served("a BMP compressed as only OS/2 does")
-    if what := _COMPRESSED.get(compression) or (None if compression else _BITS.get(bits)):
+    if what := _COMPRESSED.get(compression) or (_BITS.get(bits) if compression in _UNCOMPRESSED else None):
         raise not_served(f"a BMP {what}")
     if compression in _UNCOMPRESSED:
         # Cut short, the decoder would read rows of another length than they have.

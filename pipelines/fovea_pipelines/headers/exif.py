@@ -15,7 +15,9 @@ from fovea_pipelines.headers.refusals import Damaged
 
 ORIENTATION = 0x0112
 
-_UPRIGHT = 1
+NOTHING = 0  # in place of an orientation, where a block says none
+UPRIGHT = 1
+_SHORT, _LONG, _SIGNED_SHORT, _SIGNED_LONG = 3, 4, 8, 9  # types of values (TIFF 6.0, section 2)
 _MOST_BLOCKS = 4
 _TEXTS = frozenset((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x8298))
 # Bytes of rationals behind the offset of each such tag.
@@ -23,48 +25,57 @@ _RATIONALS = {0x011A: 8, 0x011B: 8, 0x013E: 16, 0x013F: 48, 0x0211: 24, 0x0214: 
 
 
 def agreed(blocks: Iterable[frozenset[int]]) -> int:
-    """The one orientation that all EXIF blocks of an image say; 1 if there are none."""
+    """The one orientation that all EXIF blocks of an image say; NOTHING where none says any."""
     found: set[int] = set()
     for number, said in enumerate(blocks):
         if number == _MOST_BLOCKS:
             raise Damaged(f"it has more than {_MOST_BLOCKS} EXIF blocks")
         found |= said
-    if len(found) > 1:
-        choices = " or ".join(str(orientation) for orientation in sorted(found))
-        raise Damaged(f"its EXIF can be read as orientation {choices}")
-    return found.pop() if found else _UPRIGHT
+    choices = {orientation or UPRIGHT for orientation in found}
+    if len(choices) > 1:
+        listed = " or ".join(str(orientation) for orientation in sorted(choices))
+        raise Damaged(f"its EXIF can be read as orientation {listed}")
+    return max(found, default=NOTHING)
 
 
 def orientations(block: memoryview) -> frozenset[int]:
-    """What readers may take for the orientation in a TIFF block: one value, and 1 as well where it is damaged."""
+    """What readers may take for the orientation in a TIFF block: one value, and 1 as well where it is damaged; NOTHING
+    alone where nobody finds any."""
     order = directory.BYTE_ORDERS.get(bytes(block[:2]))
     # Without a byte order the decoder's reader goes on as if it were "MM".
     orientation, intact = _first_directory(block, order or ">")
-    if intact and order:
+    if orientation == NOTHING or (intact and order):
         return frozenset((orientation,))
-    return frozenset((orientation, _UPRIGHT))
+    return frozenset((orientation, UPRIGHT))
 
 
 def valid(orientation: int | None) -> int:
     """The orientation, or upright where there is none or no such orientation exists."""
-    return orientation if orientation is not None and 1 <= orientation <= 8 else _UPRIGHT
+    return orientation if orientation is not None and 1 <= orientation <= 8 else UPRIGHT
 
 
 def _first_directory(block: memoryview, order: str) -> tuple[int, bool]:
     """The orientation of the first directory, and whether a reader gets through all of it."""
-    orientation = None
+    orientation = NOTHING
     try:
         mark, start = directory.begin(block, order)
         if mark != directory.CLASSIC:
-            return _UPRIGHT, False
-        for tag, _, count, value, short in directory.entries(block, order, start, "its EXIF"):
-            if tag == ORIENTATION and orientation is None:
-                orientation = short
+            return NOTHING, False
+        for tag, kind, count, value, short in directory.entries(block, order, start, "its EXIF"):
+            if tag == ORIENTATION and orientation == NOTHING:
+                orientation = valid(_number(kind, value, short))
             if _end_of_value(tag, count, value) > len(block):
-                return valid(orientation), False
+                return orientation, False
     except error:
-        return valid(orientation), False
-    return valid(orientation), True
+        return orientation, False
+    return orientation, True
+
+
+def _number(kind: int, value: int, short: int) -> int | None:
+    """By its type, as Pillow reads it; EXIF says SHORT, and some writers do otherwise."""
+    if kind in (_SHORT, _SIGNED_SHORT):
+        return short
+    return value if kind in (_LONG, _SIGNED_LONG) else None
 
 
 def _end_of_value(tag: int, count: int, value: int) -> int:

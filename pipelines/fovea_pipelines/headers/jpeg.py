@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from struct import Struct
 
-from fovea_pipelines.headers import exif
+from fovea_pipelines.headers import exif, xmp
 from fovea_pipelines.headers.frame import Frame, Load, fields, not_served, require
 from fovea_pipelines.headers.refusals import Damaged
 
@@ -31,7 +31,7 @@ _REFUSED = {
     0xCE: "an arithmetic-coded JPEG",
     0xCF: "an arithmetic-coded JPEG",
 }
-_EXIF, _ADOBE, _ICC = b"Exif\0\0", b"Adobe", b"ICC_PROFILE\0"
+_EXIF, _XMP, _ADOBE, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe", b"ICC_PROFILE\0"
 _MARKER = re.compile(rb"\xff{1,1024}([^\x00\xff])", re.DOTALL)
 MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # a scan holds FF 00 and FF D0 to FF D7
 _LENGTH = Struct(">H")
@@ -65,8 +65,14 @@ def read(image: bytes) -> Frame:
     if not size:
         raise Damaged("it has no frame header before its pixels")
     _check_scans(scans)
-    orientation = exif.agreed(map(exif.orientations, blocks))
+    orientation = exif.agreed(map(exif.orientations, blocks)) or xmp.orientation(_packet(image, carried))
     return Frame(*size, orientation, components == 4 and not adobe, _load(image, carried), only_scan)
+
+
+def _packet(image: bytes, carried: list[Segment]) -> bytes:
+    """The last XMP packet, as Pillow keeps it; empty where there is none."""
+    kept = (image[start + 2 : end] for marker, start, end in reversed(carried) if marker == _APP1)
+    return next((packet for packet in kept if packet.startswith(_XMP)), b"")
 
 
 def _load(image: bytes, carried: list[Segment]) -> Load:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from struct import Struct
 
-from fovea_pipelines.headers import exif
+from fovea_pipelines.headers import exif, png_texts
 from fovea_pipelines.headers.frame import Frame, Load, fields, not_served, require
 from fovea_pipelines.headers.refusals import Damaged
 
@@ -16,7 +16,7 @@ _MOST_CHUNKS = 5_000  # 40 MB of the 8 KB chunks that libpng writes
 _MOST_PIXELS_A_SIDE = 2**31 - 1
 # libpng unpacks each, up to 8 MB, only to throw it away: 1,000 of them, 7.7 MB, took 49 s.
 _MOST_COMPRESSED_TEXTS = 20
-_TEXTS = frozenset((b"zTXt", b"iTXt"))
+_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _ANCILLARY = 0x20  # of the first letter of a chunk's type: a reader of pixels may step over it
 _ANIMATION = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _LONGEST_KEYWORD = 79
@@ -30,7 +30,7 @@ Chunk = tuple[bytes, int, int]  # its type, where its data begins, where that en
 
 
 def read(image: bytes) -> Frame:
-    """The size in IHDR and the orientation in eXIf.
+    """The size in IHDR and the orientation in eXIf, or in a text where that says none.
 
     All chunks are stepped over, because the decoder believes an eXIf behind the pixels as well, and makes room for
     whatever length a chunk claims: 200 bytes can ask it for 4 GiB.
@@ -54,7 +54,12 @@ def read(image: bytes) -> Frame:
     _check_texts(image, carried)
     _check_pixels(image, width, height, compressed)
     blocks = [chunk for chunk in carried if chunk[0] == b"eXIf"]
-    return Frame(width, height, exif.agreed(_orientations(image, block) for block in blocks), load=_load(carried))
+    said = exif.agreed(_orientations(image, block) for block in blocks)
+    return Frame(width, height, said or png_texts.orientation(_texts(image, carried)), load=_load(carried))
+
+
+def _texts(image: bytes, carried: list[Chunk]) -> Iterator[png_texts.Text]:
+    return ((kind, image[start:end]) for kind, start, end in carried if kind in _TEXTS)
 
 
 def _load(carried: list[Chunk]) -> Load:

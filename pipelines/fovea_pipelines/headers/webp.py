@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from struct import Struct
 
-from fovea_pipelines.headers import exif
+from fovea_pipelines.headers import exif, xmp
 from fovea_pipelines.headers.frame import Frame, Load, fields, not_served, require
 from fovea_pipelines.headers.refusals import Damaged
 
@@ -25,7 +25,7 @@ _EXTENDED = Struct("<B3xHBHB")  # flags, 24 bits of width - 1, 24 bits of height
 
 
 def read(image: bytes) -> Frame:
-    """The size of the canvas, and the orientation in the EXIF chunk of an extended file."""
+    """The size of the canvas, and the orientation in the EXIF or the XMP chunk of an extended file."""
     _, riff_size, _ = fields(_RIFF, image, 0, "the WebP container")
     require(image, 8 + riff_size, "the WebP container")
     kind, size = fields(_CHUNK, image, 12, "the first WebP chunk")
@@ -61,7 +61,7 @@ def _extended(image: bytes, size: int, end: int) -> Frame:
     if flags & _HAS_EXIF and flags & _RESERVED:
         # libwebp shows the pixels of such a file, but not its EXIF.
         raise Damaged(f"its VP8X flags are {flags:02x}, of which {flags & _RESERVED:02x} are reserved")
-    orientation = _orientation(image, end) if flags & _HAS_EXIF else 1
+    orientation = _orientation(image, end) if flags & _HAS_EXIF else _orientation_of_xmp(image, end)
     return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation, load=_load(image, end))
 
 
@@ -81,6 +81,7 @@ def _orientation(image: bytes, end: int) -> int:
     """What the EXIF says, if every reader finds it; libwebp looks for it in sound containers only."""
     kinds = b""
     readings: list[frozenset[int]] = []
+    packet = b""
     for kind, start, size in _chunks(image, end):
         if kind == b"EXIF":
             block = memoryview(image)[start : start + size]
@@ -88,13 +89,27 @@ def _orientation(image: bytes, end: int) -> int:
         elif size % 2 and not readings:
             # nvImageCodec 0.9 forgets the byte that pads it, and finds no EXIF, or one that nobody else sees.
             raise not_served("a WebP with EXIF behind a chunk of odd length, which the decoder cannot step over")
+        elif kind == b"XMP " and not packet:
+            packet = image[start : start + size]
         kinds += kind
     if not readings:
         raise Damaged("its header promises EXIF, but it has none")
+    is_sound = _SOUND.fullmatch(kinds) is not None
     orientation = exif.agreed(readings)
-    if orientation != 1 and not _SOUND.fullmatch(kinds):
+    if orientation > 1 and not is_sound:
         raise Damaged(f"its EXIF says orientation {orientation}, but its chunks are not in order")
-    return orientation
+    return orientation or (xmp.orientation(packet) if is_sound else exif.UPRIGHT)
+
+
+def _orientation_of_xmp(image: bytes, end: int) -> int:
+    """Of a file without EXIF. What cannot be followed to its end says nothing to libwebp."""
+    try:
+        chunks = list(_chunks(image, end))
+    except Damaged:
+        return exif.UPRIGHT
+    packets = (image[start : start + size] for kind, start, size in chunks if kind == b"XMP ")
+    is_sound = _SOUND.fullmatch(b"".join(kind for kind, _, _ in chunks)) is not None
+    return xmp.orientation(next(packets, b"")) if is_sound else exif.UPRIGHT
 
 
 def _chunks(image: bytes, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -100,6 +100,7 @@ def _orientations(scenes: _Scenes) -> _Part:
             for orientation in range(1, 9):
                 content = encodings.oriented(scenes(0, *size), orientation, name)
                 yield f"orientation-{orientation}-{shape}.{form}", f"orientation-{orientation} {form}", content
+    yield "orientation-6-xmp.webp", "orientation-6 webp", encodings.oriented_by_xmp(scenes(0, 400, 300), 6)
 
 
 def _colours(scenes: _Scenes) -> _Part:

@@ -51,6 +51,12 @@ def oriented(upright: Image.Image, orientation: int, form: str) -> bytes:
     return saved(stored, form, exif=exif)
 
 
+def oriented_by_xmp(upright: Image.Image, orientation: int) -> bytes:
+    """The same as a WebP that only its XMP packet says it of."""
+    packet = f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"/>'
+    return saved(upright.transpose(_STORED[orientation]), "WEBP", xmp=packet.encode())
+
+
 def with_srgb_profile(image: Image.Image, form: str) -> bytes:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     return saved(image, form, icc_profile=profile.tobytes())
