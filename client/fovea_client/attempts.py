@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from fovea_client.errors import DeadlineExceeded, FoveaClientError
 from fovea_client.retry import Retry
+
+# In the same task. `wait_for` before Python 3.12 takes another, and may lose a cancellation that comes with the answer.
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
 
 T = TypeVar("T")
 
@@ -33,6 +40,10 @@ class Budget:
         """Seconds left, never quite zero."""
         return max(self._end - time.monotonic(), _LEAST)
 
+    def limit(self) -> contextlib.AbstractAsyncContextManager[object]:
+        """What is awaited in it ends in asyncio.TimeoutError once the budget is spent."""
+        return timeout(self.remaining())
+
     def spent(self) -> bool:
         return time.monotonic() >= self._end
 
@@ -51,9 +62,7 @@ class Turns:
     async def one(self, budget: Budget) -> AsyncIterator[None]:
         """Raises DeadlineExceeded where it does not come within the budget."""
         try:
-            if self._free.locked():
-                await asyncio.wait_for(self._free.acquire(), budget.remaining())
-            else:  # at once, and without the task that waiting with a limit takes
+            async with budget.limit():
                 await self._free.acquire()
         except asyncio.TimeoutError:
             message = f"its turn did not come in time, behind other calls of this client; at_once is {self._at_once}"

@@ -25,7 +25,7 @@ SUFFIXES = ALWAYS_SERVED | {".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"} 
 def read(image: Image) -> bytes:
     """The encoded bytes, as they will be sent; never decoded here. Raises BadImage for more than a server takes."""
     if isinstance(image, bytes | bytearray | memoryview):
-        _check(len(image), "the image")
+        _check(memoryview(image).nbytes, "the image")
         return bytes(image)
     with Path(image).open("rb") as file:
         _check(os.fstat(file.fileno()).st_size, os.fspath(image))

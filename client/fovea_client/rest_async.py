@@ -125,7 +125,8 @@ class AsyncClient:
     async def _once(self, call: Call, budget: Budget) -> Reply:
         try:
             # httpx times each read, not the whole: a server that drips would never be too slow.
-            return await asyncio.wait_for(self._exchange(call, budget.remaining()), budget.remaining())
+            async with budget.limit():
+                return await self._exchange(call, budget.remaining())
         except asyncio.TimeoutError as error:
             raise rest_wire.too_slow(self._url, call) from error
 

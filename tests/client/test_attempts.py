@@ -23,6 +23,7 @@ from fovea_client import (
     ServerFailed,
     Unreachable,
 )
+from fovea_client.attempts import Budget
 from fovea_server import errors as served
 
 BUSY = Refused(served.Busy("busy", retry_after=0.05))
@@ -173,3 +174,21 @@ class Dripping:
                     connection.sendall(b" ")
             except OSError:
                 return
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost() -> None:
+    """`asyncio.wait_for` loses it before Python 3.12: whoever cancels once would wait for ever."""
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def work() -> None:
+        async with Budget(30).limit():
+            await answer
+        await asyncio.sleep(30)
+
+    working = asyncio.create_task(work())
+    await asyncio.sleep(0.01)
+    answer.set_result(None)
+    await asyncio.sleep(0)  # it is answered in this round
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(working, 5)

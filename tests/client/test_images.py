@@ -90,3 +90,9 @@ def test_a_stream_that_does_not_end_is_not_read_to_its_end() -> None:
     with pytest.raises(BadImage, match="what comes has more"):
         images.read_stream(stream, "what comes")
     assert stream.tell() == images.MOST_BYTES + 1
+
+
+def test_an_array_is_as_large_as_its_bytes_not_its_rows() -> None:
+    rows = memoryview(bytes(2 * images.MOST_BYTES)).cast("B", (2, images.MOST_BYTES))
+    with pytest.raises(BadImage, match="the image has 40,000,000 bytes"):
+        images.read(rows)

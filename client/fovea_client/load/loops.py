@@ -65,7 +65,7 @@ class Loop(ABC):
             self._stop()
             await asyncio.wait({finished}, timeout=_AFTER_STOP)
         elif not finished.done():
-            self._errors["no answer in time"] += self._under_way
+            self._errors["no answer in time"] += self._under_way + self._not_sent()
         finished.cancel()
         stopped.cancel()
 
@@ -97,6 +97,10 @@ class Loop(ABC):
 
     @abstractmethod
     def _note(self, latency: float, in_time: bool) -> None: ...
+
+    def _not_sent(self) -> int:
+        """How many requests were due and found no connection that could take them."""
+        return 0
 
     def _send(self, connection: Connection, since: float) -> None:
         self._under_way += 1
@@ -233,6 +237,9 @@ class OpenLoop(Loop):
     def _opened(self) -> None:
         self._open += 1
         self._most = max(self._most, self._open)
+
+    def _not_sent(self) -> int:
+        return len(self._due)
 
     def _finish_if_done(self) -> None:
         if self._next is None and not self._due and self._under_way == 0:

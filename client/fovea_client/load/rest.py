@@ -48,7 +48,8 @@ class Address:
         return cls(parts.hostname, port or (443 if tls else 80), tls)
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        """As URLs and the header `Host` have it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class _Connection(asyncio.Protocol):

@@ -231,3 +231,19 @@ async def test_what_is_no_address_is_said(url: str) -> None:
 def test_headers_are_sent_with_each_request() -> None:
     head = rest.post("/", "here:1", "image/png", b"body", {"X-Priority": "batch"}).split(b"\r\n\r\n")[0]
     assert b"X-Priority: batch" in head.splitlines()
+
+
+async def test_what_was_due_and_never_sent_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "GRACE", 0.5)
+
+    async def silent(received: Received, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(1.5)  # until nobody waits any more
+
+    async with conversing(silent) as received:
+        load = await rest.measure(received.url, IMAGES, Open(rate=100, connections=4), 0.5)
+    assert (load.served, load.errors) == (0, {"no answer in time": 50})
+
+
+def test_an_address_of_ipv6_is_in_brackets() -> None:
+    assert str(rest.Address.of("http://[::1]:8080")) == "[::1]:8080"
+    assert b"\r\nHost: [::1]:8080\r\n" in rest.post("/", str(rest.Address.of("http://[::1]:8080")), "image/jpeg", b"")
