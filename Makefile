@@ -6,7 +6,7 @@ SERVE ?=
 TEST ?=
 
 .NOTPARALLEL:
-.PHONY: help serve test test-torch check bench drills gpu-check proto format clean
+.PHONY: help serve test test-torch check bench bench-gateway bench-peers drills rollout-story gpu-check proto format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

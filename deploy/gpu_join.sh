@@ -38,7 +38,7 @@ make_environment() {
     "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' ||
         die "$("$python" --version) is not Python 3.12, for which the wheels are" "name one: PYTHON=/path/to/python3.12"
     "$python" -m venv --clear --without-pip "$target/venv"
-    (cd "$target/pieces" && sha256sum --check --quiet SHA256SUMS && cat part-*) | unpacked | tar -C "$target" -xf -
+    (cd "$target/pieces" && sha256sum --check --quiet SHA256SUMS && cut -d' ' -f3 SHA256SUMS | xargs cat) | unpacked | tar -C "$target" -xf -
     say "installing $(find "$target/wheels" -name '*.whl' | wc -l) packages"
     into "$target"/wheels/*.whl
 }

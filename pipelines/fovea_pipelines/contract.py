@@ -71,7 +71,7 @@ class Contract:
         _CHECKS[self.resize](self)
         if self.kernel == "nearest" and self.antialias:
             raise BadContract("contract.antialias is True with the nearest kernel, which has no support to grow")
-        if len(self.fill) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in self.fill):
+        if not _is_colour(self.fill):
             raise BadContract(f"contract.fill is {self.fill!r}; it must be three whole numbers from 0 to 255")
 
     @classmethod
@@ -100,6 +100,10 @@ class Contract:
 
 def _has_default(setting: Field[Any]) -> bool:
     return setting.default is not MISSING
+
+
+def _is_colour(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)
 
 
 def _check_side(name: str, value: object) -> None:

@@ -194,7 +194,7 @@ def write(files: Files, folder: Path) -> None:
 
 
 _ON_GPU = """\
-instance_group [ { kind: KIND_GPU count: 1 } ]
+instance_group [ { kind: KIND_GPU count: 1 gpus: [ 0 ] } ]
 dynamic_batching {
   max_queue_delay_microseconds: 500
 }"""

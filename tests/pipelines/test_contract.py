@@ -65,6 +65,7 @@ def test_an_unknown_and_a_missing_setting_are_named(table: dict[str, Any]) -> No
         ({"crop": "none"}, "with resize = 'short_side' it must be 'centre' or"),
         ({"kernel": "nearest"}, "antialias is True with the nearest kernel"),
         ({"fill": [0, 0, 300]}, "three whole numbers from 0 to 255"),
+        ({"fill": 5}, "contract.fill is 5; it must be three whole numbers"),
     ],
 )
 def test_a_contract_that_contradicts_itself_is_refused(

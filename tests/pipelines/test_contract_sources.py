@@ -332,6 +332,8 @@ def test_without_normalisation_pixels_are_only_rescaled() -> None:
         (VIT, {"size": {"longest_edge": 224}}, r"size is \{'longest_edge': 224\}"),
         (VIT, {"size": {"shortest_edge": 224, "longest_edge": 300}}, "size is"),
         (VIT, {"size": {"shortest_edge": 224}}, "size is .*; supported: a height and a width, or do_center_crop"),
+        (VIT, {"size": 224, "default_to_square": False}, "default_to_square is False; supported: True, or a size that"),
+        (CLIP, {"size": 224, "default_to_square": True}, "default_to_square is True; supported: False"),
         (VIT, {"image_mean": 0.5}, r"image_mean is 0\.5"),
         (VIT, {"do_flip_channel_order": True}, "do_flip_channel_order is True; supported: False"),
         (VIT, {"do_grayscale": True}, "do_grayscale is True"),

@@ -61,8 +61,8 @@ def _from_json(document: Any, path: Path) -> Source:
     if "image_processor_type" in document or "feature_extractor_type" in document:
         return from_huggingface(document)
     # timm writes its config.json around what it calls the pretrained config.
-    config = document.get("pretrained_cfg", document)
-    if "interpolation" in config and "input_size" in config:
+    config = document.get("pretrained_cfg") or document
+    if isinstance(config, dict) and "interpolation" in config and "input_size" in config:
         return from_timm(config)
     raise BadContract(
         f"{path} is neither a preprocessor_config.json (image_processor_type) nor a timm config (input_size, "

@@ -126,6 +126,7 @@ def _flag(library: str, config: Table, name: str, *, default: bool) -> bool:
 
 
 def _plain(library: str, config: Table, processor: _Processor) -> Contract:
+    _check_square(library, config, processor)
     sizes = _size(f"{library} size", config["size"], square=processor.square)
     if _flag(library, config, "do_center_crop", default=processor.crops):
         require(library, config, ["crop_size"])
@@ -134,6 +135,13 @@ def _plain(library: str, config: Table, processor: _Processor) -> Contract:
     if isinstance(sizes, int):
         raise refusal(f"{library} size", config["size"], "a height and a width, or do_center_crop: the output is fixed")
     return _contract(library, config, sizes, sizes)
+
+
+def _check_square(library: str, config: Table, processor: _Processor) -> None:
+    """Versions of transformers differ in whether they heed `default_to_square` or go by the class."""
+    said = _flag(library, config, "default_to_square", default=processor.square)
+    if type(config["size"]) is int and said != processor.square:
+        raise refusal(f"{library} default_to_square", said, f"{processor.square}, or a size that names its sides")
 
 
 def _convnext(library: str, config: Table) -> Contract:

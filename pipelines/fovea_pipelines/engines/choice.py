@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from fovea_pipelines.engines import plans
+from fovea_pipelines.errors import NoGpu
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.precision import choose
 
@@ -24,4 +25,7 @@ def why_not_tensorrt(package: ModelPackage) -> str | None:
     """None where the package has a plan that this machine can run."""
     if find_spec("tensorrt") is None:
         return "the Python package tensorrt is not installed"
-    return plans.why_not_current(package)
+    try:
+        return plans.why_not_current(package)
+    except (ImportError, NoGpu) as error:  # a library of its own is missing, or the driver
+        return f"TensorRT cannot be used: {error}"

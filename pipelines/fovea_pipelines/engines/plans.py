@@ -75,7 +75,10 @@ def difference(found: Key, wanted: Key) -> str | None:
 
 
 def why_not_current(package: ModelPackage) -> str | None:
-    """Why the plan cannot be run on this machine's GPU by the installed TensorRT; None where it can."""
+    """Why the plan cannot be run on this machine's GPU by the installed TensorRT; None where it can.
+
+    Raises NoGpu, or ImportError, where there is a plan and no saying which GPU or TensorRT there is.
+    """
     if not plan_of(package).is_file():
         return "there is no plan; make one with `fovea models build --engine tensorrt`"
     if (record := read(package)) is None or sha256_of(plan_of(package)) != record.plan:

@@ -21,10 +21,12 @@ def with_span(model: onnx.ModelProto) -> onnx.ModelProto:
     pixels = graph.input[0]
     batch = pixels.type.tensor_type.shape.dim[0]
     zero = helper.make_tensor("span_value", TensorProto.INT64, [1], [0])
+    graph.initializer.append(helper.make_tensor("span_first", TensorProto.INT64, [1], [0]))
     graph.initializer.append(helper.make_tensor("span_two", TensorProto.INT64, [1], [2]))
     graph.node.extend(
         (
-            helper.make_node("Shape", [pixels.name], ["span_images"], "span_images", end=1),
+            helper.make_node("Shape", [pixels.name], ["span_pixels"], "span_pixels"),
+            helper.make_node("Gather", ["span_pixels", "span_first"], ["span_images"], "span_images"),
             helper.make_node("Concat", ["span_images", "span_two"], ["span_shape"], "span_shape", axis=0),
             helper.make_node("ConstantOfShape", ["span_shape"], [SPAN], SPAN, value=zero),
         )

@@ -47,7 +47,6 @@ class OnGpu:
         self._memory = Memory(math.prod(shape), device)
         self._stream = Stream(device)
         self.address = self._memory.address
-        self.stream = self._stream.handle
         self.fill([np.zeros(shape, dtype=np.uint8)])
 
     def fill(self, images: Sequence[Image]) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fovea_pipelines.engines import plans, tensorrt_check, trtexec
 from fovea_pipelines.engines.plans import Key, Record
 from fovea_pipelines.engines.span_output import with_span
+from fovea_pipelines.engines.symmetric import symmetric
 from fovea_pipelines.engines.trtexec import Profile
 from fovea_pipelines.errors import BadNetwork, MissingArtefact, NoGpu
 from fovea_pipelines.package import Artefact, ModelPackage, sha256_of
@@ -95,7 +96,7 @@ def _planned(graph: Path, key: Key, profile: Profile, cache: Path) -> bytes:
     """The plan's bytes: by the Python API, or by trtexec where that has no builder (the lean runtime)."""
     import tensorrt
 
-    model = with_span(onnx.load(graph)).SerializeToString()
+    model = with_span(symmetric(onnx.load(graph))).SerializeToString()
     if hasattr(tensorrt, "Builder"):
         return _by_api(tensorrt, model, key.precision, profile, cache)
     tool = shutil.which("trtexec")

@@ -28,7 +28,6 @@ def _library() -> Any:
     library.cuMemFree_v2.argtypes = (c_void_p,)
     library.cuMemcpyAsync.argtypes = (c_void_p, c_void_p, c_size_t, c_void_p)
     library.cuStreamSynchronize.argtypes = (c_void_p,)
-    library.cuStreamDestroy_v2.argtypes = (c_void_p,)
     library.cuCtxSetCurrent.argtypes = (c_void_p,)
     library.cuGetErrorString.argtypes = (c_int, POINTER(c_char_p))
     return library

@@ -6,6 +6,7 @@ Source: NVML API reference, https://docs.nvidia.com/deploy/nvml-api/.
 from __future__ import annotations
 
 import ctypes
+import os
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_uint, c_ulonglong, c_void_p
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 
 from fovea_pipelines.errors import NoGpu
 
+_SHOWN = "CUDA_VISIBLE_DEVICES"  # numbers or UUIDs; numbers as NVML has them where all GPUs are alike
 _OLDEST_DRIVER = (580,)  # the first for CUDA 13, which DALI and ONNX Runtime are built with
 
 
@@ -54,6 +56,7 @@ def _library() -> Any:
     for name in ("UtilizationRates", "MemoryInfo"):
         getattr(library, f"nvmlDeviceGet{name}").argtypes = (c_void_p, c_void_p)
     library.nvmlDeviceGetName.argtypes = (c_void_p, c_char_p, c_uint)
+    library.nvmlDeviceGetHandleByUUID.argtypes = (c_char_p, POINTER(c_void_p))
     library.nvmlDeviceGetHandleByIndex_v2.argtypes = (c_uint, POINTER(c_void_p))
     _check(library.nvmlInit_v2(), library)
     return library
@@ -107,10 +110,19 @@ def _memory(handle: c_void_p) -> _Memory:
 
 
 def _handle() -> c_void_p:
+    """Of the first GPU that CUDA is shown; NVML by itself sees all."""
     library, handle = _library(), c_void_p()
     count = c_uint()
     _check(library.nvmlDeviceGetCount_v2(byref(count)), library)
     if not count.value:
         raise NoGpu("the NVIDIA driver finds no GPU", "see what `nvidia-smi` says")
-    _check(library.nvmlDeviceGetHandleByIndex_v2(0, byref(handle)), library)
+    shown = os.environ.get(_SHOWN, "0").partition(",")[0].strip()
+    if shown.startswith(("GPU-", "MIG-")):
+        _check(library.nvmlDeviceGetHandleByUUID(shown.encode(), byref(handle)), library)
+    elif shown.isdecimal():
+        _check(library.nvmlDeviceGetHandleByIndex_v2(int(shown), byref(handle)), library)
+    else:
+        raise NoGpu(
+            f"{_SHOWN} is {os.environ[_SHOWN]!r}, which shows no GPU", "unset it, or name one of `nvidia-smi -L`"
+        )
     return handle

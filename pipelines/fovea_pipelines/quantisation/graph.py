@@ -13,14 +13,29 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from fovea_pipelines.errors import BadPackage
+from fovea_pipelines.errors import BadNetwork, BadPackage
 from fovea_pipelines.quantisation.ranges import Ranges
 
+_OLDEST_OPSET = 13  # the first with DequantizeLinear along an axis
 _WEIGHED = ("Conv", "Gemm")  # operators whose second input is a weight with output channels first
 
 
+def check_opset(model: onnx.ModelProto) -> None:
+    """Raise BadNetwork where the graph is too old for a scale an output channel."""
+    version = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 0)
+    if version < _OLDEST_OPSET:
+        raise BadNetwork(
+            f"the network is of opset {version}; an 8-bit form takes {_OLDEST_OPSET} or more",
+            "export it with a newer opset, and add it as a new version",
+        )
+
+
 def quantised(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
-    """The 8-bit form of `model`, which is not changed. Raises BadPackage where the ranges are of another network."""
+    """The 8-bit form of `model`, which is not changed.
+
+    Raises BadPackage where the ranges are of another network, and BadNetwork as `check_opset`.
+    """
+    check_opset(model)
     network = onnx.ModelProto()
     network.CopyFrom(model)
     made = {name for node in network.graph.node for name in node.output}

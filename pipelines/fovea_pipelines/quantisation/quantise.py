@@ -56,6 +56,8 @@ def quantise(
 def _quantised(
     package: ModelPackage, images: Path, drafts: Path, tell: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
+    original = onnx.load(package.onnx.path)
+    graph.check_opset(original)
     tell("decoding the images")
     photographs = Photographs.of(images, package)
     if (count := len(photographs.pixels)) < _LEAST_IMAGES:
@@ -64,7 +66,6 @@ def _quantised(
             hint="half of them are calibrated on, half are measured on",
         )
     tell("calibrating")
-    original = onnx.load(package.onnx.path)
     ranges = calibrate(original, photographs.every_other(0).pixels)
     ranges.write(drafts / _RANGES)
     (drafts / _GRAPH).write_bytes(serialised(graph.quantised(original, ranges)))

@@ -56,6 +56,8 @@ def test_ultralytics_is_a_word_and_a_size() -> None:
         ("a.json", "{", "is not JSON"),
         ("a.json", "[]", "holds no JSON object"),
         ("a.json", "{}", "is neither a preprocessor_config.json"),
+        ("a.json", '{"pretrained_cfg": null}', "is neither a preprocessor_config.json"),
+        ("a.json", '{"pretrained_cfg": "resnet50"}', "is neither a preprocessor_config.json"),
         (
             "a.toml",
             small_networks.CONTRACT.replace("123.675, 116.28, 103.53", "0.485, 0.456, 0.406").replace(

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from tests.pipelines.adding import networks
 
+from fovea_pipelines.adding.graphs.adopt import adopt
 from fovea_pipelines.engines import choice, plans, tensorrt_build, tensorrt_check, trtexec
 from fovea_pipelines.engines.plans import Key, Record
 from fovea_pipelines.engines.span_output import with_span
@@ -30,9 +32,13 @@ def own(package: ModelPackage, tmp_path: Path) -> ModelPackage:
     return ModelPackage.read(tmp_path / "model")
 
 
-def _with_plan(package: ModelPackage, monkeypatch: pytest.MonkeyPatch, here: Key = KEY) -> None:
+def _write_plan(package: ModelPackage) -> None:
     plans.plan_of(package).write_bytes(b"a plan")
     plans.write(package, Record(KEY, sha256_of(plans.plan_of(package)), 64, 1.0, 0.1, 0.001))
+
+
+def _with_plan(package: ModelPackage, monkeypatch: pytest.MonkeyPatch, here: Key = KEY) -> None:
+    _write_plan(package)
     monkeypatch.setattr(plans, "key_here", lambda package, precision, max_batch: here)
 
 
@@ -86,6 +92,18 @@ def test_the_graph_gets_zeros_for_its_span_and_answers_as_before(package: ModelP
         np.testing.assert_allclose(row, expected.embedding, atol=1e-4)
 
 
+@pytest.mark.parametrize("opset", [11, 13, 17])
+def test_a_graph_of_any_opset_that_is_added_gets_its_span(opset: int, tmp_path: Path) -> None:
+    size = {"height": networks.HEIGHT, "width": networks.WIDTH, "mean": networks.MEAN, "std": networks.STD}
+    adopted = adopt(networks.classifier(opset=opset), **size)
+    model = with_span(onnx.load_from_string(adopted.model))
+    onnx.save(model, tmp_path / "with_span.onnx")
+    import openvino
+
+    answer = openvino.Core().compile_model(tmp_path / "with_span.onnx", "CPU")({"PIXELS": networks.images(3)})
+    np.testing.assert_array_equal(answer["MODEL_SPAN"], np.zeros((3, 2), np.int64))
+
+
 @pytest.mark.parametrize(("precision", "flags"), [("f16", ["--fp16"]), ("f32", []), ("int8", ["--int8", "--fp16"])])
 def test_trtexec_is_told_the_same_as_the_api(precision: str, flags: list[str]) -> None:
     profile = Profile((224, 224, 3), 1, 32, 64)
@@ -112,6 +130,16 @@ def test_without_tensorrt_nothing_is_built_and_onnxruntime_serves(package: Model
         tensorrt_build.build(package, corpus=[])
     assert "ONNX Runtime serves" in str(raised.value.hint)
     assert choice.why_not_tensorrt(package) == "the Python package tensorrt is not installed"
+
+
+def test_a_tensorrt_that_cannot_be_loaded_is_a_reason_and_no_fault(
+    own: ModelPackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _write_plan(own)
+    (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvinfer.so.10: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert choice.why_not_tensorrt(own) == ("TensorRT cannot be used: libnvinfer.so.10: cannot open shared object file")
+    assert choice.engine_of(own, "cuda", "auto") == choice.ONNXRUNTIME
 
 
 def test_an_8_bit_plan_needs_an_8_bit_graph(own: ModelPackage) -> None:

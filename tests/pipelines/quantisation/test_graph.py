@@ -13,7 +13,7 @@ from tests import small_networks
 
 from fovea_pipelines import build
 from fovea_pipelines.adding.graphs.adopt import adopt
-from fovea_pipelines.errors import BadPackage
+from fovea_pipelines.errors import BadNetwork, BadPackage
 from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.quantisation.graph import quantised
@@ -58,6 +58,13 @@ def test_an_8_bit_graph_reads_integers_and_says_nearly_the_same(network: onnx.Mo
     before, after = _tensor(network, "logits"), _tensor(smaller, "logits")
     assert not np.array_equal(before, after)
     assert np.abs(before - after).max() < 0.05 * np.ptp(before)
+
+
+def test_a_graph_too_old_for_a_scale_an_output_channel_is_refused(network: onnx.ModelProto) -> None:
+    ranges = _ranges(network)
+    network.opset_import[0].version = 12
+    with pytest.raises(BadNetwork, match="the network is of opset 12; an 8-bit form takes 13 or more"):
+        quantised(network, ranges)
 
 
 def test_the_network_itself_is_left_alone(network: onnx.ModelProto) -> None:
