@@ -130,7 +130,8 @@ def _by_api(trt: Any, model: bytes, precision: str, profile: Profile, cache: Pat
     ranges = builder.create_optimization_profile()
     ranges.set_shape("PIXELS", *profile.shapes)
     config.add_optimization_profile(ranges)
-    timings = config.create_timing_cache(cache.read_bytes() if cache.is_file() else b"")
+    kept = config.create_timing_cache(cache.read_bytes()) if cache.is_file() else None
+    timings = kept or config.create_timing_cache(b"")  # a damaged one is None
     config.set_timing_cache(timings, False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:

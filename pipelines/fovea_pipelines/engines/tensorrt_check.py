@@ -20,13 +20,14 @@ from fovea_pipelines.parity import measures
 _LOGITS = {"f32": 0.1, "f16": 0.5, "int8": 5.0}
 _EMBEDDING = {"f32": 0.001, "f16": 0.005, "int8": 0.05}
 _TOP_1 = {"f32": 0.999, "f16": 0.99, "int8": 0.95}  # at least, of the images
+_LEAST_SCORE = 1e-5  # 16-bit floats below are 6e-8 apart, and 0 soon: their logarithms say nothing of a plan
 _FEWEST = 32  # images, of which the loss of a point of top-1 could be seen at all
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Over `images`: the share of the same best class, the worst drift of logits, and that of embeddings as
-    1 - cosine. A network without classes has 1 and 0 for the first two."""
+    """Over `images`: the share of the same best class, the worst drift of logits, with scores below 0.00001 taken for
+    that, and the worst of embeddings as 1 - cosine. A network without classes has 1 and 0 for the first two."""
 
     images: int
     top_1: float
@@ -58,9 +59,13 @@ def compare(answers: Sequence[Outputs], expected: Sequence[Outputs]) -> Drift:
     return Drift(
         images=len(pairs),
         top_1=float(np.mean([measures.top_1_agrees(a, b) for a, b in scored])) if scored else 1.0,
-        logits=max((measures.logit_drift(a, b) for a, b in scored), default=0.0),
+        logits=max((measures.logit_drift(_floored(a), _floored(b)) for a, b in scored), default=0.0),
         embedding=max(_apart(a.embedding, b.embedding) for a, b in pairs),
     )
+
+
+def _floored(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.maximum(scores, _LEAST_SCORE)
 
 
 def _apart(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

@@ -150,6 +150,14 @@ def test_an_8_bit_plan_needs_an_8_bit_graph(own: ModelPackage) -> None:
         tensorrt_build.check_possible(own, "f8")
 
 
+def test_what_half_floats_cannot_hold_is_no_drift() -> None:
+    scores = np.full(1000, 1e-9, np.float32)
+    scores[:3] = 0.98, 0.0199, 3e-5
+    expected = [Outputs(scores, np.array([1, 0], np.float32))]
+    rounded = [Outputs(scores.astype(np.float16).astype(np.float32), np.array([1, 0], np.float32))]
+    assert tensorrt_check.compare(rounded, expected).logits < 0.01
+
+
 def test_a_plan_that_answers_otherwise_is_refused_with_every_measure(package: ModelPackage) -> None:
     right = [Outputs(np.array([0.7, 0.2, 0.1], np.float32), np.array([1, 0], np.float32))] * 40
     wrong = [Outputs(np.array([0.1, 0.2, 0.7], np.float32), np.array([0, 1], np.float32))] * 40
