@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from fovea_client.errors import FoveaClientError, NotReady, ServerBusy, Unreachable
 
-# In each of these the image was not looked at. After a deadline nobody waits for the answer any more.
+# Nothing was answered, and another try may be: to look at an image twice changes nothing. After a deadline nobody waits
+# for the answer any more.
 WORTH_A_RETRY = (Unreachable, ServerBusy, NotReady)
 
 

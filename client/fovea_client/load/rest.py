@@ -151,7 +151,8 @@ async def measure(
     `tls` is for https://; None trusts the usual authorities.
     """
     address = Address.of(url)
-    requests = [post(_PATH, str(address), image.media_type, image.encoded, headers) for image in images]
+    path = urlsplit(url).path.rstrip("/") + _PATH  # behind a proxy it may have a prefix
+    requests = [post(path, str(address), image.media_type, image.encoded, headers) for image in images]
     return await send(requests, address, way, seconds, hint="start the server with `fovea serve`", stop=stop, tls=tls)
 
 

@@ -82,6 +82,12 @@ async def test_photographs_are_sent_in_turn_over_connections_that_stay_open() ->
     assert load.p50_ms >= 2.0
 
 
+async def test_the_prefix_of_a_proxy_is_kept() -> None:
+    async with serving(lambda count: [_OK]) as received:
+        await rest.measure(f"{received.url}/vision/", IMAGES, Closed(1), 0.1)
+    assert received.heads == {b"POST /vision/v1/classify HTTP/1.1"}
+
+
 def answering(delay: Callable[[int], float]) -> contextlib.AbstractAsyncContextManager[Received]:
     """A server that takes `delay(requests so far)` seconds for each answer."""
 
