@@ -58,14 +58,14 @@ def _compiled(adopted: Adopted) -> Callable[[Pixels], Outputs]:
     try:
         model = core.compile_model(core.read_model(adopted.model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
-        raise BadNetwork(f"OpenVINO cannot compile the network: {_first_line(error)}") from error
+        raise BadNetwork(f"OpenVINO cannot compile the network: {_last_line(error)}") from error
 
     def run(pixels: Pixels) -> Outputs:
         try:
             answer = model({"PIXELS": pixels})
         except RuntimeError as error:
             raise BadNetwork(
-                f"the network does not run on a batch of {len(pixels)}: {_first_line(error)}",
+                f"the network does not run on a batch of {len(pixels)}: {_last_line(error)}",
                 hint="export it with a batch size that is not fixed",
             ) from error
         return {output.any_name: np.array(answer[output], np.float32) for output in model.outputs}
@@ -131,6 +131,6 @@ def _require(furthest: float, what: str, hint: str | None) -> None:
         raise BadNetwork(f"the network {what}: {furthest:.3g} times what float32 arithmetic explains", hint=hint)
 
 
-def _first_line(error: RuntimeError) -> str:
+def _last_line(error: RuntimeError) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:300] if lines else "it does not say why"
