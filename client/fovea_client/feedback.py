@@ -8,7 +8,8 @@ from typing import Literal
 
 from fovea_client.errors import FoveaClientError
 
-# matched: the server gave that answer lately. pending: whether there is such an answer shows when both are joined.
+# matched: the server's process that took it gave that answer lately. pending: whether there is such an answer shows
+# when both are joined.
 Status = Literal["matched", "pending"]
 
 

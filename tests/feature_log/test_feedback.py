@@ -5,14 +5,17 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import pytest
 from tests.feature_log.made_up import LABELS, model, question, tell
 
 from fovea_server.domain import ANYONE
-from fovea_server.errors import BadParameter, FoveaError, UnknownLabel, UnknownModel
+from fovea_server.errors import BadParameter, FeatureLogUnavailable, FoveaError, UnknownLabel, UnknownModel
+from fovea_server.feature_log import feedback
 from fovea_server.feature_log.feedback import Accepted, Feedback
 from fovea_server.feature_log.log import FeatureLog
 from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.reading import Reader
+from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.metrics import Metrics
 
 Running = Callable[..., FeatureLog]
@@ -103,6 +106,36 @@ async def test_of_many_each_is_judged_by_itself_and_a_thousand_bad_ones_take_no_
     assert time.monotonic() - began < 10  # naming the nearest labels of each would take half a minute
     assert [type(each) for each in outcomes] == [UnknownLabel, Accepted] * 1000
     assert sum("nearest" in str(each) for each in outcomes) == 10
+
+
+async def test_what_a_disk_that_hangs_leaves_waiting_is_bounded(
+    where: Places, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feedback, "_PATIENCE", 0.01)
+    log = FeatureLog(where, FeatureLogSettings("x"), metrics, lambda: [model()])  # whose writer never comes
+    said = []
+    for _ in range(10):
+        with pytest.raises(FeatureLogUnavailable) as refused:
+            await log.feedback.accept([Feedback("a", "tench")] * 10_000, ANYONE)
+        said.append(str(refused.value))
+    assert said == ["the disk took longer than 0.01 s"] * 6 + ["60,000 feedbacks wait for the disk already"] * 4
+    assert sum(len(given.rows) for given in log._queue._given) == 60_000
+    log.start()
+    monkeypatch.undo()
+    assert isinstance(await _one(log, "b", "tench"), Accepted)  # once the disk is back there is room
+    assert _labels(where) == [("b", "tench", None)]
+    await log.stop()
+
+
+async def test_feedback_is_seen_after_the_clock_was_set_back(
+    running: Running, where: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, now = running(), time.time_ns
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time_ns", lambda: now() + 10 * 365 * 86_400 * 10**9)
+        await _one(log, "a", "tench")
+    await _one(log, "b", "goldfish")
+    assert _labels(where) == [("b", "goldfish", None)]  # the other one is received in ten years
 
 
 async def test_no_two_are_received_at_the_same_moment(running: Running, where: Places) -> None:

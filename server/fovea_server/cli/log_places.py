@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,13 @@ AsOf = Annotated[
 ]
 
 
+def number(value: float) -> float:
+    """An option's value; raises typer.BadParameter for nan, which older typers find in every range."""
+    if math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
+
+
 def places(location: str, state: Path | None) -> Places:
     """Ends the command where the log is not to be found or read."""
     terminal.need_serving()
@@ -68,7 +76,7 @@ def reader(location: str, state: Path | None) -> Iterator[Reader]:
     except duckdb.Error as error:
         terminal.fail(str(error).strip(), "the tables are records, feedback and joined: docs/feature-log.md")
     except (OSError, ValueError) as error:
-        terminal.fail(f"the feature log at {found.lake} cannot be read: {error}")
+        terminal.fail(f"the feature log at {found.shown} cannot be read: {error}")
 
 
 def moment(text: str | None) -> datetime | None:

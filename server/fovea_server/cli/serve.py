@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fovea_server.cli import terminal
+from fovea_server.cli import log_places, terminal
 from fovea_server.cli.packages import state_folder
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _models = partial(typer.Option, rich_help_panel="What serves")
 _load = partial(typer.Option, rich_help_panel="How much at once")
 _access = partial(typer.Option, rich_help_panel="Who may ask")
 _log = partial(typer.Option, rich_help_panel="Feature log")
+_log_number = partial(_log, callback=log_places.number)
 _experiments = partial(typer.Option, rich_help_panel="Experiments")
 _life = partial(typer.Option, rich_help_panel="Start, stop and trouble")
 
@@ -151,20 +152,26 @@ def serve(
     ] = "",
     log_embeddings: Annotated[
         float,
-        _log(
+        _log_number(
             help="Of how many images the log keeps the embedding, 0 to 1.", min=0, max=1, envvar="FOVEA_LOG_EMBEDDINGS"
         ),
     ] = 0.1,
     log_days: Annotated[
-        float, _log(help="Days that the log keeps its records.", min=0, envvar="FOVEA_LOG_DAYS")
+        float, _log_number(help="Days that the log keeps its records.", min=0, max=36_500, envvar="FOVEA_LOG_DAYS")
     ] = 90.0,
     log_max_gb: Annotated[
-        float, _log(help="Gigabytes of the log; the oldest are deleted.", min=0.001, envvar="FOVEA_LOG_MAX_GB")
+        float,
+        _log_number(
+            help="Gigabytes of the log; the oldest are deleted.", min=0.001, max=1_000_000, envvar="FOVEA_LOG_MAX_GB"
+        ),
     ] = 50.0,
     capture: Annotated[
-        float, _log(help="Of how many images the log keeps the bytes, 0 to 1.", min=0, max=1, envvar="FOVEA_CAPTURE")
+        float,
+        _log_number(help="Of how many images the log keeps the bytes, 0 to 1.", min=0, max=1, envvar="FOVEA_CAPTURE"),
     ] = 0.0,
-    capture_days: Annotated[float, _log(help="Days that it keeps them.", min=0, envvar="FOVEA_CAPTURE_DAYS")] = 7.0,
+    capture_days: Annotated[
+        float, _log_number(help="Days that it keeps them.", min=0, max=36_500, envvar="FOVEA_CAPTURE_DAYS")
+    ] = 7.0,
     capture_except: Annotated[
         str,
         _log(

@@ -28,7 +28,9 @@ class FeedbackDocument(BaseModel):
 
 class AcceptedDocument(BaseModel):
     id: str
-    status: str = Field(description="matched: this server gave that answer lately; pending: the join will tell")
+    status: str = Field(
+        description="matched: the process that took it gave that answer lately; pending: the join will tell"
+    )
 
 
 class RefusedLineDocument(BaseModel):
@@ -52,12 +54,15 @@ def one(body: bytes) -> Feedback:
 
 
 def lines(body: bytes) -> list[Feedback | FoveaError]:
-    """From NDJSON, one for each line: what it says, or what is wrong with it; empty lines do not count."""
+    """From NDJSON, one for each line: what it says, or what is wrong with it.
+
+    Empty lines do not count, but for a body that is mostly empty lines. Raises MalformedRequest or BadParameter.
+    """
+    _check_lines(_breaks(body), 2 * MOST_LINES)  # before any of them is looked at, which takes time
     found = [line for line in body.splitlines() if line.strip()]
     if not found:
         raise MalformedRequest("no line of feedback was sent")
-    if len(found) > MOST_LINES:
-        raise BadParameter(f"{len(found):,} lines of feedback; at most {MOST_LINES:,} at once")
+    _check_lines(len(found), MOST_LINES)
     return [_line(line) for line in found]
 
 
@@ -93,6 +98,16 @@ def of_lines(outcomes: Sequence[Accepted | FoveaError]) -> dict[str, Any]:
             if isinstance(each, FoveaError)
         ],
     }
+
+
+def _breaks(body: bytes) -> int:
+    """Of lines, however they end."""
+    return body.count(b"\n") + body.count(b"\r") - body.count(b"\r\n")
+
+
+def _check_lines(lines: int, most: int) -> None:
+    if lines > most:
+        raise BadParameter(f"{lines:,} lines of feedback; at most {MOST_LINES:,} at once")
 
 
 def _line(line: bytes) -> Feedback | FoveaError:

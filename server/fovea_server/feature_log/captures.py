@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fovea_server import drafts
+
+if TYPE_CHECKING:
+    from fovea_server.feature_log.lake import Lake, LakeFile
 
 FOLDER = "captures"
+
+_ABANDONED = 3600.0  # seconds after which nobody writes a draft any more
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def path_of(digest: str) -> str:
     """In the lake."""
     return f"{FOLDER}/{digest[:2]}/{digest}"
+
+
+def in_lake(lake: Lake) -> list[LakeFile]:
+    """Those that we have put there, whatever else lies beside them."""
+    return [file for file in lake.below(FOLDER) if _DIGEST.match(file.name) and file.path == path_of(file.name)]
 
 
 class Spooled:
@@ -32,24 +48,28 @@ class Spooled:
             if self._left < len(image):
                 return False
         self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / f".{digest}"
-        try:
-            draft.write_bytes(image)
-            draft.rename(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        drafts.write(path, image, durable=False)  # the keeper looks whether it is whole
         self._left -= len(image)
         return True
 
 
 def waiting(spool: Path) -> Iterator[Path]:
     """Those in the spool; each is named by its digest."""
-    return (spool / FOLDER).glob("[0-9a-f]*")
+    return (path for path in (spool / FOLDER).glob("*") if _DIGEST.match(path.name))
 
 
 def forget(digests: Iterable[str], spool: Path) -> None:
+    """Also where a gateway was killed as it wrote them."""
     for digest in digests:
-        (spool / FOLDER / digest).unlink(missing_ok=True)
+        for path in (spool / FOLDER / digest, *(spool / FOLDER).glob(f".{digest}.*.draft")):
+            path.unlink(missing_ok=True)
+
+
+def sweep(spool: Path) -> None:
+    """Delete what gateways that were killed have left half written."""
+    for path in (spool / FOLDER).glob(".*.draft"):
+        if time.time() - _changed(path) > _ABANDONED:
+            path.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:
@@ -57,3 +77,11 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0  # the keeper has just taken it away
+
+
+def _changed(path: Path) -> float:
+    """In seconds since 1970."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()  # it has just got its name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -102,9 +103,14 @@ def _merge_small(lake: Lake, kind: str, done: Compacted) -> None:
 
 
 def _take_captures(places: Places, lake: Lake, done: Compacted) -> None:
+    captures.sweep(places.spool)
     for path in captures.waiting(places.spool):
         target = captures.path_of(path.name)
         if not lake.exists(target):
-            lake.write(target, path.read_bytes())
-            done.captured += 1
+            image = path.read_bytes()
+            if hashlib.sha256(image).hexdigest() == path.name:
+                lake.write(target, image)
+                done.captured += 1
+            else:
+                done.reasons.append("a captured image that is not whole, as after a power cut")
         path.unlink()

@@ -19,6 +19,7 @@ from fovea_server.metrics import Metrics
 
 _REMEMBERED = 65_536  # answers whose models a process knows by heart
 _PATIENCE = 10.0  # seconds for the disk
+_LEAD = 1_000_000  # microseconds that feedback may be ahead of the clock
 _LONGEST_LABEL = 200  # characters, where the model has no labels of its own
 _SUGGESTED = 10  # refusals of one call that name the nearest labels, which takes milliseconds each
 
@@ -125,7 +126,9 @@ class FeedbackDesk:
         return judged
 
     def _row(self, feedback: Feedback, label: str, caller: str) -> Row:
-        self._last = max(self._last + 1, time.time_ns() // 1000)  # no two at the same microsecond: the last one counts
+        now = time.time_ns() // 1000
+        # No two at the same microsecond, for the last one counts. A clock that was set back is followed, all the same.
+        self._last = now if self._last - now > _LEAD else max(self._last + 1, now)
         return {
             "schema_version": SCHEMA_VERSION,
             "id": feedback.id,

@@ -20,6 +20,7 @@ from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.settings import FeatureLogSettings
 
 _FULL_PASS = 60.0  # seconds between two that look at age and size too
+_MOST_REASONS, _LONGEST_REASON = 10, 1000  # the gateway reads lines of 64 KiB at most
 _UNKNOWN_PASS = 6 * 3600.0  # seconds between two that look for feedback without an answer
 
 
@@ -46,7 +47,7 @@ class Keeper:
         self._full = self._unknown = -_UNKNOWN_PASS
 
     def one_pass(self) -> dict[str, Any]:
-        """What was done, as counts; `failed` says why it was not."""
+        """What was done, as counts, and why rows were refused; `failed` says why nothing was."""
         import pyarrow as pa
 
         from fovea_server.feature_log.compaction import alone
@@ -57,7 +58,7 @@ class Keeper:
             with alone(self._places, wait=False) as owner:
                 return self._pass(Lake.of(self._places)) if owner else {}
         except Exception as error:
-            return {"failed": f"{type(error).__name__}: {error}"}
+            return {"failed": f"{type(error).__name__}: {error}"[:_LONGEST_REASON]}
 
     def _pass(self, lake: Any) -> dict[str, Any]:
         from fovea_server.feature_log import compaction, retention
@@ -65,12 +66,13 @@ class Keeper:
         did: dict[str, Any] = {}
         now = time.monotonic()
         if now - self._full >= _FULL_PASS:  # first, for the disk may be full
+            self._full = now  # also where that fails: the passes until the next are to compact
             did.update(dataclasses.asdict(retention.retain(lake, self._settings)))
-            self._full = now
         did.update(dataclasses.asdict(compaction.compact(self._places, lake)))
         if now - self._unknown >= _UNKNOWN_PASS:
             did["unknown_ids"] = retention.drop_unknown(lake, self._settings)
             self._unknown = now
+        did["reasons"] = sorted(set(did["reasons"]))[:_MOST_REASONS]
         return did
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -40,20 +39,28 @@ class Keeping:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        await self._end()
+
+    async def _end(self) -> None:
+        """After the pass it is in and a last one, or at once where those take too long."""
         if self._process is not None and self._process.returncode is None:
             assert self._process.stdin is not None
             self._process.stdin.close()
-            try:
-                await asyncio.wait_for(self._process.wait(), _EXIT)
+            try:  # it says what it did, and would wait for ever for somebody to hear it
+                await asyncio.wait_for(self._process.communicate(), _EXIT)
             except (asyncio.TimeoutError, TimeoutError):
                 self._process.kill()
-                await self._process.wait()
+                await self._process.communicate()
 
     async def _keep(self) -> None:
         while True:
-            with contextlib.suppress(OSError):
+            reason = "the keeper ended"
+            try:
                 await self._run()
-            self._failed("the keeper ended")
+            except Exception as error:
+                reason = f"the keeper cannot be started or understood: {type(error).__name__}: {error}"
+            self._failed(reason)
+            await self._end()
             await asyncio.sleep(_AGAIN)
 
     async def _run(self) -> None:
@@ -81,9 +88,9 @@ class Keeping:
         self._metrics.feature_log_dropped("unknown_id", did.get("unknown_ids", 0))
         self._metrics.feature_log_torn(did.get("torn_bytes", 0))
         if did.get("reasons"):
-            _log.warning("not all rows of the feature log were fit to be kept", reasons=did["reasons"][:10])
-        if did.get("oldest"):
-            _log.info("the feature log was too large", deleted=len(did["oldest"]))
+            _log.warning("not all rows of the feature log were fit to be kept", reasons=did["reasons"])
+        if did.get("too_much"):
+            _log.info("the feature log was too large", deleted=did["too_much"])
 
     def _failed(self, reason: str) -> None:
         self._metrics.feature_log_failed("compaction")

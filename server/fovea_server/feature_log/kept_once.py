@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
+from fovea_server import drafts
+
 
 def read(path: Path, make: Callable[[], bytes]) -> bytes:
-    """What is there, or was now made; for the owner's eyes only."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.touch(mode=0o600)
-        draft.write_bytes(make())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path.read_bytes()
+    """What is there, or was now made; for the owner's eyes only. OSError where it cannot be kept, or is empty."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drafts.write_once(path, make(), mode=0o600)
+    if not (kept := path.read_bytes()):
+        raise OSError(errno.EIO, f"{path.name} is empty, as after a power cut; delete it to have another one made")
+    return kept

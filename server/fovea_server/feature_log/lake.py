@@ -12,6 +12,7 @@ replaces only what it has written itself.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +25,13 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from fovea_server.feature_log import schema
-from fovea_server.feature_log.places import Places
+from fovea_server.feature_log.places import Places, without_secrets
 from fovea_server.feature_log.segments import Segment
 
 _RENAMES = ("local", "subtree", "mock", "hdfs")  # the others show a file when it is whole
 _ROW_GROUP = 16_384
 _NOTE = "replacing-"  # and the origin
+_NAME = re.compile(r"\w+/day=(\d{4}-\d\d-\d\d)/([0-9a-f]{8})-[0-9a-f]{32}\.parquet\Z")  # day and origin
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,13 @@ class LakeFile:
 
     @property
     def day(self) -> str:
-        return self.path.split("day=", 1)[1][:10] if "day=" in self.path else ""
+        """As in 2026-11-21, UTC; "" where it holds no rows of ours."""
+        return named[1] if (named := _NAME.match(self.path)) else ""
+
+    @property
+    def origin(self) -> str:
+        """Whose rows it holds; "" where they are not ours."""
+        return named[2] if (named := _NAME.match(self.path)) else ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,11 @@ class Lake:
     @classmethod
     def open(cls, location: str, origin: str = "") -> Lake:
         """At a folder or a URL (s3://, gs://, abfs://, hdfs://). ValueError or OSError where it is none."""
-        files, root = fs.FileSystem.from_uri(location)
+        try:
+            files, root = fs.FileSystem.from_uri(location)
+        except (OSError, ValueError, NotImplementedError) as error:  # whose words have the URL in them
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(without_secrets(str(error))) from None
         return cls(files, root, origin)
 
     @classmethod
@@ -93,14 +105,17 @@ class Lake:
         return cls.open(places.lake, places.origin())
 
     def files(self, kind: str) -> list[LakeFile]:
-        """Parquet files of a kind in the order of days, as if what is being replaced had been so at once."""
+        """Parquet files of a kind in the order of days, as if what is being replaced had been so at once.
+
+        What else somebody has put into the folder, under names that we do not give, is none of the log's.
+        """
         hidden = {path for each in self.replacing() for path in each.hidden}
-        found = [file for file in self.below(kind) if file.path.endswith(".parquet") and file.path not in hidden]
+        found = [file for file in self.below(kind) if file.day and file.path not in hidden]
         return sorted(found, key=lambda file: file.path)
 
     def own_files(self, kind: str) -> list[LakeFile]:
         """Those that this machine has written, and may replace."""
-        return [file for file in self.files(kind) if file.name.startswith(f"{self._origin}-")]
+        return [file for file in self.files(kind) if file.origin == self._origin]
 
     def below(self, folder: str) -> list[LakeFile]:
         """All files in a folder and its folders; those that are being written have a name with a dot in front."""
@@ -142,12 +157,13 @@ class Lake:
             with self._files.open_output_stream(draft) as stream:
                 stream.write(content)
             self._sync(draft)
+            if draft != target:
+                self._files.move(draft, target)
         except BaseException:
             if draft != target and self._is_file(draft):
                 self._files.delete_file(draft)
             raise
         if draft != target:
-            self._files.move(draft, target)
             self._sync(folder)
 
     def read(self, path: str) -> bytes:

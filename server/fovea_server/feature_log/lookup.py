@@ -34,8 +34,11 @@ class Lookup:
             raise FeatureLogUnavailable(f"{self._waiting} look-ups wait already", retry_after=1.0)
         self._waiting += 1
         try:
-            async with self._places_taken:
-                rows = await asyncio.to_thread(self._read, digest, as_of)
+            await self._places_taken.acquire()
+            reading = asyncio.get_running_loop().run_in_executor(None, self._read, digest, as_of)
+            # Not with the caller, who may hang up while the thread goes on.
+            reading.add_done_callback(lambda _: self._places_taken.release())
+            rows = await asyncio.shield(reading)
         finally:
             self._waiting -= 1
         if not rows:

@@ -17,7 +17,7 @@ def places(location: str, state: Path) -> Places:
     """Where it lies. Raises StartError where something is not installed, or cannot be opened or written."""
     need_extra()
     found = Places.of(location, state)
-    _check_lake(found.lake)
+    _check_lake(found)
     try:
         found.segments.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=found.segments):
@@ -46,13 +46,13 @@ def need_extra() -> None:
         )
 
 
-def _check_lake(location: str) -> None:
+def _check_lake(where: Places) -> None:
     from fovea_server.feature_log.lake import Lake
 
     try:
-        Lake.open(location)
-    except (OSError, ValueError, NotImplementedError) as error:
+        Lake.open(where.lake)
+    except (OSError, ValueError) as error:
         raise StartError(
-            f"the feature log cannot be opened at {location}: {str(error)[:200]}",
+            f"the feature log cannot be opened at {where.shown}: {str(error)[:200]}",
             hint="name a folder, or a URL that pyarrow opens: s3://, gs://, abfs://, hdfs://",
         ) from error

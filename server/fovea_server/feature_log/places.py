@@ -12,6 +12,8 @@ from fovea_server.errors import StartError
 from fovea_server.feature_log import kept_once
 
 _URL = re.compile(r"[a-z][a-z0-9+]+://")
+_USER = re.compile(r"://[^\s'\"]*@")  # a secret with a slash in it, which no URL may have, too
+_SECRET = re.compile(r"([?&]\w*(?:key|password|secret|token)\w*=)[^&\s'\"]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -40,5 +42,15 @@ class Places:
         return kept_once.read(self.spool / "origin", lambda: secrets.token_hex(4).encode()).decode()
 
     @property
+    def shown(self) -> str:
+        """The lake, for people."""
+        return without_secrets(self.lake)
+
+    @property
     def segments(self) -> Path:
         return self.spool / "segments"
+
+
+def without_secrets(text: str) -> str:
+    """A message about a URL, without the keys and passwords that the URL has in it."""
+    return _SECRET.sub(r"\1...", _USER.sub("://...@", text))

@@ -7,10 +7,13 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from fovea_server.errors import FeatureLogUnavailable
 from fovea_server.feature_log.frames import Row
 from fovea_server.feature_log.note import Note
 from fovea_server.feature_log.rows import Record
 from fovea_server.metrics import Metrics
+
+_MOST_GIVEN = 65_536  # feedbacks that wait, also those that nobody waits for any more
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Queue:
         self._waiting: deque[Record | Note] = deque()
         self._given: deque[Given] = deque()
         self._bytes_in = self._bytes_out = 0  # each is changed on one side only
+        self._rows_in = self._rows_out = 0  # of feedback
         self.wake = threading.Event()
 
     def has_room_for(self, note: Note) -> bool:
@@ -47,7 +51,14 @@ class Queue:
         self._waiting.append(record)
 
     def give(self, rows: list[Row]) -> Future[None]:
-        """Feedback goes in whatever else waits, and who gives it is told when it is written."""
+        """Feedback goes in whatever records wait, and who gives it is told when it is written.
+
+        Raises FeatureLogUnavailable where too much of it waits.
+        """
+        waiting = self._rows_in - self._rows_out
+        if waiting + len(rows) > _MOST_GIVEN:
+            raise FeatureLogUnavailable(f"{waiting:,} feedbacks wait for the disk already", retry_after=10.0)
+        self._rows_in += len(rows)
         given = Given(rows, Future())
         self._given.append(given)
         self.wake.set()
@@ -57,7 +68,9 @@ class Queue:
         """What has waited longest, for the writer's thread."""
         records = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         self._bytes_out += sum(len(record.image) for record in records)
-        return records, [self._given.popleft() for _ in range(len(self._given))]
+        given = [self._given.popleft() for _ in range(len(self._given))]
+        self._rows_out += sum(len(each.rows) for each in given)
+        return records, given
 
     def __len__(self) -> int:
         return len(self._waiting)

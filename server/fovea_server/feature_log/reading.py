@@ -112,7 +112,7 @@ class Reader:
                 found = tables.of_segments(fresh)
                 if before == self._files():
                     return Snapshot(before, found.tables, found.torn_bytes)
-        raise OSError(f"the log at {self._places.lake} changed {_TRIES} times while it was read")
+        raise OSError(f"the log at {self._places.shown} changed {_TRIES} times while it was read")
 
     def _files(self) -> dict[str, list[LakeFile]]:
         return {kind: self.lake.files(kind) for kind in ("records", "feedback")}

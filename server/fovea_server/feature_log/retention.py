@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 import duckdb
 
 from fovea_server.feature_log import captures, schema
 from fovea_server.feature_log.lake import Lake, LakeFile
+from fovea_server.feature_log.segments import day_of
 from fovea_server.feature_log.settings import FeatureLogSettings
 
 
@@ -20,7 +21,7 @@ class Retained:
     files: int = 0
     images: int = 0
     unknown_ids: int = 0
-    oldest: list[str] = field(default_factory=list)  # of the files that were too much
+    too_much: int = 0  # of the files and images, the oldest, that there was no room for
 
 
 def retain(lake: Lake, settings: FeatureLogSettings, now: datetime | None = None) -> Retained:
@@ -28,14 +29,14 @@ def retain(lake: Lake, settings: FeatureLogSettings, now: datetime | None = None
     moment = now or datetime.now(timezone.utc)
     done = Retained()
     rows = [file for kind in schema.BY_KIND for file in lake.files(kind)]
-    images = lake.below(captures.FOLDER)
-    before = (moment - timedelta(days=settings.days)).strftime("%Y-%m-%d")
-    since = (moment - timedelta(days=settings.capture_days)).timestamp()
+    images = captures.in_lake(lake)
+    before = _day(_ago(moment, settings.days))
+    since = _ago(moment, settings.capture_days).timestamp()
     old = [file for file in rows if file.day < before] + [image for image in images if image.changed < since]
     gone = {file.path for file in old}
     left = [file for file in [*rows, *images] if file.path not in gone]
     too_much = list(_beyond(left, settings.max_bytes))
-    done.oldest = [file.path for file in too_much]
+    done.too_much = len(too_much)
     for file in [*old, *too_much]:
         if file.kind == captures.FOLDER:
             done.images += 1
@@ -47,7 +48,7 @@ def retain(lake: Lake, settings: FeatureLogSettings, now: datetime | None = None
 
 def drop_unknown(lake: Lake, settings: FeatureLogSettings, now: datetime | None = None) -> int:
     """Feedback older than the grace period whose answer is not on record; how many rows there were."""
-    before = ((now or datetime.now(timezone.utc)) - timedelta(days=settings.grace_days)).strftime("%Y-%m-%d")
+    before = _day(_ago(now or datetime.now(timezone.utc), settings.grace_days))
     dropped = 0
     for file in [file for file in lake.own_files("feedback") if file.day < before]:
         with duckdb.connect(config={"threads": 1}) as connection:
@@ -65,12 +66,21 @@ def drop_unknown(lake: Lake, settings: FeatureLogSettings, now: datetime | None 
 def _beyond(files: list[LakeFile], most: int) -> Iterator[LakeFile]:
     """The oldest, until the others are no more than `most` bytes."""
     total = sum(file.size for file in files)
-    for file in sorted(files, key=lambda file: (file.day or _day(file.changed), file.changed)):
+    for file in sorted(files, key=lambda file: (file.day or day_of(file.changed), file.changed)):
         if total <= most:
             return
         total -= file.size
         yield file
 
 
-def _day(moment: float) -> str:
-    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d")
+def _ago(moment: datetime, days: float) -> datetime:
+    """So many days earlier; the first moment there is where that is earlier still."""
+    try:
+        return moment - timedelta(days=days)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=timezone.utc)
+
+
+def _day(moment: datetime) -> str:
+    """Years have four digits, so that days compare as text does."""
+    return moment.date().isoformat()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 _SUFFIX = ".segment"
+_NAME = re.compile(rf"\d{{4}}-\d\d-\d\d-\d{{20}}-\d+{re.escape(_SUFFIX)}\Z")
 _DAY = 86_400  # seconds
 
 
@@ -43,8 +45,13 @@ class OpenSegment:
         self.path = folder / f"{day}-{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
         draft = self.path.with_suffix(".draft")
         self._file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        draft.rename(self.path)  # only now: nobody is to take it for one that is written no more
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            draft.rename(self.path)  # only now: nobody is to take it for one that is written no more
+        except BaseException:
+            os.close(self._file)
+            draft.unlink(missing_ok=True)
+            raise
         self.size = 0
         self._synced = 0
 
@@ -82,8 +89,8 @@ def _name(day: int) -> str:
 
 
 def all_of(folder: Path) -> list[Segment]:
-    """Oldest first; those that are being written too."""
-    return [Segment(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+    """Oldest first; those that are being written too. What has a name that no gateway gives is none."""
+    return [Segment(path) for path in sorted(folder.glob(f"*{_SUFFIX}")) if _NAME.match(path.name)]
 
 
 def closed(folder: Path) -> Iterator[Segment]:

@@ -25,7 +25,7 @@ def count(reader: Reader) -> dict[str, Any]:
     (given,) = reader.query(_FEEDBACK).to_pylist()
     outcomes = {row["outcome"]: row["n"] for row in reader.query(_OUTCOMES).to_pylist()}
     files = [file for kind in schema.BY_KIND for file in reader.lake.files(kind)]
-    images = reader.lake.below(captures.FOLDER)
+    images = captures.in_lake(reader.lake)
     return {
         **rows,
         "outcomes": outcomes,

@@ -116,12 +116,12 @@ class Writer:
         return self._rows.try_of(taken)
 
     def _capture(self, records: list[Record]) -> None:
-        try:
-            for record in records:
-                if record.image:
+        for record in records:
+            if record.image:
+                try:
                     self._captures.keep(record.digest, record.image)
-        except OSError as error:
-            self._failed(error)
+                except OSError as error:
+                    self._failed(error)
 
     def _append(self, framed: list[tuple[float, bytes]]) -> None:
         """Each to a segment of its own day. OSError where the disk takes no more."""
