@@ -72,6 +72,15 @@ def test_what_cannot_be_is_one_sentence_with_the_field(state: Path) -> None:
         state, "create", "--name=trial", f"--model={_MODEL}", *arms
     )
     assert "is not NAME=MODEL" in _refused(state, "create", "--arm=nothing")
+    for text in ("--set=decision=1", "--set=decision=[1]", "--set=decision=better"):
+        said = _refused(state, "create", "--name=trial", text, "--set=decision.alpha=0.1")
+        assert "error: --set decision.alpha: decision is " in said
+        assert "and has no fields" in said
+    assert "--set arms.new.weight: arms is [{" in _refused(state, "create", *arms, "--set=arms.new.weight=0.5")
+    for odd in ("1" + "0" * 5000, "[" * 5000):
+        assert "shadow_share: it must be a number, not" in _refused(
+            state, "create", "--name=trial", f"--model={_MODEL}", *arms, f"--set=shadow_share={odd}"
+        )
     assert "has no value" in _refused(state, "create", "--set=kind")
     assert "is not the URL of a SQLite file or a PostgreSQL" in _refused(state, "list", "--store=mysql://host/db")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import grpc.aio
@@ -13,6 +15,9 @@ from tests.studies.made_up import split
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.studies.declaration import Experiment
+from fovea_server.studies.few_at_once import FewAtOnce
+from fovea_server.studies.readout import Readout
+from fovea_server.studies.readouts import Readouts
 from fovea_server.studies.store import Change
 
 ME = Change("me", "because")
@@ -75,6 +80,121 @@ async def test_over_rest_and_grpc_the_same_unit_meets_the_same_arm_and_the_answe
         assert arms == {"control", "candidate"}
 
 
+async def test_a_unit_of_any_letters_meets_the_same_arm_over_rest_grpc_and_events(
+    served: Faces, client: httpx.AsyncClient
+) -> None:
+    await _start(served, _trial(primary_metric="event:bought"))
+    over_rest, over_grpc = [], []
+    units = [f"josé-東京-{number}" for number in range(20)]
+    async with grpc.aio.insecure_channel(served.grpc) as channel:
+        vision = vision_pb2_grpc.VisionStub(channel)
+        for unit in units:
+            answer = await client.post("/v1/classify", content=PNG, headers={b"X-Unit": unit.encode()})
+            over_rest.append(answer.json()["experiment"]["arm"])
+            over_grpc.append((await vision.Classify(vision_pb2.ClassifyRequest(image=PNG, unit=unit))).experiment.arm)
+            assert (await client.post("/v1/events", json={"name": "bought", "unit": unit})).json() == {"counted": True}
+    assert over_rest == over_grpc
+    assert set(over_rest) == {"control", "candidate"}
+    for _ in range(100):
+        said = (await client.get("/v1/experiments/trial")).json()
+        if sum(arm["observations"] for arm in said["seen"]) == len(units):
+            break
+        await asyncio.sleep(0.05)
+    assert {arm["name"]: arm["observations"] for arm in said["seen"]} == dict(Counter(over_rest))
+
+
+async def test_a_unit_that_events_could_not_report_is_refused_by_every_face(
+    served: Faces, client: httpx.AsyncClient
+) -> None:
+    longest, longer = "é" * 255, "u" * 256
+    told = "X-Unit has 256 characters; at most 255"
+    for unit, status in ((longest, 200), (longer, 422)):
+        answer = await client.post("/v1/classify", content=PNG, headers={b"X-Unit": unit.encode()})
+        assert answer.status_code == status
+    assert (answer.json()["reason"], answer.json()["detail"]) == ("BAD_PARAMETER", told)
+    async with grpc.aio.insecure_channel(served.grpc) as channel:
+        vision = vision_pb2_grpc.VisionStub(channel)
+        await vision.Classify(vision_pb2.ClassifyRequest(image=PNG, unit=longest))
+        for call in (
+            vision.Classify(vision_pb2.ClassifyRequest(image=PNG, unit=longer)),
+            vision.Classify(vision_pb2.ClassifyRequest(image=PNG), metadata=(("x-unit", longer),)),
+            vision.Analyze(vision_pb2.AnalyzeRequest(image=PNG, models=["m"], unit=longer)),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError, match=told) as refused:
+                await call
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        asked = [vision_pb2.ClassifyRequest(image=PNG, unit=unit, request_id=unit[:1]) for unit in ("a", longer, "b")]
+        answers = {answer.id: answer.error.message async for answer in vision.ClassifyStream(iter(asked))}
+    assert answers == {"a": "", "u": told, "b": ""}  # it is wrong with one image of a stream alone
+
+
+async def test_a_unit_that_is_no_utf8_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/classify", content=PNG, headers={b"X-Unit": "josé".encode("latin-1")})
+    assert (answer.status_code, answer.json()["reason"]) == (422, "BAD_PARAMETER")
+    assert answer.json()["detail"] == r"X-Unit is b'jos\xe9'; it must be UTF-8"
+
+
+async def test_of_readouts_two_are_made_at_once_a_few_wait_and_more_are_told_to_come_back(
+    served: Faces, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each joins the whole log: forty threads of them would leave nothing to those who answer images."""
+    await _start(served, _trial())
+    begun, go_on, lock, under_way, most = threading.Semaphore(0), threading.Event(), threading.Lock(), 0, 0
+    of = Readouts.of
+
+    def slow(readouts: Readouts, name: str) -> Readout:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        begun.release()
+        go_on.wait(30)
+        with lock:
+            under_way -= 1
+        return of(readouts, name)
+
+    monkeypatch.setattr(Readouts, "of", slow)
+    paths = ("/v1/experiments/trial", "/v1/experiments/trial/report")
+    asked = {asyncio.create_task(client.get(paths[number % 2], timeout=60)) for number in range(12)}
+    refused, waiting = await asyncio.wait(asked, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    while len(refused) < 2:
+        more, waiting = await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        assert more
+        refused |= more
+    for _ in range(2):
+        assert await asyncio.to_thread(begun.acquire, timeout=10)
+    go_on.set()
+    assert [(task.result().status_code, task.result().json()["reason"]) for task in refused] == [(429, "BUSY")] * 2
+    assert all(task.result().headers["Retry-After"] == "5" for task in refused)
+    assert [(await task).status_code for task in waiting] == [200] * 10
+    assert most == 2
+    assert (await client.get(paths[0])).status_code == 200
+
+
+async def test_who_hangs_up_while_a_readout_is_made_gives_its_place_to_nobody_before_it_is_done() -> None:
+    go_on, lock, under_way, most = threading.Event(), threading.Lock(), 0, 0
+    few = FewAtOnce()
+
+    def read() -> None:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        go_on.wait(30)
+        with lock:
+            under_way -= 1
+
+    for _ in range(6):
+        asked = [asyncio.create_task(few.read(read)) for _ in range(2)]
+        await asyncio.sleep(0.02)
+        for task in asked:
+            task.cancel()
+        await asyncio.wait(asked)
+    go_on.set()
+    await few.read(read)
+    assert most <= 2
+
+
 async def test_an_answer_without_an_experiment_says_nothing_of_one(client: httpx.AsyncClient) -> None:
     answer = (await client.post("/v1/classify", content=PNG)).json()
     assert "experiment" not in answer
@@ -130,7 +250,10 @@ async def test_events_count_for_the_arm_that_their_unit_meets(served: Faces, cli
         ("{}", "name: "),
         ('{"name": "Bad Name", "unit": "u"}', "name: "),
         ('{"name": "a", "unit": ""}', "unit: "),
+        (f'{{"name": "a", "unit": "{"u" * 256}"}}', "unit: "),
         ('{"name": "a", "unit": "u", "value": NaN}', "value: "),
+        ('{"name": "a", "unit": "u", "value": 1e200}', "value: 1e+200 is not from -1,000,000,000 to 1,000,000,000"),
+        (f'{{"name": "a", "unit": "u", "value": -1{"0" * 400}}}', "value: "),
         ('{"name": "a", "unit": "u", "worth": 1}', "worth: "),
         ("no json", "the body: "),
     ],
@@ -164,7 +287,9 @@ async def test_when_the_store_does_not_answer_images_are_answered_and_health_say
             break
         await asyncio.sleep(0.02)
     assert health["status"] == "alive"
-    assert "the last known stay in force" in health["experiments"]
+    # Who asks has no key: the reason, which names the database, is in the log alone.
+    assert health["experiments"] == "their store does not answer; the last known stay in force"
+    assert served.experiments.fault not in (None, health["experiments"])
     assert await _rest(client, "user-1") == before
     answer = await client.get("/v1/experiments")
     assert (answer.status_code, answer.json()["reason"]) == (503, "EXPERIMENTS_UNAVAILABLE")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import tempfile
 import tracemalloc
 
 import httpx
+import pytest
 from starlette.requests import Request
 from starlette.types import Message
 from tests.edge.faces import faces
@@ -55,6 +57,19 @@ async def test_a_form_that_is_there_at_once_is_not_parsed_at_once() -> None:
         await asyncio.sleep(0)
     assert len(await reading) == 6 * 300_000
     assert turns_of_others > len(body) / 100_000
+
+
+@pytest.mark.parametrize("name", ["spool_max_size", "max_file_size"])
+async def test_a_form_needs_no_disk_whichever_starlette_reads_it(
+    espresso: bytes, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older Starlettes have another name for how much they keep in memory, 1 MB if they are not told."""
+    assert getattr(uploads._Form, name) > GateSettings().max_bytes
+    large = espresso + bytes(3_000_000)
+    async with faces() as served, httpx.AsyncClient(base_url=served.rest) as client:
+        monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+        answer = await client.post("/v1/classify", files={"image": ("a.jpg", large)})
+    assert answer.status_code == 200
 
 
 async def test_base64_may_be_a_data_url(espresso: bytes) -> None:

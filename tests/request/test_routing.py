@@ -44,6 +44,10 @@ def _routing(plan: Plan, *models: str) -> tuple[Routing, Seen]:
     return routing, seen
 
 
+def _arm(split: Split, unit: str) -> Arm:
+    return split.arm_at(digest_of(split.salt, unit))
+
+
 def _following(routing: Routing, **fields: Any) -> AbstractContextManager[list[Model]]:
     question = a_question(**fields)
     return routing.follow(routing.route(question), NoLog().note(question))
@@ -53,7 +57,7 @@ def test_a_million_units_deviate_less_than_half_a_percent_from_the_weights_and_p
     met = dict.fromkeys((arm.name for arm in _ARMS), 0)
     began = time.perf_counter()
     for unit in range(1_000_000):
-        met[_SPLIT.arm_of(f"user-{unit}").name] += 1
+        met[_arm(_SPLIT, f"user-{unit}").name] += 1
     each = (time.perf_counter() - began) / 1_000_000
     for arm in _ARMS:
         assert abs(met[arm.name] / 1_000_000 - arm.share) < 0.005
@@ -63,13 +67,14 @@ def test_a_million_units_deviate_less_than_half_a_percent_from_the_weights_and_p
 
 def test_another_process_and_another_time_give_the_same_arms() -> None:
     code = (
-        "from fovea_server.request.routing import Arm, Split\n"
+        "from fovea_server.request.routing import Arm, Split, digest_of\n"
         "arms = (Arm('control', 'alpha', 0.5), Arm('candidate', 'beta', 0.3), Arm('third', 'gamma', 0.2))\n"
         "split = Split('trial', 'salt', 'unit', arms)\n"
-        "print(' '.join(split.arm_of(f'user-{unit}').name for unit in range(500)))"
+        "digests = (digest_of('salt', f'user-{unit}') for unit in range(500))\n"
+        "print(' '.join(split.arm_at(digest).name for digest in digests))"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert there == [_SPLIT.arm_of(f"user-{unit}").name for unit in range(500)]
+    assert there == [_arm(_SPLIT, f"user-{unit}").name for unit in range(500)]
     # Written down once: whoever changes the hash reassigns everybody's users.
     assert digest_of("salt", "user-1").hex() == "5909fc146c4b4f7f"
 
@@ -77,7 +82,7 @@ def test_another_process_and_another_time_give_the_same_arms() -> None:
 def test_another_salt_deals_the_units_anew() -> None:
     other = Split("trial", "another", "unit", _ARMS)
     units = [f"user-{unit}" for unit in range(4000)]
-    same = np.mean([_SPLIT.arm_of(unit) == other.arm_of(unit) for unit in units])
+    same = np.mean([_arm(_SPLIT, unit) == _arm(other, unit) for unit in units])
     assert same == pytest.approx(0.5**2 + 0.3**2 + 0.2**2, abs=0.05)
 
 
@@ -86,7 +91,7 @@ def test_who_meets_the_candidate_of_a_canary_still_does_when_its_share_grows() -
     before: set[str] = set()
     for share in (0.01, 0.05, 0.25, 0.5, 1.0):
         split = Split("trial", "salt", "unit", (Arm("control", "alpha", 1 - share), Arm("candidate", "beta", share)))
-        met = {unit for unit in units if split.arm_of(unit).name == "candidate"}
+        met = {unit for unit in units if _arm(split, unit).name == "candidate"}
         assert before <= met
         assert len(met) / len(units) == pytest.approx(share, abs=0.03)
         before = met
@@ -106,7 +111,7 @@ def test_who_asks_for_one_model_or_for_the_default_meets_its_experiment() -> Non
         note = NoLog().note(question)
         with routing.follow(routing.route(question), note) as borrowed:
             pass
-        arm = _SPLIT.arm_of("user-1")
+        arm = _arm(_SPLIT, "user-1")
         assert [model.identity.name for model in borrowed] == [arm.target]
         assert note.exposure == Exposure("trial", arm.name, digest_of("salt", "user-1").hex())
     assert seen.of == [("answered", note.exposure)] * 2
@@ -154,6 +159,18 @@ def test_a_model_that_nobody_knows_is_refused_as_ever() -> None:
     routing, _ = _routing(Plan({"alpha": _SPLIT}))
     with pytest.raises(UnknownModel), _following(routing, models=("delta",)):
         pass
+
+
+@pytest.mark.parametrize("models", [("alpha", "alpha@1"), ("beta", "alpha@1", "alpha")])
+def test_one_model_by_two_of_its_names_is_refused_as_the_same_name_twice_is(models: tuple[str, ...]) -> None:
+    routing, _ = _routing(Plan())
+    with (
+        pytest.raises(BadParameter, match=r"models names alpha@1 more than once: as alpha"),
+        _following(routing, models=models),
+    ):
+        pass
+    with _following(routing, models=("alpha@1", "beta")) as borrowed:
+        assert [model.identity.name for model in borrowed] == ["alpha", "beta"]
 
 
 def test_in_an_overload_the_cheaper_model_answers_and_nobody_meets_an_experiment() -> None:

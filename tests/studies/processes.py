@@ -11,7 +11,7 @@ from fovea_server.errors import InferenceFailed
 from fovea_server.feature_log.note import NoLog
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
-from fovea_server.request.routing import Routing
+from fovea_server.request.routing import Arm, Routing, digest_of
 from fovea_server.studies.caretaker import Caretaker
 from fovea_server.studies.database import Database
 from fovea_server.studies.declaration import Experiment
@@ -36,6 +36,11 @@ class Process:
         self.exchange = Exchange(
             self.store, self.observations, self.routing, self.tally, self.metrics, caretaker, give_every=0.0
         )
+
+    def meets(self, model: str, unit: str) -> Arm:
+        """The arm of the experiment on the model."""
+        split = self.routing.plan.splits[model]
+        return split.arm_at(digest_of(split.salt, unit))
 
     def serve(self, requests: int, failing: str = "", begin: int = 0) -> dict[str, int]:
         """How many met each arm; what the arm `failing` is asked fails."""

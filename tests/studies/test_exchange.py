@@ -49,7 +49,7 @@ def test_every_process_sees_a_change_within_two_seconds_and_a_rollback_within_on
         process.exchange.start()
     start(processes[0].store, split())
     assert _within(2, lambda: all(process.routing.plan.splits for process in processes))
-    arms = [{unit: process.routing.plan.splits["alpha"].arm_of(unit) for unit in "abcdefgh"} for process in processes]
+    arms = [{unit: process.meets("alpha", unit) for unit in "abcdefgh"} for process in processes]
     assert arms[0] == arms[1] == arms[2]
     store = processes[0].store
     store.roll_back(store.get("trial"), ME)

@@ -66,8 +66,8 @@ def test_a_captured_image_is_found_in_the_spool_and_none_where_none_was_captured
 
 def test_a_log_that_cannot_be_read_is_said_so(where: Places) -> None:
     write(where, [_met("a", "control")])
-    (where.spool.parent / "records").mkdir(parents=True)
-    (where.spool.parent / "records/day=2023-11-15").mkdir()
-    (where.spool.parent / "records/day=2023-11-15/spoilt.parquet").write_bytes(b"spoilt")
+    day = where.spool.parent / "records/day=2023-11-15"
+    day.mkdir(parents=True)
+    (day / f"{'0' * 8}-{'0' * 32}.parquet").write_bytes(b"spoilt")
     with pytest.raises(ExperimentsUnavailable, match="the feature log cannot be read: "):
         LoggedTruth(where).labelled("trial", since=0)

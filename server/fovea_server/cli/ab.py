@@ -236,8 +236,11 @@ def _arm(text: str) -> dict[str, Any]:
 def _set(table: dict[str, Any], setting: str) -> None:
     field, _, value = setting.partition("=")
     *tables, last = field.split(".")
-    for each in tables:
+    for place, each in enumerate(tables):
         table = table.setdefault(each, {})
+        if not isinstance(table, dict):
+            where = ".".join(tables[: place + 1])
+            terminal.fail(f"--set {field}: {where} is {table!r:.40} and has no fields", code=2)
     table[last] = _toml_value(f"--set {field}", value)
 
 
@@ -247,5 +250,5 @@ def _toml_value(where: str, text: str) -> Any:
         terminal.fail(f"{where} has no value", code=2)
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # of a number too long and of lists too deep, too
         return text

@@ -14,13 +14,15 @@ from fovea_server.edge.direct_paths import DirectPaths
 from fovea_server.edge.openapi import Tag
 from fovea_server.errors import (
     BadParameter,
+    Busy,
     DeadlineExceeded,
     ExperimentsUnavailable,
     TooManyBytes,
     UnknownExperiment,
 )
 from fovea_server.studies import documents, page
-from fovea_server.studies.events import Events
+from fovea_server.studies.events import LARGEST, Events
+from fovea_server.studies.few_at_once import FewAtOnce
 from fovea_server.studies.readouts import Readouts
 
 _MOST_BYTES = 4096  # of an event
@@ -33,9 +35,11 @@ class EventDocument(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$", examples=["accepted"])
     unit: str = Field(
-        min_length=1, max_length=255, description="What the experiment assigns by: X-Unit, the key's name, or the id"
+        min_length=1,
+        max_length=options.LONGEST_UNIT,
+        description="What the experiment assigns by: X-Unit, the key's name, or the id",
     )
-    value: float = Field(1.0, allow_inf_nan=False)
+    value: float = Field(1.0, allow_inf_nan=False, json_schema_extra={"minimum": -LARGEST, "maximum": LARGEST})
 
 
 class CountedDocument(BaseModel):
@@ -45,9 +49,9 @@ class CountedDocument(BaseModel):
 
 
 def add(paths: DirectPaths, readouts: Readouts, events: Events) -> None:
-    """Plain functions: they read a database, and FastAPI gives them threads of their own."""
-    app = paths.app
-    of_one = openapi.failures(UnknownExperiment, ExperimentsUnavailable)
+    """What reads no more than a database is a plain function, to which FastAPI gives a thread."""
+    app, few = paths.app, FewAtOnce()
+    of_one = openapi.failures(UnknownExperiment, ExperimentsUnavailable, Busy)
 
     @app.get(
         "/v1/experiments",
@@ -64,8 +68,8 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events) -> None:
         summary="What an experiment says by now, with a verdict",
         responses=of_one,
     )
-    def experiment(name: str) -> dict[str, Any]:
-        return documents.of_readout(readouts.of(name))
+    async def experiment(name: str) -> dict[str, Any]:
+        return await few.read(lambda: documents.of_readout(readouts.of(name)))
 
     @app.get(
         "/v1/experiments/{name}/report",
@@ -74,8 +78,9 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events) -> None:
         response_class=HTMLResponse,
         responses=of_one,
     )
-    def report(name: str) -> HTMLResponse:
-        return HTMLResponse(page.render(readouts.of(name), readouts), headers={"Content-Security-Policy": page.POLICY})
+    async def report(name: str) -> HTMLResponse:
+        shown = await few.read(lambda: page.render(readouts.of(name), readouts))
+        return HTMLResponse(shown, headers={"Content-Security-Policy": page.POLICY})
 
     async def event(request: Request) -> Response:
         options.check_known(request.query_params.multi_items(), frozenset())

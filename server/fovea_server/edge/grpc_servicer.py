@@ -94,9 +94,7 @@ class Vision(vision_pb2_grpc.VisionServicer):
                     coming = asyncio.create_task(_next(requests)) if request is not None else None
                     if request is not None:
                         identity = request_id.accept(request.request_id)
-                        models = options.one_model(request.model)
-                        question = _question(request, context, identity, models, call)
-                        at_work.add(asyncio.create_task(self._outcome(question)))
+                        at_work.add(asyncio.create_task(self._outcome(request, context, identity, call)))
                         self._count(1)
                 for task in done:
                     yield task.result()
@@ -144,14 +142,15 @@ class Vision(vision_pb2_grpc.VisionServicer):
         else:
             self.idle.set()
 
-    async def _outcome(self, question: Question) -> Any:
+    async def _outcome(self, request: Any, context: grpc.aio.ServicerContext, identity: str, call: _Call) -> Any:
         """An answer, or an error that concerns this image alone."""
         try:
+            question = _question(request, context, identity, options.one_model(request.model), call)
             answer = await self._service.answer(question)
         except Exception as error:
-            status = grpc_status.of_error(self._ours(error, question.id), question.id)
-            return vision_pb2.ClassifyStreamResponse(id=question.id, error=status)
-        return vision_pb2.ClassifyStreamResponse(id=question.id, answer=_classification(answer))
+            status = grpc_status.of_error(self._ours(error, identity), identity)
+            return vision_pb2.ClassifyStreamResponse(id=identity, error=status)
+        return vision_pb2.ClassifyStreamResponse(id=identity, answer=_classification(answer))
 
     def _ours(self, error: Exception, identity: str) -> FoveaError:
         """The error as the caller is told it, counted by its reason."""
@@ -179,7 +178,7 @@ def _call(context: grpc.aio.ServicerContext) -> _Call:
     return _Call(
         options.priority(metadata.get(options.PRIORITY.lower())),
         slices.read(metadata.get(slices.HEADER.lower())),
-        metadata.get(options.UNIT.lower(), ""),
+        options.unit(metadata.get(options.UNIT.lower())),
     )
 
 
@@ -200,7 +199,7 @@ def _question(
         caller=current.get(),
         priority=call.priority,
         slices=call.slices,
-        unit=request.unit or call.unit,
+        unit=options.unit(request.unit) or call.unit,
     )
 
 

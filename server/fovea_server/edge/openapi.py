@@ -133,8 +133,9 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {
         "name": options.UNIT,
         "in": "header",
-        "description": "Whom experiments are to treat alike, such as a user: whoever says the same meets the same arm",
-        "schema": {"type": "string"},
+        "description": "Whom experiments are to treat alike, such as a user: whoever says the same meets the same arm; "
+        "in UTF-8",
+        "schema": {"type": "string", "maxLength": options.LONGEST_UNIT},
     },
 )
 _SCHEMES: dict[str, Any] = {

@@ -13,6 +13,7 @@ from fovea_server.errors import BadParameter
 
 PRIORITY = "X-Priority"
 UNIT = "X-Unit"
+LONGEST_UNIT = 255  # characters
 CLASSIFY = frozenset(("model", "top_k", "embedding"))
 ANALYZE = frozenset(("models", "top_k", "embedding"))
 DEFAULT_TOP_K = 5
@@ -78,6 +79,24 @@ def priority(text: str | None) -> Priority:
     if text.lower() not in _PRIORITIES:
         raise BadParameter(f"{PRIORITY} is {text[:40]!r}; it must be {' or '.join(_PRIORITIES)}")
     return _PRIORITIES[text.lower()]
+
+
+def unit(text: str | None) -> str:
+    """Whom experiments are to treat alike; "" where the caller does not say."""
+    if not text:
+        return ""
+    if len(text) > LONGEST_UNIT:
+        raise BadParameter(f"{UNIT} has {len(text):,} characters; at most {LONGEST_UNIT}")
+    return text
+
+
+def unit_of_header(text: str | None) -> str:
+    """The same of an HTTP header, whose bytes Starlette gives as Latin-1: they are UTF-8, as everywhere else."""
+    said = (text or "").encode("latin-1")
+    try:
+        return unit(said.decode())
+    except UnicodeDecodeError:
+        raise BadParameter(f"{UNIT} is {said[:40]!r}; it must be UTF-8") from None
 
 
 def deadline(text: str | None, received: float) -> Deadline:

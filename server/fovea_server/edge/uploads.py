@@ -127,6 +127,7 @@ def _check_announced(length: str | None, limit: int) -> None:
 
 class _Form(MultiPartParser):
     spool_max_size = 1 << 30  # in memory always: the limit is far below this, and a disk may be full
+    max_file_size = spool_max_size  # as older Starlettes call it
 
 
 async def _from_form(request: Request, gate: Gate) -> bytes:

@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import Literal, Protocol
 
 from fovea_server.domain import Exposure, Model, Question
-from fovea_server.errors import FoveaError
+from fovea_server.errors import BadParameter, FoveaError
 from fovea_server.feature_log.note import Note
-from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.catalogue import Catalogue, versioned
 
 UnitKind = Literal["unit", "key", "request"]
 _WHOLE = 1 << 64
@@ -44,11 +44,9 @@ class Split:
     shadow: Arm | None = None
     shadow_share: float = 0.0
 
-    def arm_of(self, unit: str) -> Arm:
-        """Candidates from 0 upwards, the control above them: who meets a candidate still does when its share grows."""
-        return self.arm_at(digest_of(self.salt, unit))
-
     def arm_at(self, digest: bytes) -> Arm:
+        """Of a unit, by its digest. Candidates from 0 upwards, the control above them: who meets a candidate still does
+        when its share grows."""
         place, below = _place(digest), 0.0
         for arm in self.arms[1:]:
             below += arm.share
@@ -136,10 +134,11 @@ class Routing:
     def follow(self, route: Route, note: Note) -> Iterator[list[Model]]:
         """The models of the route, in use until the context ends; what became of an exposure by then is counted.
 
-        Raises UnknownModel.
+        Raises UnknownModel, and BadParameter where two of the names are one model's.
         """
         note.exposure = route.exposure
         with self._catalogue.borrow(route.models, route.degraded) as models:
+            _check_apart(route.models, models)
             try:
                 yield models
             except Exception as error:
@@ -156,6 +155,18 @@ class Routing:
     def split_of(self, exposure: Exposure) -> Split | None:
         """The experiment of an exposure, if it still runs."""
         return next((each for each in self.plan.splits.values() if each.experiment == exposure.experiment), None)
+
+
+def _check_apart(names: Sequence[str], models: Sequence[Model]) -> None:
+    """NAME and NAME@VERSION may be one model, which would be asked twice."""
+    if len(names) < 2:
+        return
+    named: dict[str, str] = {}
+    for name, model in zip(names, models, strict=True):
+        version = versioned(model.identity)
+        if version in named:
+            raise BadParameter(f"models names {version} more than once: as {named[version]} and as {name}")
+        named[version] = name
 
 
 def _same(one: str, other: str) -> bool:

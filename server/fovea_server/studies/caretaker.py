@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fovea_server.errors import ExperimentRefused
+from fovea_server.errors import ExperimentRefused, ExperimentsUnavailable
 from fovea_server.logs import get_logger
 from fovea_server.studies import canary, metrics, readout
 from fovea_server.studies.folder import Folder
@@ -31,6 +31,7 @@ class Caretaker:
         self._observations = observations
         self._folder = Folder(declarations, store)
         self._next_reading: dict[str, float] = {}
+        self._faults: dict[str, str] = {}  # by experiment, what was said of it last
 
     @property
     def is_wanted(self) -> bool:
@@ -38,13 +39,25 @@ class Caretaker:
         return self._folder.has_any
 
     def round(self, running: Sequence[Kept]) -> None:
-        """Raises ExperimentsUnavailable."""
+        """Raises ExperimentsUnavailable. Any other fault is that of one experiment, and the others go on."""
         self._folder.read_changed()
         for kept in running:
             try:
                 self._look_after(kept)
             except ExperimentRefused as error:
                 _log.info("somebody else was faster", experiment=kept.name, reason=str(error))
+            except ExperimentsUnavailable:
+                raise
+            except Exception as error:
+                self._say_once(kept.name, error)
+            else:
+                self._faults.pop(kept.name, None)
+
+    def _say_once(self, name: str, error: Exception) -> None:
+        said = f"{type(error).__name__}: {error}"
+        if self._faults.get(name) != said:
+            self._faults[name] = said
+            _log.exception("an experiment is not looked after", experiment=name)
 
     def _look_after(self, kept: Kept) -> None:
         now = time.time()

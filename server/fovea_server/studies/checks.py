@@ -17,6 +17,7 @@ UNITS = ("unit", "key", "request")
 RULES = ("better", "not_worse")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_LONGEST = 255  # characters of a model's name with its version: what a PostgreSQL takes
 _SUM_TOLERANCE = 1e-9
 
 
@@ -38,6 +39,9 @@ def _check_names(experiment: Experiment) -> None:
     for where, name in (("name", experiment.name), *(("arms.name", arm.name) for arm in experiment.arms)):
         if not _NAME.match(name):
             raise BadExperiment(f"{where}: {name[:80]!r} is not 1 to 63 of a-z 0-9 _ -")
+    for where, model in (("model", experiment.model), *(("arms.model", arm.target) for arm in experiment.arms)):
+        if not model or len(model) > _LONGEST or not model.isprintable():
+            raise BadExperiment(f"{where}: {model[:80]!r} is not 1 to {_LONGEST} characters that can be printed")
     names = [arm.name for arm in experiment.arms]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadExperiment(f"arms.name: there are two arms called {twice[0]}")

@@ -45,6 +45,11 @@ class Moments:
     total: float = 0.0
     squares: float = 0.0
 
+    @property
+    def is_finite(self) -> bool:
+        """JSON knows no infinity, and nothing can be told from sums with one in them."""
+        return math.isfinite(self.total) and math.isfinite(self.squares)
+
     def add(self, value: float) -> None:
         self.count += 1
         self.total += value
@@ -122,16 +127,17 @@ class Counts:
         counted = vars(self) | {
             "latency": vars(self.latency),
             "latencies": {str(bucket): count for bucket, count in self.latencies.items()},
-            "events": {name: vars(moments) for name, moments in self.events.items()},
+            "events": {name: vars(moments) for name, moments in self.events.items() if moments.is_finite},
         }
         return {name: value for name, value in counted.items() if value}
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Counts:
+        events = {name: Moments(**moments) for name, moments in said.get("events", {}).items()}
         parts: dict[str, Any] = {
             "latency": Moments(**said.get("latency", {})),
             "latencies": Counter({int(bucket): count for bucket, count in said.get("latencies", {}).items()}),
-            "events": {name: Moments(**moments) for name, moments in said.get("events", {}).items()},
+            "events": {name: moments for name, moments in events.items() if moments.is_finite},
         }
         return cls(**{**said, **parts})
 

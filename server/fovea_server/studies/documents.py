@@ -10,7 +10,7 @@ from typing import Any
 from fovea_server.studies import verdict
 from fovea_server.studies.plans import shares
 from fovea_server.studies.readout import Comparison, Readout
-from fovea_server.studies.store import Entry, Kept
+from fovea_server.studies.store import Kept
 from fovea_server.studies.strata import Apart
 
 _METHODS = {
@@ -61,10 +61,6 @@ def of_readout(readout: Readout) -> dict[str, Any]:
         }
     )
     return document
-
-
-def of_journal(entries: list[Entry]) -> list[dict[str, Any]]:
-    return [{**asdict(entry), "at": moment(entry.at)} for entry in entries]
 
 
 def moment(seconds: float | None) -> str | None:

@@ -85,8 +85,10 @@ class Exchange:
                 self._hold_back()
             self._routing.plan = plan_of(self._kept, self._pointers, time.time(), self._held_back)
         except Exception as error:
-            _log.exception("experiments")
-            self._say(f"{type(error).__name__}: {error}")
+            fault = f"{type(error).__name__}: {error}"
+            if fault != self.fault:  # once, not four times a second
+                _log.exception("experiments")
+            self._say(fault)
 
     def _talk(self) -> str | None:
         """Why the store does not answer, None where it does."""

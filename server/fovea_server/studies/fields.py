@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +18,7 @@ _TYPES: dict[str, type] = {"str": str, "UnitKind": str, "int": int, "bool": bool
 def read(part: Any, table: Any, where: str) -> Any:
     """The part of a declaration that is called `where`. Raises BadExperiment."""
     if not isinstance(table, Mapping):
-        raise BadExperiment(f"{where}: it must be a table, not {table!r:.40}")
+        raise BadExperiment(f"{where}: it must be a table, not {_shown(table)}")
     found = values(part, table, f"{where}.")
     needed = [each.name for each in dataclasses.fields(part) if _is_needed(each) and each.name not in found]
     if needed:
@@ -49,19 +50,31 @@ def _value(where: str, kind: str, value: Any) -> Any:
         return _moment(where, value)
     if wanted == "tuple[float, ...]":
         if not isinstance(value, (list, tuple)):
-            raise BadExperiment(f"{where}: it must be a list of numbers, not {value!r:.40}")
+            raise BadExperiment(f"{where}: it must be a list of numbers, not {_shown(value)}")
         return tuple(_number(where, each) for each in value)
     if wanted == "float":
         return _number(where, value)
     if not isinstance(value, _TYPES[wanted]) or (wanted == "int" and isinstance(value, bool)):
-        raise BadExperiment(f"{where}: it must be {_KINDS[wanted]}, not {value!r:.40}")
+        raise BadExperiment(f"{where}: it must be {_KINDS[wanted]}, not {_shown(value)}")
+    if wanted == "int":
+        _number(where, value)
     return value
 
 
 def _number(where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadExperiment(f"{where}: it must be a number, not {value!r:.40}")
-    return float(value)
+    """Whole numbers of any length are TOML; what no float can be is refused with what is none."""
+    with contextlib.suppress(OverflowError):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    raise BadExperiment(f"{where}: it must be a number, not {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """The beginning of it; Python writes out no whole number of more than 4,300 digits."""
+    try:
+        return f"{value!r:.40}"
+    except ValueError:
+        return f"one of kind {type(value).__name__} that is too long to be shown"
 
 
 def _moment(where: str, value: Any) -> datetime:

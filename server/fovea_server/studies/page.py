@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import math
 from collections.abc import Iterable, Sequence
 
@@ -15,11 +13,11 @@ from fovea_server.studies.readout import Comparison, Readout
 from fovea_server.studies.readouts import Readouts
 from fovea_server.studies.store import Entry
 from fovea_server.studies.strata import Apart
+from fovea_server.studies.thumbnails import Thumbnails
 
 # The Content-Security-Policy that it needs where a server shows it: it is all in one file and runs nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
 
-_THUMBNAIL = 120  # pixels of the longer side
 _LISTED = 60
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c2328; }
@@ -122,7 +120,8 @@ def _pairs(readout: Readout, readouts: Readouts) -> str:
     pairs = readout.pairs
     if pairs is None:
         return ""
-    figures = "".join(_figure(each, readouts.truth.image(each.sha256)) for each in readout.disagreements[:_LISTED])
+    thumbnails, listed = Thumbnails(), readout.disagreements[:_LISTED]
+    figures = "".join(_figure(each, readouts.truth.image(each.sha256), thumbnails) for each in listed)
     return (
         "<h2>The same images, both arms</h2>"
         f"<p>Of the disagreements whose truth is known, only the control was right on {pairs.only_control:,}, only the "
@@ -131,27 +130,12 @@ def _pairs(readout: Readout, readouts: Readouts) -> str:
     )
 
 
-def _figure(disagreement: Disagreement, image: bytes | None) -> str:
-    picture = _thumbnail(image) if image else ""
+def _figure(disagreement: Disagreement, image: bytes | None, thumbnails: Thumbnails) -> str:
+    picture = thumbnails.of(image) if image else ""
     return (
         f"<figure>{picture}<figcaption>control: {_text(disagreement.control)}<br>"
         f"candidate: {_text(disagreement.candidate)}</figcaption>{_quiet(disagreement.id[:40])}</figure>"
     )
-
-
-def _thumbnail(image: bytes) -> str:
-    """Nothing for what Pillow cannot read, or without it: the report is for people, and the labels are in it."""
-    try:
-        from PIL import Image
-
-        with Image.open(io.BytesIO(image)) as picture:
-            small = picture.convert("RGB")
-            small.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    except (ImportError, OSError, ValueError, SyntaxError):
-        return ""
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def _journal(entries: Iterable[Entry]) -> str:

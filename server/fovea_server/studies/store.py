@@ -11,10 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from fovea_server.errors import ExperimentRefused, UnknownExperiment
+from fovea_server.errors import BadExperiment, ExperimentRefused, UnknownExperiment
+from fovea_server.logs import get_logger
 from fovea_server.studies import tables
 from fovea_server.studies.database import Database
 from fovea_server.studies.declaration import Experiment
+
+_log = get_logger("experiments")
 
 DRAFT, RUNNING, STOPPED, PROMOTED, ROLLED_BACK = "draft", "running", "stopped", "promoted", "rolled back"
 
@@ -78,6 +81,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._unreadable: set[str] = set()
 
     def generation(self) -> int:
         """Rises with every change."""
@@ -85,10 +89,20 @@ class Store:
             return connection.execute(select(tables.generation.c.number)).scalar() or 0
 
     def all(self) -> list[Kept]:
-        """In the order of their names."""
+        """In the order of their names. One that cannot be read, declared by a newer server perhaps, is left out, and
+        the log says so once."""
         with self.database.read() as connection:
-            rows = connection.execute(select(tables.experiments).order_by(tables.experiments.c.name))
-            return [_kept(row) for row in rows]
+            rows = connection.execute(select(tables.experiments).order_by(tables.experiments.c.name)).all()
+        return [kept for row in rows if (kept := self._readable(row))]
+
+    def _readable(self, row: Row[Any]) -> Kept | None:
+        try:
+            return _kept(row)
+        except BadExperiment as error:
+            if row.name not in self._unreadable:
+                _log.warning("an experiment cannot be read", experiment=row.name, reason=str(error))
+            self._unreadable.add(row.name)
+            return None
 
     def get(self, name: str) -> Kept:
         with self.database.read() as connection:
