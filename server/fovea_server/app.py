@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +25,7 @@ from fovea_server.metrics import Metrics
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.roster import Roster
 from fovea_server.settings import Settings
-from fovea_server.triton import device, installation, ports, process, tuned
+from fovea_server.triton import belongings, device, installation, ports, process, tuned
 from fovea_server.triton.client import TritonClient
 from fovea_server.triton.process import TritonProcess
 from fovea_server.triton.repository import Repositories
@@ -107,37 +106,51 @@ class App:
         control = ControlFace(
             control_app.create(self._roster, self._metrics, self._gateway.model_is_needed), self._settings.state
         )
-        try:
-            if self._keeping:
-                self._keeping.start()
-            await self._gateway.open()
-            await control.open()
-            if not await _first(self._start(), stop):
-                return
-            on_ready()
-            draining = asyncio.create_task(self._drain(notice=await stop))
-            hurried = asyncio.create_task(hurry.wait())
-            await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-            hurried.cancel()
-            if draining.done():
-                draining.result()
-            draining.cancel()
-            await asyncio.wait({draining})
-        finally:
-            await control.close(0)
-            await self._gateway.end()
-            await self._followers.stop(at_once=hurry.is_set())
-            if self._keeping:
-                await self._keeping.stop()
-            _log.info("stopping triton")
-            self._client.hang_up()
-            await self._supervisor.stop(at_once=hurry.is_set())
-            await self._client.close()
-            self._repositories.remove_what_is_of_the_moment()
-            shutil.rmtree(self._sockets, ignore_errors=True)
-            for port in self._held:
-                port.close()
-            _log.info("stopped")
+        await _each_in_turn(
+            lambda: self._serve(control, stop, hurry, on_ready),
+            lambda: control.close(0),
+            self._gateway.end,
+            lambda: self._followers.stop(at_once=hurry.is_set()),
+            self._stop_keeping,
+            lambda: self._stop_triton(at_once=hurry.is_set()),
+            self._client.close,
+            self._remove_files,
+        )
+        _log.info("stopped")
+
+    async def _serve(
+        self, control: ControlFace, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]
+    ) -> None:
+        if self._keeping:
+            self._keeping.start()
+        await self._gateway.open()
+        await control.open()
+        if not await _first(self._start(), stop):
+            return
+        on_ready()
+        draining = asyncio.create_task(self._drain(notice=await stop))
+        hurried = asyncio.create_task(hurry.wait())
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if draining.done():
+            draining.result()
+        draining.cancel()
+        await asyncio.wait({draining})
+
+    async def _stop_keeping(self) -> None:
+        if self._keeping:
+            await self._keeping.stop()
+
+    async def _stop_triton(self, *, at_once: bool) -> None:
+        _log.info("stopping triton")
+        self._client.hang_up()
+        await self._supervisor.stop(at_once=at_once)
+
+    async def _remove_files(self) -> None:
+        self._repositories.remove_what_is_of_the_moment()
+        belongings.remove(self._sockets)
+        for port in self._held:
+            port.close()
 
     async def _start(self) -> None:
         """Triton and the followers side by side; returns once all that is public answers."""
@@ -255,3 +268,18 @@ async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) 
     starting.cancel()
     await asyncio.wait({starting})
     return False
+
+
+async def _each_in_turn(*steps: Callable[[], Awaitable[None]]) -> None:
+    """Every step, whatever those before it did. The first error is raised once all are done, others are logged."""
+    first: BaseException | None = None
+    for step in steps:
+        try:
+            await step()
+        except BaseException as error:
+            if first is None:
+                first = error
+            else:
+                _log.error("stopping did not go well", exc_info=error)
+    if first is not None:
+        raise first

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -12,38 +15,71 @@ from fovea_server.errors import StartError
 _LONGEST = 107  # bytes of a path that Linux takes (unix(7), sun_path)
 
 
-def of_this_process(state: Path) -> Path:
-    return state / f"control-{os.getpid()}.sock"
-
-
-def bind(path: Path) -> socket.socket:
-    """A socket there that only this user can open. Raises StartError."""
-    if (length := len(os.fsencode(path))) > _LONGEST:
-        raise StartError(
-            f"the path of the control socket, {path}, has {length} bytes; Linux takes {_LONGEST}",
-            hint="name a state folder with a shorter path: --state",
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        bound.bind(os.fspath(path))
-        bound.listen()  # at once: whoever looks meanwhile must not take it for one that was left behind
-    finally:
-        os.umask(before)
-    return bound
+def bind(state: Path) -> tuple[Path, socket.socket]:
+    """A socket there that only this user can open, which listens. Raises StartError."""
+    state.mkdir(parents=True, exist_ok=True)
+    with _alone(state):
+        path = _free(state)
+        path.unlink(missing_ok=True)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            bound.bind(os.fspath(path))
+            bound.listen()
+        except BaseException:
+            bound.close()
+            raise
+        finally:
+            os.umask(before)
+    return path, bound
 
 
 def of_running_servers(state: Path) -> Iterator[Path]:
     """The sockets behind which somebody listens; those that killed servers left behind are removed."""
     for path in sorted(state.glob("control-*.sock")):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            try:
-                probe.connect(os.fspath(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-                continue
-            except OSError:
-                continue
-        yield path
+        listens = _listens(path)
+        if listens is False:
+            with _alone(state):
+                if _listens(path) is False:
+                    path.unlink(missing_ok=True)
+        elif listens:
+            yield path
+
+
+def _free(state: Path) -> Path:
+    """control-PID.sock, or control-2-PID.sock where a server of another container, in which it has the same process id,
+    listens behind that, and so on. Raises StartError."""
+    for count in itertools.count(1):
+        path = state / f"control-{f'{count}-' if count > 1 else ''}{os.getpid()}.sock"
+        if (length := len(os.fsencode(path))) > _LONGEST:
+            raise StartError(
+                f"the path of the control socket, {path}, has {length} bytes; Linux takes {_LONGEST}",
+                hint="name a state folder with a shorter path: --state",
+            )
+        if _listens(path) is False:
+            break
+    return path
+
+
+def _listens(path: Path) -> bool | None:
+    """Whether somebody does; None where that cannot be told."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return None
+    return True
+
+
+@contextlib.contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """With its sockets: one that is bound and does not listen yet must not be taken for left behind."""
+    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -86,6 +86,27 @@ def test_a_broken_file_changes_nothing_and_a_missing_one_takes_all_keys(
         guard.caller_of(None, text, Scope.INFER)
 
 
+def test_a_file_that_cannot_even_be_looked_at_changes_nothing_and_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(guarding, "_LOOK_AGAIN", 0.0)
+    state = tmp_path / "state"
+    key, text = _new(state, "infer")
+    guard = Guard(KeyFile(state))
+    state.rename(tmp_path / "aside")
+    state.write_text("in the way")
+    for _ in range(3):
+        assert guard.caller_of(None, text, Scope.INFER)
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("the keys stay as they were") == 1
+    state.unlink()
+    (tmp_path / "aside").rename(state)
+    with KeyFile(state).changed() as kept:
+        kept[key.id] = dataclasses.replace(key, revoked=time.time())
+    with pytest.raises(Unauthenticated, match="revoked"):
+        guard.caller_of(None, text, Scope.INFER)
+
+
 def test_between_two_looks_the_disk_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
 

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import uvloop
 from tests import certificates
 from tests.certificates import Signed
 from tests.edge.faces import faces
+from tests.waiting import eventually
 
 from fovea_client import AsyncClient, AsyncGrpcClient, FoveaClientError, Unreachable
-from fovea_server.edge import tls, tls_listener
+from fovea_server.edge import bounded_connection, tls, tls_listener
 from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.tls import Certificates, TlsSettings
 from fovea_server.edge.tls_listener import TlsListener
@@ -217,6 +219,41 @@ async def test_many_handshakes_that_never_come_keep_nobody_out_and_are_bounded(
         finally:
             for each in silent:
                 each.close()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_who_shakes_hands_and_then_says_nothing_holds_no_connection_beyond_the_limit(
+    installed: TlsSettings, pki: dict[str, Signed], monkeypatch: pytest.MonkeyPatch, run: Callable[[Any], None]
+) -> None:
+    """Not even the goodbye of TLS, which the server would wait for."""
+    monkeypatch.setattr(bounded_connection, "_LINGERING", 4)
+    limits = ConnectionLimits(max_connections=4)
+    context = ssl.create_default_context(cafile=pki["first"].certificate)
+
+    def silent(port: int) -> ssl.SSLSocket:
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+
+    async def story() -> None:
+        async with faces(certificates=Certificates(installed), limits=limits) as served:
+            callers = [await asyncio.to_thread(silent, served.rest_port) for _ in range(30)]
+            try:
+                await eventually(lambda: _held(served.rest_port) <= 8, seconds=5)
+                await eventually(lambda: _held(served.rest_port) <= 4, seconds=10)
+                rest, _ = await _models(served, pki["first"])
+                assert rest == 2
+            finally:
+                for each in callers:
+                    each.close()
+
+    run(story())
+
+
+def _held(port: int) -> int:
+    """Connections to a port of ours that this process has open."""
+    return sum(
+        each.status == psutil.CONN_ESTABLISHED and each.laddr.port == port
+        for each in psutil.Process().net_connections("tcp")
+    )
 
 
 async def test_both_loops_shake_hands_also_with_who_says_everything_at_once(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests import small_disk
 
 from fovea_server.errors import Quarantined
 from fovea_server.request.quarantine import Quarantine, QuarantineSettings, digest_of
@@ -52,6 +53,15 @@ def test_a_folder_that_cannot_be_written_still_refuses(tmp_path: Path) -> None:
     quarantine.look()
     with pytest.raises(Quarantined):
         quarantine.check(digest_of(b"bad image"))
+
+
+def test_where_the_disk_has_room_for_the_image_alone_it_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    assert small_disk.said_on(tmp_path, "tests.request.quarantine_on_a_full_disk") == {"refused": True, "left": 0}
+
+
+def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path) -> None:
+    _with(tmp_path / "q", b"bad image")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "q").iterdir()} == {0o600}
 
 
 def test_what_is_no_description_is_passed_over(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Triton:
         self.gate.set()
         self.best = 967
         self.score = 0.94
+        self.refuses = ""  # to unload this one
 
     async def infer(
         self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
@@ -43,6 +44,8 @@ class Triton:
         self.loaded.append(name)
 
     async def unload(self, name: str, timeout: float) -> None:
+        if name == self.refuses:
+            raise ModelRefused(f"Triton says of {name}: Deadline Exceeded")
         if name in self.loaded:
             self.loaded.remove(name)
 
@@ -136,6 +139,34 @@ async def test_a_model_leaves_once_its_last_caller_is_done(desk: Desk) -> None:
     assert "classify_copy" not in desk.triton.loaded
     # The preprocessing stays: another model shares it.
     assert desk.changes == [(), ["classify_copy", "copy"]]
+
+
+@pytest.mark.parametrize("refused", ["classify_copy", "copy"])
+async def test_a_removal_that_triton_refused_goes_on_when_it_is_tried_again(desk: Desk, refused: str) -> None:
+    await desk.roster.add("copy")
+    desk.triton.refuses = refused
+    for _ in range(2):
+        with pytest.raises(ModelRefused, match=f"Triton says of {refused}"):
+            await desk.roster.remove("copy")
+        assert desk.names == ["efficientnet_lite0"]
+        await desk.roster.verify()
+    desk.triton.refuses = ""
+    await desk.roster.remove("copy")
+    assert not {"classify_copy", "copy"} & set(desk.triton.loaded)
+    with pytest.raises(UnknownModel):
+        await desk.roster.remove("copy")
+
+
+async def test_one_whose_removal_triton_refused_can_be_added_again(desk: Desk) -> None:
+    await desk.roster.add("copy")
+    desk.triton.refuses = "copy"
+    with pytest.raises(ModelRefused):
+        await desk.roster.remove("copy")
+    await desk.roster.add("copy")
+    assert desk.names == ["efficientnet_lite0", "copy"]
+    desk.triton.refuses = ""
+    await desk.roster.remove("copy")
+    assert desk.names == ["efficientnet_lite0"]
 
 
 async def test_what_was_given_cannot_be_removed(desk: Desk) -> None:

@@ -6,12 +6,12 @@ import dataclasses
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fovea_server import drafts
 from fovea_server.access.keys import Key
 
 _VERSION = 1
@@ -28,13 +28,16 @@ class KeyFile:
         self.path = state / "keys.json"
 
     def signature(self) -> tuple[int, int, int] | None:
-        """What changes when the file does, for the price of a stat(2); None where there is no file."""
+        """What changes when the file does, for the price of a stat(2); None where there is no file.
+
+        Of one that cannot be looked at it is the reason: `read` says what that means.
+        """
         try:
             said = self.path.stat()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise BadKeyFile(f"{self.path} cannot be read: {error.strerror}") from None
+            return -1, -1, error.errno or -1
         return said.st_ino, said.st_mtime_ns, said.st_size
 
     def read(self) -> dict[str, Key]:
@@ -65,17 +68,7 @@ class KeyFile:
 
     def _write(self, keys: Mapping[str, Key]) -> None:
         document = {"version": _VERSION, "keys": [_said(key) for key in keys.values()]}
-        # mkstemp makes it 0600, and so it stays.
-        descriptor, draft = tempfile.mkstemp(dir=self.path.parent, prefix=".keys-")
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(document, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(self.path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        drafts.write(self.path, json.dumps(document, indent=1).encode(), mode=0o600)
 
 
 def _for_the_owner(path: str, flags: int) -> int:

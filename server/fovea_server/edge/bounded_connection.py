@@ -18,7 +18,7 @@ from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, R
 from fovea_server.request.admission.quotas import TokenBucket
 
 SWEEP_SECONDS = 0.5
-_LINGERING = 256  # such callers at once; more are cut off without a word
+_LINGERING = 256  # connections beyond the limit whose callers are being told so; more are cut off without a word
 _MANY_PIECES = 10_000
 _LEAST_PIECE = 64  # bytes, on average, of the chunks of a body that comes in many
 _DROPPED_AT_ONCE = 0.1  # seconds' worth
@@ -60,6 +60,10 @@ class Room:
             longest.leave()
             return True
         return False
+
+    def is_crowded(self) -> bool:
+        """Whether more are lingering than may: who has to go then has no time to read or to say goodbye."""
+        return len(self.open) > self.limits.max_connections + _LINGERING
 
     def sweep(self, now: float) -> None:
         """Cut those whose time is over before the next sweep; `now` is on the event loop's clock."""
@@ -198,7 +202,10 @@ class BoundedConnection(Doorkeeper):
     def leave(self) -> None:
         """Make room for another; nothing is being asked here."""
         self._room.waiting.pop(self, None)
-        self.transport.close()
+        if self._room.is_crowded():
+            self.transport.abort()
+        else:
+            self.say_goodbye()
 
     def cut(self, now: float) -> None:
         """The time is over; unless it is we who do not read."""
@@ -253,7 +260,7 @@ class BoundedConnection(Doorkeeper):
         self.end_after_reading()
 
     def _may_speak(self) -> bool:
-        if self.pipeline or len(self._room.open) > self._limits.max_connections + _LINGERING:
+        if self.pipeline or self._room.is_crowded():
             return False
         if self._phase in (_Phase.HEADERS, _Phase.IDLE):
             return self._is_answered()

@@ -117,10 +117,16 @@ class Doorkeeper(HttpToolsProtocol):
         """Closing at once, with bytes unread, would reset the connection and take the answer with it."""
         self._has_ended = True
         if not self.transport.can_write_eof():
-            self.transport.close()
+            self.say_goodbye()
             return
         self.transport.write_eof()
         self.loop.call_later(_LINGER, self.transport.abort)
+
+    def say_goodbye(self) -> None:
+        """Close; with TLS that takes until the caller says goodbye as well, who may never do so."""
+        self.transport.close()
+        if not self.transport.can_write_eof():
+            self.loop.call_later(_LINGER, self.transport.abort)
 
 
 def header(headers: Headers, wanted: bytes) -> bytes | None:

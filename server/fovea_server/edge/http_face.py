@@ -20,6 +20,8 @@ from fovea_server.edge.doorkeeper import Refusal
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.tls import Certificates
 from fovea_server.edge.tls_listener import TlsListener
+from fovea_server.errors import StartError
+from fovea_server.triton import ports
 
 _SWEEP_TICKS = int(SWEEP_SECONDS / 0.1)  # uvicorn ticks ten times a second
 
@@ -46,12 +48,11 @@ class _HttpFace(uvicorn.Server):
         yield
 
     async def open(self) -> None:
-        """Listen; returns once connections are accepted."""
+        """Listen; returns once connections are accepted. Raises StartError."""
         self._serving = asyncio.create_task(self.serve(self._sockets()))
         while not self.started:
             if self._serving.done():
-                self._serving.result()
-                raise OSError(f"cannot listen on {self.config.host}:{self.config.port}")
+                raise StartError(f"the server cannot listen: {self._serving.exception()}", hint="start it again")
             await asyncio.sleep(0.01)
 
     async def close(self, grace: float) -> None:
@@ -64,9 +65,9 @@ class _HttpFace(uvicorn.Server):
             self.force_exit = True
             await self._serving
 
-    def _sockets(self) -> list[socket.socket] | None:
-        """Sockets that are bound already; None to bind where the configuration says."""
-        return None
+    def _sockets(self) -> list[socket.socket]:
+        """Bound by us: where that fails, uvicorn would end the process. Raises StartError."""
+        raise NotImplementedError
 
 
 class RestFace(_HttpFace):
@@ -109,15 +110,15 @@ class RestFace(_HttpFace):
         if self._certificates is None:
             await super().startup(sockets)
             return
+        assert sockets is not None, "_sockets() binds them"
         config, limits = self.config, self._room.limits
         make = functools.partial(self._connection, config=config, server_state=self.server_state, app_state={})
-        bound = sockets or _bound(config.host, config.port)
-        listener = TlsListener(bound, config.backlog, self._certificates.for_rest(), limits.header_seconds, make)
+        listener = TlsListener(sockets, config.backlog, self._certificates.for_rest(), limits.header_seconds, make)
         self.servers = [listener]  # type: ignore[list-item]  # what uvicorn needs of one
         self.started = True
 
-    def _sockets(self) -> list[socket.socket] | None:
-        return _bound(self.config.host, self.config.port, shared=True) if self._shared else None
+    def _sockets(self) -> list[socket.socket]:
+        return ports.bind(self.config.host, self.config.port, "REST", shared=self._shared)
 
 
 class ControlFace(_HttpFace):
@@ -125,26 +126,15 @@ class ControlFace(_HttpFace):
 
     def __init__(self, app: ASGIApp, state: Path) -> None:
         super().__init__(app)
-        self._path = control_sockets.of_this_process(state)
+        self._state = state
+        self._path: Path | None = None
 
     async def close(self, grace: float) -> None:
+        if self._path:
+            self._path.unlink(missing_ok=True)  # first: nobody takes the name while somebody listens behind it
+            self._path = None
         await super().close(grace)
-        self._path.unlink(missing_ok=True)
 
     def _sockets(self) -> list[socket.socket]:
-        return [control_sockets.bind(self._path)]
-
-
-def _bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
-    """To each address of the host; `shared` with SO_REUSEPORT: the kernel then spreads connections over processes."""
-    bound = []
-    said = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    for family, kind, protocol, _, address in dict.fromkeys(said):
-        one = socket.socket(family, kind, protocol)
-        bound.append(one)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(address)
-    return bound
+        self._path, bound = control_sockets.bind(self._state)
+        return [bound]

@@ -13,6 +13,7 @@ from fovea_pipelines import headers
 from fovea_server.domain import Deadline, ImageFacts, Priority
 from fovea_server.errors import DeadlineExceeded, StartError
 from fovea_server.request.admission import Admission, AdmissionSettings
+from fovea_server.request.admission.settings import share_of_bytes
 from fovea_server.request.decoder import Decoder
 
 _NEEDED = {"gif": "PIL", "tiff": "PIL", "avif": "PIL._avif", "heic": "pillow_heif"}
@@ -40,7 +41,7 @@ class ConversionSettings:
             self,
             workers=max(self.workers // processes, 1),
             max_waiting=self.max_waiting // processes,
-            max_waiting_bytes=self.max_waiting_bytes // processes,
+            max_waiting_bytes=share_of_bytes(self.max_waiting_bytes, processes),
         )
 
 
@@ -101,7 +102,7 @@ class Conversion:
     ) -> AsyncIterator[bytes]:
         """`async with` it: the image in a format that the executors read, which most are in already.
 
-        Raises Busy, Shed, DeadlineExceeded, TooManyPixels, FormatNotServed or Undecodable.
+        Raises Busy, Shed, DeadlineUnreachable, DeadlineExceeded, TooManyPixels, FormatNotServed or Undecodable.
         """
         if facts.format not in self._settings.formats:
             yield image

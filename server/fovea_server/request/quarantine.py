@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from fovea_server import drafts
 from fovea_server.errors import Quarantined
 from fovea_server.logs import get_logger
 
@@ -113,7 +112,11 @@ class Quarantine:
     def _save(self, kept: Kept, image: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(self.path(kept.digest), image)
-        _write(self._description(kept.digest), json.dumps(dataclasses.asdict(kept)).encode())
+        try:
+            _write(self._description(kept.digest), json.dumps(dataclasses.asdict(kept)).encode())
+        except OSError:  # nothing would ever remove an image that nothing describes
+            self.path(kept.digest).unlink(missing_ok=True)
+            raise
 
     def _make_room(self) -> None:
         oldest_first, settings = self.all(), self._settings
@@ -141,12 +144,5 @@ def _read(path: Path) -> Kept | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing, readable for this user alone."""
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        partial.touch(mode=0o600)
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    """For this user alone; while callers wait, so nobody waits for the disk."""
+    drafts.write(path, content, mode=0o600, durable=False)

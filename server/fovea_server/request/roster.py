@@ -55,6 +55,7 @@ class Roster:
         self._engine_of = engine_of
         self._packages = {package.network: package for package in packages}
         self._proofs = {package.network: Proof.of(self._model(package), package.golden) for package in packages}
+        self._leaving: dict[str, ModelPackage] = {}  # out of service, and perhaps not out of Triton
         self.catalogue = Catalogue([proof.model for proof in self._proofs.values()])
         for package in packages:
             if repositories.versions.current(package.name) == package.version:
@@ -85,6 +86,7 @@ class Roster:
             package, proof = await asyncio.to_thread(self._read, name)
             with self._changing(()):
                 await self._load(package, proof)
+            self._leaving.pop(name, None)
             self.catalogue.add(proof.model)
             await self.catalogue.everywhere()
             _log.info("model added", model=name, digest=package.digest)
@@ -103,22 +105,32 @@ class Roster:
             return model
 
     async def remove(self, name: str) -> None:
-        """Take a model out of service, once nobody uses it any more. Raises NotReady, UnknownModel or ModelRefused."""
+        """Take a model out of service, once nobody uses it any more, and out of Triton.
+
+        Raises NotReady, UnknownModel or ModelRefused. Where Triton was the one who refused, trying again goes on there.
+        """
         async with self._lock:
             await self._readiness.settled(Deadline.after(_LOADING))
-            identity = self._proof(name).model.identity
-            if not self._repositories.was_added(name):
-                raise ModelRefused(f"{name} was not added at run time; it belongs to {self._repositories.given.name}")
-            if self.catalogue.is_current(identity) and self._versions_of(identity.name) > 1:
-                raise ModelRefused(
-                    f"{name} is in service; let another version take over first: fovea models rollback {identity.name}"
-                )
-            await self.catalogue.remove(identity)
-            package = self._packages.pop(name)
-            del self._proofs[name]
+            if name not in self._leaving:
+                await self.catalogue.remove(self._that_may_leave(name))
+                self._leaving[name] = self._packages.pop(name)
+                del self._proofs[name]
+            package = self._leaving[name]
             with self._changing(list(self._only_of(package))):
                 await self._unload(package)
+            del self._leaving[name]
             _log.info("model removed", model=name, digest=package.digest)
+
+    def _that_may_leave(self, name: str) -> ModelIdentity:
+        """Raises UnknownModel or ModelRefused."""
+        identity = self._proof(name).model.identity
+        if not self._repositories.was_added(name):
+            raise ModelRefused(f"{name} was not added at run time; it belongs to {self._repositories.given.name}")
+        if self.catalogue.is_current(identity) and self._versions_of(identity.name) > 1:
+            raise ModelRefused(
+                f"{name} is in service; let another version take over first: fovea models rollback {identity.name}"
+            )
+        return identity
 
     def _proof(self, name: str) -> Proof:
         if name not in self._proofs:

@@ -29,7 +29,7 @@ from fovea_server.errors import (
     StartError,
     Undecodable,
 )
-from fovea_server.triton import infer_messages, leftovers
+from fovea_server.triton import belongings, infer_messages, leftovers, process
 from fovea_server.triton.connections import Answer, Connections, NotConnected, Outcome
 from fovea_server.triton.process import TritonSettings
 from fovea_server.triton.pulse import Pulse
@@ -73,6 +73,8 @@ class TritonClient:
     def __init__(self, settings: TritonSettings, key: str, at_once: int) -> None:
         self._connections = Connections(settings.http_address, at_once)
         self._board = _board()
+        self._board_file = process.file_of_board(self._board.ticket())
+        belongings.hold(self._board_file)
         self._channel = grpc.aio.insecure_channel(settings.grpc_address, options=_CHANNEL_OPTIONS)
         self._control = (("triton-grpc-protocol-fovea", key),)
         self.pulse = Pulse()
@@ -183,6 +185,7 @@ class TritonClient:
         self.hang_up()
         await self._channel.close()
         self._board.close()
+        belongings.let_go(self._board_file)
 
     async def _change(self, method: Callable[..., Any], request: Any, timeout: float) -> None:
         try:

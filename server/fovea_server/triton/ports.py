@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 import psutil
 
@@ -46,16 +48,59 @@ def hold(wanted: Sequence[tuple[str, int, str]]) -> list[socket.socket]:
     return held
 
 
+def bind(host: str, port: int, purpose: str, *, shared: bool = False) -> list[socket.socket]:
+    """A socket at each address of the host, but for those that this machine does not have, if there are others.
+
+    `shared` with SO_REUSEPORT: the kernel then spreads connections over processes. Raises StartError.
+    """
+    try:
+        return _bound(host, port, shared)
+    except OSError as error:
+        problem = f"port {port} for {purpose} cannot be used: {_why(host, port, error)}"
+        raise StartError(problem, hint=_hint([port])) from error
+
+
+def _bound(host: str, port: int, shared: bool = False) -> list[socket.socket]:
+    said = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    bound: list[socket.socket] = []
+    missing = None
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(said):
+            try:
+                bound.append(_bound_to(address, socket.socket(family, kind, protocol), shared))
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+        if missing and not bound:
+            raise missing
+    except OSError:
+        for each in bound:
+            each.close()
+        raise
+    return bound
+
+
+def _bound_to(address: Any, one: socket.socket, shared: bool) -> socket.socket:
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+        if one.family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
 def _problem(host: str, port: int) -> str | None:
     """Why nothing can listen there; None if something can."""
-    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except socket.gaierror:
-            return f"{host} is no address of this machine"
-        except OSError as error:
-            return _why(port, error)
+    try:
+        for each in _bound(host, port):
+            each.close()
+    except OSError as error:
+        return _why(host, port, error)
     return None
 
 
@@ -72,11 +117,9 @@ def _free_ports(count: int, avoid: set[int]) -> list[int]:
     return list(itertools.islice(free, count))
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _why(port: int, error: OSError) -> str:
+def _why(host: str, port: int, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"{host} is no address of this machine"
     holder = _holder(port)
     if holder is None:
         return str(error.strerror or error).lower()

@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import os
 import re
-import secrets
 import shutil
 import signal
 import sys
@@ -21,7 +20,7 @@ import psutil
 
 from fovea_pipelines import precision
 from fovea_server.logs import get_logger
-from fovea_server.triton import leftovers, log_lines
+from fovea_server.triton import belongings, leftovers, log_lines
 from fovea_server.triton.installation import Installation
 
 _log = get_logger("triton")
@@ -37,7 +36,9 @@ _MEMORY = {
 # Nobody needs these but us, and they reach files and memory of this machine: traces and logs go where one says.
 _RESTRICTED = "shared-memory,model-repository,trace,logging"
 _FOLDERS, _REGIONS = "fovea-triton_", "fovea_"  # followed by the gateway's process id
-_NAMED = re.compile(rf"(?:{_FOLDERS}|{_REGIONS})([0-9]{{1,9}})_", re.ASCII)
+# A folder that its gateway has locked; beside it, under its name and more, what cannot be: regions of shared memory.
+_LOCKED = re.compile(rf"((?:{_FOLDERS}|{_REGIONS})([0-9]{{1,9}})_locked_[a-z0-9_]{{8}})(_.+)?", re.ASCII)
+_BOARD = re.compile(rf"{_REGIONS}([0-9]{{1,9}})_[0-9a-f]{{8}}_withdrawn", re.ASCII)  # fovea_pipelines.withdrawn
 _ENVIRONMENTS = "python_environments"  # a file that names what Triton's Python backend made elsewhere
 
 
@@ -69,17 +70,34 @@ def sweep() -> None:
     """Remove the files and the shared memory that gateways left behind which were killed."""
     left = [*Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"), *leftovers.SHARED_MEMORY.glob(f"{_REGIONS}*")]
     for path in left:
-        with contextlib.suppress(OSError):  # gone already, or not to be removed
-            if _is_orphan(path):
-                _log.debug("swept", path=str(path))
-                leftovers.remove_environments(_recorded(path / _ENVIRONMENTS))
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):  # gone already, not to be removed, or of a gateway that lives
+            if _may_be_orphan(path):
+                with belongings.taken_over(path):
+                    _log.debug("swept", path=str(path))
+                    leftovers.remove_environments(_recorded(path / _ENVIRONMENTS))
+                    _remove(path)
 
 
-def _is_orphan(path: Path) -> bool:
-    """Whether a gateway of this user made it and is no more; other users may call theirs what they like."""
-    named = _NAMED.match(path.name)
-    return named is not None and path.lstat().st_uid == os.geteuid() and not psutil.pid_exists(int(named[1]))
+def _may_be_orphan(path: Path) -> bool:
+    """Whether a gateway of this user made it, and nothing but a lock on it can tell that this one lives.
+
+    Other users may call theirs what they like; a process id says nothing of a gateway in another container.
+    """
+    if path.lstat().st_uid != os.geteuid():
+        return False
+    if board := _BOARD.fullmatch(path.name):  # it is there a moment before its lock
+        return not psutil.pid_exists(int(board[1]))
+    if named := _LOCKED.fullmatch(path.name):
+        folder, pid, beside = named.groups()
+        return not beside or not (path.with_name(folder).exists() or psutil.pid_exists(int(pid)))
+    return False
+
+
+def _remove(path: Path) -> None:
+    """With what lies beside it under its name; itself last, or nobody would know whose that is."""
+    for beside in path.parent.glob(f"{path.name}_*"):
+        belongings.remove(beside)
+    belongings.remove(path)
 
 
 def _recorded(file: Path) -> list[Path]:
@@ -87,13 +105,18 @@ def _recorded(file: Path) -> list[Path]:
 
 
 def folder_of_this_gateway() -> Path:
-    """A new folder that is swept once this process is gone, however it ends."""
-    return Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}_"))
+    """A new folder that is swept once this process is gone, however it ends. Raises OSError."""
+    return belongings.new_folder(Path(tempfile.gettempdir()), f"{_FOLDERS}{os.getpid()}_locked_")
 
 
 def shared_folder_of_this_gateway() -> Path:
     """As above, where paths are short: that of a socket has at most 107 bytes."""
-    return Path(tempfile.mkdtemp(prefix=f"{_REGIONS}{os.getpid()}_", dir=leftovers.SHARED_MEMORY))
+    return belongings.new_folder(leftovers.SHARED_MEMORY, f"{_REGIONS}{os.getpid()}_locked_")
+
+
+def file_of_board(ticket: str) -> Path:
+    """Of the board (fovea_pipelines.withdrawn) that gave this ticket."""
+    return leftovers.SHARED_MEMORY / f"{_REGIONS}{ticket.partition(':')[0]}_withdrawn"
 
 
 def _children(pid: int) -> list[int]:
@@ -141,7 +164,7 @@ class TritonProcess:
         self._settings = settings
         self._key = key
         self._folder = folder_of_this_gateway()
-        self._regions = f"{_REGIONS}{os.getpid()}_{secrets.token_hex(4)}"
+        self._regions = shared_folder_of_this_gateway()  # empty: Triton's lie beside it, under its name
         self._complaints: deque[str] = deque(maxlen=3)
         self._child: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -239,14 +262,15 @@ class TritonProcess:
         """
         if self._settings.socket:
             socket = Path(self._settings.socket)
-            socket.parent.mkdir(mode=0o700, exist_ok=True)
+            if not socket.parent.exists():
+                socket.parent.mkdir(mode=0o700)
+                belongings.hold(socket.parent)
             socket.unlink(missing_ok=True)
 
     def _remove_files(self) -> None:
         leftovers.remove_environments(_recorded(self._folder / _ENVIRONMENTS))
-        for region in leftovers.SHARED_MEMORY.glob(f"{self._regions}*"):
-            region.unlink(missing_ok=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove(self._regions)
+        _remove(self._folder)
 
     def _command(self) -> list[str]:
         settings = self._settings
@@ -258,7 +282,7 @@ class TritonProcess:
             *(f"--load-model={ensemble}" for ensemble in self._ensembles),
             *([f"--model-config-name={name}"] if name else []),
             f"--backend-directory={self._backend_folder()}",
-            f"--backend-config=python,shm-region-prefix-name={self._regions}",
+            f"--backend-config=python,shm-region-prefix-name={self._regions.name}_",
             "--disable-auto-complete-config",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={settings.grpc_port}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from fovea_pipelines.errors import BadPackage, PipelineError
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.triton_folders import Network
 from fovea_server.errors import StartError
-from fovea_server.triton import tuned
+from fovea_server.triton import belongings, tuned
 from fovea_server.triton.tuned import Stage
 from fovea_server.triton.versions import Versions
 
@@ -94,7 +93,7 @@ class Repositories:
     def remove_what_is_of_the_moment(self) -> None:
         for folder in (self.moment, self.tuned_given):
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                belongings.remove(folder)
 
     def packages(self) -> list[ModelPackage]:
         """Those given, then those added. Raises StartError where a version is there twice."""

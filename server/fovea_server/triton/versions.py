@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from fovea_server import drafts
 from fovea_server.errors import StartError
 
 _FILE = "versions.json"  # {NAME: [in service, the one before]}; a model of one version is not in it
@@ -50,6 +51,4 @@ class Versions:
 
     def _write(self, versions: dict[str, list[str]]) -> None:
         """In one step: who reads meanwhile sees the old file or the new one."""
-        draft = self.path.with_suffix(".draft")
-        draft.write_text(json.dumps(versions, indent=1) + "\n", encoding="utf-8")
-        draft.replace(self.path)
+        drafts.write(self.path, (json.dumps(versions, indent=1) + "\n").encode())

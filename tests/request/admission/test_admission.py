@@ -9,6 +9,8 @@ import pytest
 from fovea_server.domain import Deadline
 from fovea_server.errors import Busy, DeadlineExceeded
 from fovea_server.request.admission import Admission, AdmissionSettings
+from fovea_server.request.conversion import ConversionSettings
+from fovea_server.request.gate import GateSettings
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -126,3 +128,11 @@ def test_processes_that_share_the_limits_hold_no_more_together() -> None:
     assert (share.max_in_flight, share.max_waiting, share.max_waiting_bytes) == (21, 341, 85_333_333)
     assert share.batch == pytest.approx(8 / 3)
     assert whole.of_one(1) == whole
+
+
+@pytest.mark.parametrize("processes", [2, 13, 64])
+def test_the_largest_image_that_is_let_in_has_room_in_each_process_where_it_has_any(processes: int) -> None:
+    largest = GateSettings().max_bytes
+    for of_one in (AdmissionSettings().of_one(processes), ConversionSettings().of_one(processes)):
+        assert of_one.max_waiting_bytes == max(256_000_000 // processes, largest)
+    assert AdmissionSettings(max_waiting_bytes=1000).of_one(processes).max_waiting_bytes == 1000

@@ -74,6 +74,17 @@ def test_the_newest_of_the_caller_with_most_work_is_found() -> None:
     assert queue.newest_of_most().number == 3
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 10))))
+def test_who_would_have_to_go_is_told_without_sending_anybody_away(waiting: list[tuple[str, int]]) -> None:
+    queue = _filled(*(_Request(caller, cost) for caller, cost in waiting))
+    told = list(queue.newest_of_most_first())
+    for request, work in told:
+        assert queue.newest_of_most() is request
+        assert queue.work_of(request.caller) == work
+        queue.remove(request)
+    assert len(queue) == 0
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(1, 10), st.sampled_from(["push", "pop", "remove"]))))
 def test_nothing_is_lost_or_served_twice_whatever_comes_and_goes(steps: list[tuple[str, float, str]]) -> None:
     queue, inside = FairQueue[_Request](), list[_Request]()

@@ -16,6 +16,7 @@ import pytest
 from fovea_server.domain import Caller, Deadline, Priority
 from fovea_server.errors import Busy, DeadlineExceeded, DeadlineUnreachable, FoveaError, QuotaExceeded, Shed
 from fovea_server.request.admission import Admission, AdmissionSettings, overload
+from fovea_server.request.gate import GateSettings
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -41,17 +42,20 @@ class _Load:
         seconds: float = 30.0,
         cost: float = 1.0,
         service: float = _SERVICE,
+        size: int = 100,
     ) -> None:
         for _ in range(count):
-            request = self._request(name, priority, Deadline.after(seconds), cost, service)
+            request = self._request(name, priority, Deadline.after(seconds), cost, service, size)
             self._tasks.append(asyncio.create_task(request))
 
     async def ended(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _request(self, name: str, priority: Priority, deadline: Deadline, cost: float, service: float) -> None:
+    async def _request(
+        self, name: str, priority: Priority, deadline: Deadline, cost: float, service: float, size: int
+    ) -> None:
         try:
-            async with self.admission.slot(100, deadline, cost, priority, name):
+            async with self.admission.slot(size, deadline, cost, priority, name):
                 await asyncio.sleep(service)
                 self.answered.append(name)
         except FoveaError as error:
@@ -122,6 +126,46 @@ async def test_a_full_room_sends_the_newest_batch_request_away_for_an_interactiv
     assert Counter(load.answered) == {"": 1, "batch": 2, "interactive": 2}
     assert [type(error) for error in load.errors] == [Shed, Shed]
     assert load.refusals == {("SHED", Priority.BATCH): 2}
+
+
+async def test_nobody_gives_way_to_an_image_that_would_find_no_place_all_the_same() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, max_waiting_bytes=10_000, batch=None))
+    load.ask(1)
+    await _settle()
+    load.ask(4, "interactive", size=2_000)
+    load.ask(15, "batch", Priority.BATCH)
+    await _settle()
+    load.ask(1, "large", cost=8.0, size=4_000)
+    await _settle()
+    assert (load.admission.waiting, load.refusals) == (19, {("BUSY", Priority.INTERACTIVE): 1})
+    load.ask(1, "fitting", size=1_500)
+    await _settle()
+    assert load.refusals == {("BUSY", Priority.INTERACTIVE): 1, ("SHED", Priority.BATCH): 10}
+    await load.ended()
+    assert Counter(load.answered) == {"": 1, "interactive": 4, "batch": 5, "fitting": 1}
+
+
+async def test_as_many_give_way_as_the_image_needs_those_of_the_lower_class_first() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, max_waiting_bytes=10_000, batch=None))
+    load.ask(1)
+    await _settle()
+    load.ask(8, "flood", size=1_000)
+    load.ask(20, "batch", Priority.BATCH)
+    await _settle()
+    load.ask(1, "alice", size=4_000)
+    await load.ended()
+    assert Counter(load.answered) == {"": 1, "flood": 6, "alice": 1}
+    assert load.refusals == {("SHED", Priority.BATCH): 20, ("BUSY", Priority.INTERACTIVE): 2}
+
+
+async def test_the_largest_image_may_wait_also_in_one_of_many_processes() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=64).of_one(64))
+    load.ask(1)
+    await _settle()
+    load.ask(12, "batch", Priority.BATCH, size=100_000)
+    load.ask(1, "large", size=GateSettings().max_bytes)
+    await load.ended()
+    assert "large" in load.answered
 
 
 async def test_batch_never_takes_the_place_of_interactive() -> None:

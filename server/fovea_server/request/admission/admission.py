@@ -205,12 +205,14 @@ class Admission:
             self._overload.begin(time.monotonic())
 
     def _make_place(self, turn: Turn) -> None:
-        while not self._room.has_place(turn):
-            victim = self._room.victim_for(turn)
-            if victim is None:
-                if turn.priority is Priority.INTERACTIVE:
-                    self._overload.begin(time.monotonic())
-                raise self._refused(turn, self._full(turn))
+        if self._room.has_place(turn):
+            return
+        victims = self._room.victims_for(turn)
+        if not victims:
+            if turn.priority is Priority.INTERACTIVE:
+                self._overload.begin(time.monotonic())
+            raise self._refused(turn, self._full(turn))
+        for victim in victims:
             self._turn_away(victim, self._gave_way(victim) if victim.priority > turn.priority else self._full(victim))
 
     def _turn_away(self, turn: Turn, error: FoveaError) -> None:

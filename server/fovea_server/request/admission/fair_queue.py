@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 
@@ -90,6 +91,23 @@ class FairQueue(Generic[W]):
         """The newest request of the caller who has most work waiting; there must be one."""
         flow = max(self._flows.values(), key=lambda flow: flow.work)
         return next(reversed(flow.waiting))
+
+    def newest_of_most_first(self) -> Iterator[tuple[W, float]]:
+        """Who `newest_of_most` would be, one after the other, were each taken out; with its caller's work until then.
+
+        The queue must not change meanwhile.
+        """
+        flows = (flow for flow in self._flows.values() if flow.waiting)
+        line = [(-flow.work, place, reversed(flow.waiting)) for place, flow in enumerate(flows)]
+        heapq.heapify(line)
+        while line:
+            less, place, newest_first = line[0]
+            request = next(newest_first, None)
+            if request is None:
+                heapq.heappop(line)
+                continue
+            yield request, -less
+            heapq.heapreplace(line, (less + request.cost, place, newest_first))
 
     def _stand_in_line(self, flow: _Flow[W], start: float) -> None:
         heapq.heappush(self._line, (start, next(self._tie), flow))

@@ -56,16 +56,31 @@ class Room:
     def has_place(self, turn: Turn) -> bool:
         return self._count < self._settings.max_waiting and self.bytes + turn.size <= self._settings.max_waiting_bytes
 
-    def victim_for(self, turn: Turn) -> Turn | None:
-        """Who is to leave so that this one may come in; None where that would be no fairer than to refuse it."""
+    def victims_for(self, turn: Turn) -> list[Turn]:
+        """Who is to leave so that this one, for which there is no place, may come in.
+
+        Nobody where all who might would not be enough, or where that would be no fairer than to refuse it.
+        """
+        number = self._count + 1 - self._settings.max_waiting
+        size = self.bytes + turn.size - self._settings.max_waiting_bytes
+        victims = []
+        for victim in self._who_might_leave_for(turn):
+            victims.append(victim)
+            size -= victim.size
+            if len(victims) >= number and size <= 0:
+                return victims
+        return []
+
+    def _who_might_leave_for(self, turn: Turn) -> Iterator[Turn]:
         for priority in _LOWEST_FIRST:
+            if priority < turn.priority:
+                return
             queue = self._queues[priority]
-            if priority < turn.priority or not queue:
-                continue
-            newest = queue.newest_of_most()
-            if priority > turn.priority or queue.work_of(newest.caller) > queue.work_of(turn.caller) + turn.cost:
-                return newest
-        return None
+            own = queue.work_of(turn.caller) + turn.cost
+            for newest, work_of_its_caller in queue.newest_of_most_first():
+                if priority is turn.priority and work_of_its_caller <= own:
+                    break
+                yield newest
 
     def beyond(self, patience: float) -> Iterator[Turn]:
         """The interactive requests that are too many for the patience, newest of most first; remove each."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from fovea_server.request.gate import GateSettings
+
 _BATCHES, _LEAST, _MOST = 8, 64, 512
 
 
@@ -41,12 +43,18 @@ class AdmissionSettings:
     def of_one(self, processes: int) -> AdmissionSettings:
         """The share of each of several gateway processes in front of one Triton, so that all together keep the bounds.
 
-        Quotas stay whole: a caller's connections are not spread evenly over processes.
+        Two stay whole: quotas, because a caller's connections are not spread evenly over processes, and the bytes of
+        the largest image that is let in, which must find room in each.
         """
         return dataclasses.replace(
             self,
             max_in_flight=max(1, self.most_in_flight // processes),
             max_waiting=self.max_waiting // processes,
-            max_waiting_bytes=self.max_waiting_bytes // processes,
+            max_waiting_bytes=share_of_bytes(self.max_waiting_bytes, processes),
             batch=self.batch and self.batch / processes,
         )
+
+
+def share_of_bytes(whole: int, processes: int) -> int:
+    """Of the bytes that may wait, what each of several processes may hold: room for the largest image at least."""
+    return max(whole // processes, min(whole, GateSettings.max_bytes))
