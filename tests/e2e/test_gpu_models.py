@@ -32,7 +32,9 @@ def gpu_models(
 
 def _run_on_cpu(model: Path, pixels: str = "device") -> None:
     text = (model / "configs/cuda.pbtxt").read_text()
-    text = text.replace("KIND_GPU", "KIND_CPU").replace('string_value: "device"', f'string_value: "{pixels}"')
+    text = text.replace("KIND_GPU count: 1 gpus: [ 0 ]", "KIND_CPU count: 1").replace(
+        'string_value: "device"', f'string_value: "{pixels}"'
+    )
     (model / "configs/cpu.pbtxt").write_text(text.replace("max_batch_size: 64", "max_batch_size: 8"))
     (model / "1/model.py").unlink()
 

@@ -70,7 +70,9 @@ def test_without_the_container_the_gpu_runs_other_models_that_keep_pixels_there(
         config = _config(repository / name / "configs/cuda.pbtxt")
         assert (config.backend, config.default_model_filename) == ("python", "gpu.py")
         assert (repository / name / "1" / config.default_model_filename).is_file()
-        assert [group.Kind.Name(group.kind) for group in config.instance_group] == ["KIND_GPU"]
+        assert [(group.Kind.Name(group.kind), list(group.gpus)) for group in config.instance_group] == [
+            ("KIND_GPU", [0])
+        ]
     network = _config(repository / "efficientnet_lite0/configs/cuda.pbtxt")
     assert network.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "no"
 
