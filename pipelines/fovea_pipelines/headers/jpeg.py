@@ -71,8 +71,10 @@ def read(image: bytes) -> Frame:
 
 def _packet(image: bytes, carried: list[Segment]) -> bytes:
     """The last XMP packet, as Pillow keeps it; empty where there is none."""
-    kept = (image[start + 2 : end] for marker, start, end in reversed(carried) if marker == _APP1)
-    return next((packet for packet in kept if packet.startswith(_XMP)), b"")
+    for marker, start, end in reversed(carried):
+        if marker == _APP1 and image.startswith(_XMP, start + 2, end):
+            return image[start + 2 : end]
+    return b""
 
 
 def _load(image: bytes, carried: list[Segment]) -> Load:
