@@ -34,7 +34,6 @@ _REFUSED = {
 _EXIF, _XMP, _ADOBE, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe", b"ICC_PROFILE\0"
 _MARKER = re.compile(rb"\xff{1,1024}([^\x00\xff])", re.DOTALL)
 MARKER_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # a scan holds FF 00 and FF D0 to FF D7
-_LENGTH = Struct(">H")
 _FRAME = Struct(">HBHHB")  # length, precision, height, width, components
 
 Segment = tuple[int, int, int]  # marker, where its length stands, where it ends
@@ -110,18 +109,24 @@ def _segments(image: bytes) -> Iterator[Segment]:
         if marker in _BARE:
             raise Damaged(f"marker FF {marker:02X} at byte {start - 1:,} does not belong there")
         position = start + _length(image, marker, start)
-        if not scanned:
-            require(image, position, f"JPEG segment FF {marker:02X}")
+        if not scanned and position > len(image):
+            require(image, position, _name(marker))
         yield marker, start, position
         scanned = scanned or marker == _SOS
     raise Damaged(f"it has more than {_MOST_SEGMENTS:,} segments")
 
 
 def _length(image: bytes, marker: int, start: int) -> int:
-    (length,) = fields(_LENGTH, image, start, f"JPEG segment FF {marker:02X}")
+    if start + 2 > len(image):
+        require(image, start + 2, _name(marker))
+    length = image[start] << 8 | image[start + 1]
     if length < 2:
-        raise Damaged(f"JPEG segment FF {marker:02X} at byte {start:,} is {length} bytes long")
-    return int(length)
+        raise Damaged(f"{_name(marker)} at byte {start:,} is {length} bytes long")
+    return length
+
+
+def _name(marker: int) -> str:
+    return f"JPEG segment FF {marker:02X}"
 
 
 def _size(image: bytes, marker: int, start: int) -> tuple[int, int]:
