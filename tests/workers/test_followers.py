@@ -31,26 +31,35 @@ def _model(name: str) -> Model:
 
 
 class Server:
-    """A first process that serves nothing itself, and one follower."""
+    """A first process that serves nothing itself, and its followers."""
 
-    def __init__(self, ports: list[int]) -> None:
+    def __init__(self, ports: list[int], followers: int = 1) -> None:
         self.url = f"http://127.0.0.1:{ports[0]}"
         self.readiness, self.catalogue = Readiness(), Catalogue([_model("first")])
         edge = EdgeSettings("127.0.0.1", *ports)
-        settings = Settings(Path("models"), Path("state"), edge, workers=2, log_level="error")
+        settings = Settings(Path("models"), Path("state"), edge, workers=followers + 1, log_level="error")
         self.followers = Followers(settings, self.readiness, self.catalogue, Metrics())
 
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(base_url=self.url, timeout=20) as client:
             return await client.get(path)
 
+    async def post_nothing(self) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=self.url, timeout=20) as client:
+            return await client.post("/v1/classify", content=b"image")
+
+    async def refused(self) -> float:
+        """Requests that any process has refused, by what a scrape says."""
+        lines = (await self.followers.exposition()).decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("fovea_requests_total{"))
+
     async def models(self) -> list[str]:
         return [model["name"] for model in (await self.get("/v1/models")).json()["models"]]
 
 
 @asynccontextmanager
-async def _started(ports: list[int]) -> AsyncIterator[Server]:
-    server = Server(ports)
+async def _started(ports: list[int], followers: int = 1) -> AsyncIterator[Server]:
+    server = Server(ports, followers)
     try:
         await server.followers.start()
         yield server
@@ -98,6 +107,23 @@ async def test_one_that_is_killed_comes_back_as_the_server_then_is() -> None:
             except httpx.ConnectError:
                 await asyncio.sleep(0.1)
         assert "fovea_worker_restarts_total 1.0" in (await server.get("/metrics")).text
+
+
+async def test_one_that_dies_during_a_scrape_is_counted_once() -> None:
+    async with _started(free_ports(2), followers=2) as server:
+        for _ in range(40):  # over connections of their own, which the kernel spreads
+            assert (await server.post_nothing()).status_code == 503
+        assert await server.refused() == 40
+        one, other = _followers()
+        one.suspend()  # so that the scrape waits for it
+        try:
+            scrape = asyncio.create_task(server.refused())
+            await asyncio.sleep(0.2)
+            other.kill()
+            assert await scrape == 40
+        finally:
+            one.resume()
+        assert await server.refused() == 40
 
 
 async def test_one_that_is_starting_while_the_server_closes_does_not_take_connections_afterwards() -> None:

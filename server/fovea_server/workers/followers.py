@@ -70,8 +70,10 @@ class Followers:
 
     async def exposition(self) -> bytes:
         """The metrics of all processes as if they were one."""
-        counts = await asyncio.gather(*(_count(follower) for follower in self._alive.values()))
-        everyone = [self._metrics.collected(), self._departed, *counts]
+        await asyncio.gather(*(_look_at(follower) for follower in self._alive.values()))
+        # In one step: who was buried meanwhile is among the departed, and must not be counted as alive too.
+        counted = (follower.counted for follower in self._alive.values())
+        everyone = [self._metrics.collected(), self._departed, *counted]
         return exposition.text(exposition.merged(everyone, WORST))
 
     async def close(self, grace: float) -> None:
@@ -185,10 +187,9 @@ async def _cut_off(follower: FollowerProcess, models: Collection[str] | None, re
         await follower.cut_off(models, reason)
 
 
-async def _count(follower: FollowerProcess) -> list[Family]:
+async def _look_at(follower: FollowerProcess) -> None:
     with contextlib.suppress(*Gone):
         await follower.count(_AT_A_SCRAPE)
-    return follower.counted
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
