@@ -27,6 +27,7 @@ _RESAMPLE = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+_MOST_PIXELS = 100_000_000  # after the resize
 # What Pillow 11 to 13 raises on damaged files, besides OSError.
 _PILLOW_RAISES = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, struct.error, zlib.error)
 
@@ -34,11 +35,14 @@ Pixels = NDArray[np.uint8]
 
 
 class Unreadable(Exception):
-    """Pillow cannot decode these bytes."""
+    """Pillow cannot decode these bytes, or there is too much to be made of them."""
 
 
 def pixels(image: bytes, contract: Contract) -> Pixels:
-    """The contract applied to one encoded image: UINT8 (output_height, output_width, 3). Raises Unreadable."""
+    """The contract applied to one encoded image: UINT8 (output_height, output_width, 3).
+
+    Raises Unreadable, also for an image so long that all of it, resized before the crop, takes gigabytes.
+    """
     opened = _opened(image)
     if contract.orientation == "apply":
         opened = ImageOps.exif_transpose(opened)
@@ -69,6 +73,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _resized(whole: Pixels, size: tuple[int, int], contract: Contract) -> Pixels:
     height, width = size
+    if height * width > _MOST_PIXELS:
+        raise Unreadable(f"resized to {width}x{height} it has {height * width:,} pixels; at most {_MOST_PIXELS:,}")
     if contract.antialias or contract.kernel == "nearest":
         return np.asarray(Image.fromarray(whole).resize((width, height), _RESAMPLE[contract.kernel]))
     return _sampled(whole, size, _KERNELS[contract.kernel])

@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 from tests.drills.harness import open_loop
 from tests.drills.harness.bench import Bench
 from tests.drills.harness.drill import Drill
-from tests.drills.harness.figures import Figure, all_of, none_of
+from tests.drills.harness.figures import Figure, all_of, at_least, none_of
 from tests.drills.harness.running import main
 
 from fovea_pipelines.adding import contract_file
@@ -66,8 +66,12 @@ class _Asker:
         expected = [np.load(package.folder / "golden_embedding.npy") for package in self._networks]
         with httpx.Client(base_url=self._url, timeout=20) as client:
             while not stop.is_set():
-                answer = client.post(f"/v1/classify?model={_NAME}&embedding=true", content=_GOLDEN.read_bytes())
-                self._judge(answer, expected)
+                try:
+                    answer = client.post(f"/v1/classify?model={_NAME}&embedding=true", content=_GOLDEN.read_bytes())
+                except httpx.HTTPError as error:
+                    self.wrong[type(error).__name__] += 1
+                else:
+                    self._judge(answer, expected)
                 time.sleep(0.02)
 
     def _judge(self, answer: httpx.Response, expected: list[np.ndarray]) -> None:
@@ -107,6 +111,7 @@ def run(bench: Bench) -> list[Figure]:
     )
     return [
         none_of("failed requests", failed),
+        at_least("answers compared with the networks of their versions", swaps, asker.right),
         none_of("answers that are not of the version they name", asker.wrong),
         all_of("sound versions that took over", swaps - swaps // a_broken_one, took_over),
         all_of("broken versions that did not", swaps // a_broken_one, refused),

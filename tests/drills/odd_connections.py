@@ -14,7 +14,7 @@ import httpx
 from tests.drills.harness import open_loop, watch
 from tests.drills.harness.bench import Bench
 from tests.drills.harness.drill import Drill
-from tests.drills.harness.figures import Figure, at_most, none_of
+from tests.drills.harness.figures import Figure, all_of, at_most, none_of
 from tests.drills.harness.running import main
 from tests.e2e.served import Served
 
@@ -81,7 +81,8 @@ def _idle(bench: Bench, count: int) -> list[Figure]:
     growth = (during.memory_mb - at_first.memory_mb) * 1e6 / _MIB
     bench.note(idle_connections=f"{opened:,} of {count:,} opened", others_beside_them=records.outcomes())
     return [
-        at_most("memory for 100 idle connections", 1, 100 * growth / count, "MiB"),
+        all_of("idle connections that were opened", count, opened),
+        at_most("memory for 100 idle connections", 1, 100 * growth / max(opened, 1), "MiB"),
         none_of("others not answered beside them", _not_good(records.outcomes())),
         at_most("descriptors left of them", 8, after.descriptors - at_first.descriptors),
     ]

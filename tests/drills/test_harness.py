@@ -101,6 +101,14 @@ def test_phases_follow_each_other_and_their_windows_say_when() -> None:
     assert first[1] == second[0]
 
 
+def test_what_waits_for_a_connection_gets_another_when_the_server_closes_those_there_were() -> None:
+    with (
+        _server(_LAST, seconds=0.05) as port,
+        open_loop.load(port, [open_loop.post(b"x")], [(50, 0.4)], connections=2) as load,
+    ):
+        assert load.wait().outcomes() == {"503 DRAINING": 20}
+
+
 def test_nobody_there_is_an_outcome() -> None:
     with _server(_GOOD) as port:
         pass

@@ -149,6 +149,13 @@ def test_reduced_and_whole_images_share_a_batch(picture: Image.Image, espresso: 
     np.testing.assert_array_equal(first.pixels, second.pixels)
 
 
+def test_what_is_too_long_to_be_resized_whole_is_none_of_the_references_business() -> None:
+    line = _saved(Image.new("RGB", (30_000, 1)), "PNG")
+    with pytest.raises(reference.Unreadable, match="resized to 7680000x256 it has 1,966,080,000 pixels; at most"):
+        reference.pixels(line, _contract())
+    assert _dali(_contract(), line).shape == (224, 224, 3)
+
+
 def test_photographs_agree_by_the_default_contract(package: ModelPackage, photographs: list[Photograph]) -> None:
     differences = [_difference(package.contract, photo.content) for photo in photographs[::10]]
     assert max(differences) < 0.5

@@ -63,6 +63,10 @@ class _Run:
                 connection.send(row)
                 return
         self.queue.append(row)
+        self._open()
+
+    def _open(self) -> None:
+        """Another connection, if there may be one."""
         if self.opened < self.plan.connections:
             self.opened += 1
             task = asyncio.get_running_loop().create_task(self._connect())
@@ -74,9 +78,15 @@ class _Run:
         try:
             await loop.create_connection(lambda: _Connection(self), self.plan.host, self.plan.port)
         except OSError as error:
-            self.opened -= 1
             if self.queue:
                 self.lost(self.queue.pop(0), f"not connected: {error.strerror}")
+            self.closed()
+
+    def closed(self) -> None:
+        """A connection is gone, or never came to be; what waits for one must not wait for ever."""
+        self.opened -= 1
+        if self.queue:
+            self._open()
 
     def ready(self, connection: _Connection) -> None:
         """A connection has nothing to do."""
@@ -131,9 +141,9 @@ class _Connection(asyncio.Protocol):
             self._answered()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._run.opened -= 1
         if self._row is not None:
             self._run.lost(self._row, "connection lost")
+        self._run.closed()
 
     def _read_head(self) -> None:
         end = self._received.find(b"\r\n\r\n")
