@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.studies.made_up import canary, counted, place
+from numpy.typing import NDArray
+from tests.studies.made_up import canary, counted, place, split
 
 from fovea_server.studies import canary as canaries
 from fovea_server.studies.counts import Counts, Place
@@ -111,6 +112,46 @@ def test_one_whose_99th_percentile_is_more_than_one_and_a_half_times_the_control
     step = canaries.decide(canary(), {place("control"): counted(2000), place("candidate"): slow}, 0, 0.0)
     assert step.act == "roll back"
     assert "20 of its 400 answers took more than" in step.why
+
+
+def _answer(counts: Counts, milliseconds: NDArray[np.float64]) -> None:
+    for each in milliseconds:
+        counts.answer(float(each), abstained=False)
+
+
+def _ever_slower(ratio: float, share: float, times: float, experiments: int, per_look: int) -> float:
+    """How often the guardrail of the latency breaks within ten looks, where the candidate takes that many times as
+    long."""
+    random, broken = np.random.default_rng(7), 0
+    experiment = split(guardrails={"p99_ratio": ratio})
+    for _ in range(experiments):
+        control, candidate = Counts(), Counts()
+        for _ in range(10):
+            _answer(control, random.lognormal(3, 0.5, round(per_look * (1 - share))))
+            _answer(candidate, times * random.lognormal(3, 0.5, round(per_look * share)))
+            if canaries.broken_guardrail(experiment, {place("control"): control, place("candidate"): candidate}):
+                broken += 1
+                break
+    return broken / experiments
+
+
+@pytest.mark.parametrize(("share", "per_look"), [(0.5, 800), (0.95, 2000)])
+def test_of_two_arms_that_are_as_fast_at_most_5_percent_ever_break_the_guardrail_of_no_slower(
+    share: float, per_look: int
+) -> None:
+    assert _ever_slower(1.0, share, times=1.0, experiments=60, per_look=per_look) <= 0.05
+
+
+@pytest.mark.parametrize(("ratio", "times"), [(1.2, 2.0), (1.5, 2.5)])
+def test_one_that_takes_far_longer_than_it_may_always_breaks_it(ratio: float, times: float) -> None:
+    assert _ever_slower(ratio, 0.5, times, experiments=20, per_look=800) == 1.0
+
+
+def test_of_few_answers_of_the_control_nobody_knows_the_99th_percentile() -> None:
+    counts = {place("control"): counted(400), place("candidate"): counted(4000, milliseconds=30.0)}
+    assert canaries.broken_guardrail(canary(), counts) is None
+    counts[place("control")] = counted(700)
+    assert canaries.broken_guardrail(canary(), counts) is not None
 
 
 def test_a_single_slow_answer_is_not_a_slow_candidate() -> None:

@@ -40,7 +40,7 @@ def test_a_value_that_would_spoil_the_sums_is_refused_and_the_others_arrive(
 
 def test_sums_that_are_not_finite_are_neither_given_nor_believed(tmp_path: Path) -> None:
     counts = Counts()
-    for name, value in (("bought", 1e200), ("accepted", 1.0)):
+    for name, value in (("bought", 1e200), ("bought", -1e200), ("accepted", 1.0)):
         counts.event(name, value)
     given = counts.to_json()
     json.dumps(given, allow_nan=False)
@@ -48,7 +48,7 @@ def test_sums_that_are_not_finite_are_neither_given_nor_believed(tmp_path: Path)
     process = Process(f"sqlite:///{tmp_path}/experiments.db", tmp_path)
     process.observations.give("another", {place("candidate"): counts})
     with process.store.database.write() as connection:  # as SQLite takes it
-        spoilt = given | {"events": {"bought": {"count": 1, "total": 1e200, "squares": math.inf}, **given["events"]}}
+        spoilt = given | {"events": {"bought": {"count": 1, "total": 1e200, "off": math.inf}, **given["events"]}}
         connection.execute(update(tables.counts).values(counted=spoilt))
     (read,) = process.observations.counted("trial").values()
     process.store.database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from tests import small_disk
 from tests.studies.made_up import canary, split
 from tests.studies.processes import ME, Process, start
 
+from fovea_server.studies.observations import Disagreement
 from fovea_server.studies.store import ROLLED_BACK, RUNNING, STOPPED
 
 
@@ -95,6 +97,25 @@ def test_while_the_database_is_locked_everybody_is_assigned_as_before_and_the_fa
     process.exchange.exchange()
     assert (process.is_up, process.exchange.fault) == (1, None)
     assert sum(counts.answered for counts in process.observations.counted("trial").values()) == 400
+
+
+def test_whatever_goes_wrong_while_it_is_given_nothing_that_was_counted_is_lost(
+    make: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = make()
+    start(process.store, split())
+    process.exchange.exchange()
+    process.serve(200)
+    missed = Disagreement("trial", "a", 1.0, "", "cat", "dog")
+    process.tally.disagreed(missed)
+    with monkeypatch.context() as fault:
+        fault.setattr(process.observations, "give", lambda *_: json.dumps(float("nan"), allow_nan=False))
+        process.exchange.exchange()
+    assert "ValueError" in (process.exchange.fault or "")
+    process.exchange.exchange()
+    assert process.exchange.fault is None
+    assert sum(counts.answered for counts in process.observations.counted("trial").values()) == 200
+    assert process.observations.disagreements("trial") == [missed]
 
 
 def test_on_a_full_disk_everybody_is_assigned_as_before_and_what_was_counted_is_given_once_there_is_room(

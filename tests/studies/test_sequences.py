@@ -31,9 +31,8 @@ def _ever_rejected(control: float, candidate: float, per_look: int) -> float:
 
 def _planned(control: float) -> int:
     """Answers of one arm at one look."""
-    variance = control * (1 - control)
-    both = power.answers(power.information(_EFFECT, _ALPHA, 0.95), (variance, variance), (0.5, 0.5))
-    return int(np.ceil(both / 2 / _LOOKS))
+    variance = 2 * control * (1 - control)  # of the difference of one answer each
+    return int(np.ceil(power.information(_EFFECT, _ALPHA, 0.95) * variance / _LOOKS))
 
 
 @pytest.mark.parametrize("share", [0.80, 0.5, 0.99, 0.005])
@@ -89,6 +88,23 @@ def test_of_no_observation_the_share_may_be_anything() -> None:
     found = sequences.share(0, 0, _ALPHA)
     assert float(found.lower) < 1e-9
     assert float(found.upper) > 1 - 1e-9
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_evidence_against_what_is_true_ever_comes_to_20_in_at_most_5_percent(share: float) -> None:
+    successes, count = _shares(25, share, 5), 25 * np.arange(1, _LOOKS + 1)
+    for evidence in sequences.evidence(successes, count, share):
+        assert float((evidence >= np.log(20)).any(axis=1).mean()) <= _ALPHA
+
+
+def test_evidence_that_a_share_is_less_comes_sooner_than_an_interval_of_both_sides_leaves_it() -> None:
+    count = np.arange(1, 1000)
+    rarer, oftener = sequences.evidence(np.zeros(count.shape), count, 0.01)
+    alone = count[rarer >= np.log(20)].min()
+    both = count[sequences.share(np.zeros(count.shape), count, 0.05).upper < 0.01].min()
+    assert alone < 400 < both
+    assert (oftener <= 0).all()
+    assert sequences.evidence(900, 1000, 0.01)[0] < -1000
 
 
 def test_the_time_to_decision_shrinks_with_the_information() -> None:

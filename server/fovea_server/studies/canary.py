@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from fovea_server.studies import counts, sequences
 from fovea_server.studies.counts import Counted, Counts
 from fovea_server.studies.declaration import Experiment
-from fovea_server.studies.strata import by_stage, errors_apart
+from fovea_server.studies.strata import each_stage, errors_apart
 
 _TAIL = 0.01  # of the answers are slower than the 99th percentile
-_LEAST_FOR_A_PERCENTILE = 100  # answers of the control
 
 
 @dataclass(frozen=True)
@@ -73,25 +75,37 @@ def _more_errors(
 def _latency(experiment: Experiment, candidate: str, counted: Counted) -> str | None:
     """More than 1% of the candidate's answers must be slower than so many times the control's 99th percentile.
 
-    In one step, for the load changes from step to step; the steps share the `alpha`.
+    In one step, for the load changes from step to step; all the steps share the `alpha`.
     """
     allowed = experiment.guardrails.p99_ratio
     if allowed is None:
         return None
-    stages = by_stage(counted, experiment.control.name, candidate)
-    for control, tried in stages:
-        if control.answered < _LEAST_FOR_A_PERCENTILE or not tried.answered:
-            continue
+    alpha = experiment.decision.alpha / (len(experiment.canary.steps) if experiment.kind == "canary" else 1)
+    for control, tried in each_stage(counted, experiment.control.name, candidate):
         limit = allowed * control.latency_at(1 - _TAIL)
         slower = tried.slower_than(limit)
-        if slower <= _TAIL * tried.answered:
-            continue
-        if sequences.share(slower, tried.answered, experiment.decision.alpha / len(stages)).lower > _TAIL:
+        if slower > _TAIL * tried.answered and _is_slower(control, tried, allowed, alpha):
             return (
                 f"{slower:,} of its {tried.answered:,} answers took more than {limit:.1f} ms, {allowed:g} times the "
                 f"control's 99th percentile; its own is {tried.latency_at(1 - _TAIL):.1f} ms"
             )
     return None
+
+
+def _is_slower(control: Counts, tried: Counts, allowed: float, alpha: float) -> bool:
+    """Nobody knows the control's 99th percentile, so each that it could be must be contradicted: by the control, of
+    whose answers less than 1% are beyond it, by the candidate, of whose answers more than 1% are beyond so many times
+    it, or by the two together. They are independent, so the product of their evidence is evidence, and so is the mean
+    of all three (Ramdas, Grunwald, Vovk, Shafer 2023, Game-theoretic statistics and safe anytime-valid inference,
+    Statistical Science 38(4)); at the true percentile it is ever 1 / alpha with a chance of alpha at the most.
+    """
+    edges = control.latency_edges()
+    beyond = [control.slower_than(edge) for edge in (0.0, *edges)]
+    slower = [tried.slower_than(allowed * edge) for edge in (*edges, math.inf)]
+    rarer, _ = sequences.evidence(beyond, control.answered, _TAIL)
+    _, oftener = sequences.evidence(slower, tried.answered, _TAIL)
+    mean = np.logaddexp.reduce([rarer, oftener, rarer + oftener]) - math.log(3)
+    return bool((mean >= -math.log(alpha)).all())
 
 
 def _disagreement(experiment: Experiment, candidate: str, counted: Counted) -> str | None:

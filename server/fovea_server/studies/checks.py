@@ -105,7 +105,7 @@ def _check_numbers(experiment: Experiment) -> None:
         ("guardrails.error_rate", guardrails.error_rate, 0, 1),
         ("guardrails.p99_ratio", guardrails.p99_ratio, 1, 1000),
         ("guardrails.disagreement", guardrails.disagreement, 0, 1),
-        ("guardrails.worst_slice", guardrails.worst_slice, 0, 1e9),
+        ("guardrails.worst_slice", guardrails.worst_slice, 0, 1),
         ("canary.hold_seconds", canary.hold_seconds, 0, 10**7),
         ("canary.hold_requests", canary.hold_requests, 1, 10**9),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -39,33 +39,46 @@ class Sample:
 
 @dataclass
 class Moments:
-    """Of numbers: how many, their sum, the sum of their squares."""
+    """Of numbers: how many, their sum, and the sum of the squares of what each is off the mean; the squares of the
+    numbers themselves would leave no digit of how they vary where they are large. Added as Chan, Golub and LeVeque do
+    (1983, Algorithms for computing the sample variance, The American Statistician 37(3))."""
 
     count: int = 0
     total: float = 0.0
-    squares: float = 0.0
+    off: float = 0.0
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Moments:
+        """What was kept before has the sum of the numbers' squares instead."""
+        if "squares" not in said:
+            return cls(**said)
+        count, total = said["count"], said["total"]
+        return cls(count, total, max(said["squares"] - total * total / max(count, 1), 0.0))
 
     @property
     def is_finite(self) -> bool:
         """JSON knows no infinity, and nothing can be told from sums with one in them."""
-        return math.isfinite(self.total) and math.isfinite(self.squares)
+        return math.isfinite(self.total) and math.isfinite(self.off)
 
     def add(self, value: float) -> None:
+        before = self.total / self.count if self.count else value
         self.count += 1
         self.total += value
-        self.squares += value * value
+        self.off += (value - before) * (value - self.total / self.count)
 
     def __iadd__(self, other: Moments) -> Moments:
+        if self.count and other.count:
+            apart = other.total / other.count - self.total / self.count
+            self.off += apart * apart * self.count * other.count / (self.count + other.count)
+        self.off += other.off
         self.count += other.count
         self.total += other.total
-        self.squares += other.squares
         return self
 
     def sample(self) -> Sample:
         if not self.count:
             return Sample(0, math.nan, math.nan)
-        mean = self.total / self.count
-        return Sample(self.count, mean, max(self.squares - self.total * mean, 0.0) / max(self.count - 1, 1))
+        return Sample(self.count, self.total / self.count, max(self.off, 0.0) / max(self.count - 1, 1))
 
 
 @dataclass
@@ -120,6 +133,10 @@ class Counts:
                 return _edge(bucket)
         return math.nan
 
+    def latency_edges(self) -> list[float]:
+        """Milliseconds, rising: of each bucket that has answers the most that belong to it."""
+        return [_edge(bucket) for bucket in sorted(self.latencies)]
+
     def slower_than(self, milliseconds: float) -> int:
         return sum(count for bucket, count in self.latencies.items() if _edge(bucket - 1) >= milliseconds)
 
@@ -133,9 +150,9 @@ class Counts:
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Counts:
-        events = {name: Moments(**moments) for name, moments in said.get("events", {}).items()}
+        events = {name: Moments.from_json(moments) for name, moments in said.get("events", {}).items()}
         parts: dict[str, Any] = {
-            "latency": Moments(**said.get("latency", {})),
+            "latency": Moments.from_json(said.get("latency", {})),
             "latencies": Counter({int(bucket): count for bucket, count in said.get("latencies", {}).items()}),
             "events": {name: moments for name, moments in events.items() if moments.is_finite},
         }
@@ -160,13 +177,6 @@ def stages(counted: Counted) -> list[int]:
 
 def slices(counted: Counted) -> list[str]:
     return sorted({place.slice for place in counted if place.slice})
-
-
-def summed(counted: Iterable[Counts]) -> Counts:
-    total = Counts()
-    for counts in counted:
-        total += counts
-    return total
 
 
 def _bucket(milliseconds: float) -> int:

@@ -53,7 +53,7 @@ class Guardrails:
     error_rate    how much higher the candidate's share of errors may be, 0 to 1
     p99_ratio     how many times the control's 99th percentile of the latency may be
     disagreement  on which share of the copied images the two may differ; wants `shadow_share`
-    worst_slice   how much worse the primary metric, or else the error rate, may be in any one slice
+    worst_slice   how much higher the candidate's share of errors may be in any one slice, 0 to 1
     """
 
     error_rate: float | None = 0.0

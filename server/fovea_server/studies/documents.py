@@ -18,7 +18,8 @@ _METHODS = {
     "log((1 + t) / alpha^2)); Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024, Annals of Statistics 52(6); Howard, "
     "Ramdas, McAuliffe, Sekhon 2021, Annals of Statistics 49(2), equation 14",
     "share": "beta-binomial mixture, exact at every sample size; Robbins 1970; Howard et al. 2021, section 3",
-    "sample_ratio": "Pearson's chi-square, alarm at p < 0.001",
+    "sample_ratio": "Bayes factor of the multinomial with a Dirichlet prior around the weights, valid at every look, "
+    "alarm at p < 0.001; Lindon and Malek 2022, NeurIPS 35",
 }
 
 

@@ -118,7 +118,7 @@ class Exchange:
         if changed or disagreements or events - self._events_given:
             try:
                 self._observations.give(self._process, changed, events - self._events_given, disagreements)
-            except FoveaError:
+            except Exception:  # whatever it is: what was taken is in no other place
                 self._tally.still_changed(changed)
                 self._tally.put_back(disagreements)
                 raise

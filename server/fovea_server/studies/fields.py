@@ -78,12 +78,14 @@ def _shown(value: Any) -> str:
 
 
 def _moment(where: str, value: Any) -> datetime:
-    """A time without a zone is UTC."""
+    """A time without a zone is UTC. Other forms of ISO 8601 are read by newer Pythons alone."""
+    moment = value
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            value = None
-    if not isinstance(value, datetime):
-        raise BadExperiment(f"{where}: it must be a moment such as 2026-01-31T12:00:00Z")
-    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        with contextlib.suppress(ValueError):
+            moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    if not isinstance(moment, datetime):
+        raise BadExperiment(
+            f"{where}: it must be a moment in the form of 2026-01-31T12:00:00+00:00 or 2026-01-31T12:00:00Z, "
+            f"not {_shown(value)}"
+        )
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

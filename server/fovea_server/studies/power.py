@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import scipy
 
 from fovea_server.studies.sequences import boundary, narrowest
@@ -15,12 +14,6 @@ def information(smallest_effect: float, alpha: float, power: float) -> float:
     Looks before then only add to it.
     """
     return float((boundary(narrowest(alpha), alpha) + scipy.special.ndtri(power)) / smallest_effect) ** 2
-
-
-def answers(information: float, variances: tuple[float, float], shares: tuple[float, float]) -> int:
-    """Of both arms together, for that information; of each answer's variance, and of how they share the answers."""
-    (control, candidate), (of_control, of_candidate) = variances, shares
-    return int(np.ceil(information * (control / of_control + candidate / of_candidate)))
 
 
 def seconds_left(wanted: float, reached: float, elapsed: float) -> float | None:

@@ -1,6 +1,6 @@
 """Confidence sequences: intervals that hold at every look together, so that looking every hour costs nothing.
 
-Two of them, both mixtures in the sense of Robbins (1970), Statistical methods related to the law of the iterated
+They are mixtures in the sense of Robbins (1970), Statistical methods related to the law of the iterated
 logarithm:
 
 - `difference` of two means, asymptotic: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas (2024), Time-uniform central limit
@@ -8,7 +8,7 @@ logarithm:
   normal mixture of Howard, Ramdas, McAuliffe, Sekhon (2021), Time-uniform, nonparametric, nonasymptotic confidence
   sequences, Annals of Statistics 49(2), equation 14.
 - `share` of a 0-1 outcome, exact at every sample size: the beta-binomial mixture of the likelihood ratio, Robbins
-  (1970), section 2; Howard et al. (2021), section 3.
+  (1970), section 2; Howard et al. (2021), section 3. `evidence` is its one-sided form.
 """
 
 from __future__ import annotations
@@ -67,6 +67,24 @@ def share(successes: ArrayLike, count: ArrayLike, alpha: float) -> Interval:
     lower = _edge(successes, count, alpha, np.zeros(count.shape), best)
     upper = _edge(successes, count, alpha, np.ones(count.shape), best)
     return Interval(lower, upper)
+
+
+def evidence(successes: ArrayLike, count: ArrayLike, share: float) -> tuple[Array, Array]:
+    """That a 0-1 outcome is rarer than `share`, and that it is oftener: the logarithms of likelihood ratios, mixed over
+    the shares below alone and over those above. If it is not rarer, the first is at any look log(1 / alpha) or more
+    with a chance of alpha at the most, and so is the second if it is not oftener (Ville's inequality)."""
+    successes, count = np.broadcast_arrays(np.asarray(successes, float), np.asarray(count, float))
+    likelihood = scipy.special.xlogy(successes, share) + scipy.special.xlog1py(count - successes, -share)
+    some, others = successes + _PRIOR, count - successes + _PRIOR
+    rarer = _log_below(some, others, share) - _log_below(_PRIOR, _PRIOR, share)
+    oftener = _log_below(others, some, 1 - share) - _log_below(_PRIOR, _PRIOR, 1 - share)
+    return rarer - likelihood, oftener - likelihood
+
+
+def _log_below(a: ArrayLike, b: ArrayLike, share: float) -> Array:
+    """Of the beta density without its constant, what lies below the share."""
+    with np.errstate(divide="ignore"):  # so little that it is none
+        return np.asarray(scipy.special.betaln(a, b) + np.log(scipy.special.betainc(a, b, share)))
 
 
 def _edge(successes: Array, count: Array, alpha: float, outside: Array, inside: Array) -> Array:

@@ -33,7 +33,7 @@ Pair = tuple[Sample, Sample]  # of the control and of the candidate, in one step
 def apart(pairs: Sequence[Pair], information: float, alpha: float) -> Apart:
     """Mantel and Haenszel's weights, n0 n1 / (n0 + n1) for each step, which no outcome can move (Greenland and Robins
     1985, Estimation of a common effect parameter from sparse follow-up data, Biometrics 41)."""
-    usable = [(one, other) for one, other in pairs if one.count > 1 and other.count > 1]
+    usable = [(one, other) for one, other in pairs if _is_usable(one) and _is_usable(other)]
     sizes = sum(one.count for one, _ in pairs), sum(other.count for _, other in pairs)
     if not usable:
         return Apart(math.nan, -math.inf, math.inf, math.inf, *sizes)
@@ -46,6 +46,11 @@ def apart(pairs: Sequence[Pair], information: float, alpha: float) -> Apart:
     return Apart(estimate, float(interval.lower), float(interval.upper), variance, *sizes)
 
 
+def _is_usable(sample: Sample) -> bool:
+    """A step of which nobody knows how the observations vary would make the sum of all steps as uncertain."""
+    return sample.count > 1 and math.isfinite(sample.variance)
+
+
 def errors_apart(counted: Counted, control: str, candidate: str, alpha: float, slice_: str = "") -> Apart:
     """Of the error rates."""
     pairs = [(one.errors(), other.errors()) for one, other in by_stage(counted, control, candidate, slice_)]
@@ -53,11 +58,29 @@ def errors_apart(counted: Counted, control: str, candidate: str, alpha: float, s
 
 
 def by_stage(counted: Counted, control: str, candidate: str, slice_: str = "") -> list[tuple[Counts, Counts]]:
-    """What was counted of the two in each step; where nobody met the control any more, its step before stands in."""
+    """What was counted of the two in each step in which somebody met the control.
+
+    What the candidate did in a step without goes with the step before: compared with the same control by itself it
+    would not be independent of that one, and the control would count twice.
+    """
+    found: list[tuple[Counts, Counts]] = []
+    for stage in counts.stages(counted):
+        arms = counts.of_arms(counted, stage, slice_)
+        one, other = arms.get(control, Counts()), arms.get(candidate, Counts())
+        if found and not one.exposed:
+            found[-1][1].__iadd__(other)
+        else:
+            found.append((one, other))
+    return found
+
+
+def each_stage(counted: Counted, control: str, candidate: str) -> list[tuple[Counts, Counts]]:
+    """What was counted of the two in each step; where nobody met the control any more, its step before stands in, and
+    so the steps are not independent of each other."""
     found: list[tuple[Counts, Counts]] = []
     before = Counts()
     for stage in counts.stages(counted):
-        arms = counts.of_arms(counted, stage, slice_)
+        arms = counts.of_arms(counted, stage)
         one = arms.get(control, Counts())
         before = one if one.exposed else before
         found.append((before, arms.get(candidate, Counts())))

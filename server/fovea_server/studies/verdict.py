@@ -43,7 +43,7 @@ def _verdict(readout: Readout, comparison: Comparison) -> Verdict:
             arm,
             "do not trust it",
             f"the arms were met by {_list(ratio.observed)} where their weights say {_list(map(round, ratio.expected))} "
-            f"(chi-square, p = {ratio.p_value:.1g}): units are lost or counted twice, and no comparison holds",
+            f"(p = {ratio.p_value:.1g}, valid at every look): units are lost or counted twice, and no comparison holds",
         )
     if readout.broken:
         return Verdict(arm, "roll back", readout.broken)
