@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,39 @@ def test_it_says_whether_tuned_settings_are_used(tmp_path: Path, package: ModelP
     assert "efficientnet_lite0 was tuned for cpu" in _doctor(tmp_path).stdout
     path.write_text(evidence.settings_file(package, Machine("another", 3), "cpu", setting))
     assert "not used: they were measured on 3 cores of another" in _doctor(tmp_path).stdout
+
+
+def test_square_brackets_in_a_path_are_no_markup(tmp_path: Path, package: ModelPackage) -> None:
+    state = tmp_path / "st[/b]"
+    path = tuned.file_of(state, package)
+    path.parent.mkdir(parents=True)
+    setting = Setting(Stage(1, 1, 8, 0), Stage(1, 1, 8, 0, "f32"))
+    path.write_text(evidence.settings_file(package, Machine.here(), "cpu", setting))
+    result = _doctor(state)
+    assert result.exit_code == 0
+    assert f"({path})" in result.stdout
+
+
+def test_escape_sequences_of_a_repository_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    config = strangers.python("\\033]0;owned\\007\\033[2J", "dynamic_batching {}")
+    strangers.model(tmp_path / "models", "evil\x1b[31mred", config, {})
+    result = _doctor(tmp_path, str(tmp_path / "models"))
+    assert "\x1b" not in result.stdout
+    assert "\x07" not in result.stdout
+    assert r"evil\x1b[31mred/config.pbtxt:1" in result.stdout
+    assert r'it calls itself "\x1b]0;owned\x07\x1b[2J"' in result.stdout
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_named_all_the_same(tmp_path: Path) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path / "models") + b"/caf\xe9/1")
+    Path(folder).mkdir(parents=True)
+    (Path(folder).parent / "config.pbtxt").write_text(strangers.python("caf", ""))
+    told = subprocess.run(
+        [Path(sys.executable).with_name("fovea"), "doctor", "--state", tmp_path, tmp_path / "models"],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stderr) == (1, "")
+    assert r"caf\udce9/1  there is no model.py" in told.stdout

@@ -176,6 +176,16 @@ def test_a_contract_that_stretches_is_told_with_its_line(tmp_path: Path, reposit
         ("import torch.nn as nn\n\nnn.Linear(1, 1)\n", False),
         ("from torch import nn\n", False),
         ("import torch\nuse(torch)\n", False),
+        ("import torch\npb_utils.Tensor.from_dlpack('y', torch.from_numpy(a))\n", True),
+        ("import torch\npb_utils.Tensor.from_dlpack('y', torch.utils.dlpack.to_dlpack(torch.Tensor(a)))\n", True),
+        ("import torch\nx = torch.from_numpy(a)\nsend(torch.utils.dlpack.to_dlpack(x))\n", True),
+        ("import torch\nx = torch.utils.dlpack.from_dlpack(t.to_dlpack()).cpu().numpy()\n", True),
+        ("import torch\nx = torch.from_numpy(a)\ny = x\nsend(y.sum())\n", False),
+        ("import torch\nsend(list(map(torch.from_numpy, arrays)))\n", False),
+        ("import torch\nx = torch.from_numpy(a).cuda().float() / 255\n", False),
+        ("import torch\nx = torch.from_numpy(a)\nsend(net(x).softmax(-1).numpy())\n", False),
+        ("import torch\nx = torch.from_numpy(a)\nx /= 255\nsend(torch.utils.dlpack.to_dlpack(x))\n", False),
+        ("import torch\ndef run(x: torch.Tensor):\n    return x.permute(0, 2, 3, 1)\n", False),
         ("not python (", False),
     ],
 )
@@ -221,3 +231,23 @@ def test_a_serialised_dali_pipeline_is_looked_into(tmp_path: Path, how: dict[str
 
     strangers.model(tmp_path, "dali", strangers.DALI_CONFIG, {"model.dali": pipeline().serialize()})
     assert (("dali", "stretched") in _rules(tmp_path)) is told
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("cv2.resize(image, (224, 224))", True),
+        ("np.resize(values, (224, 224))", False),
+        ("numpy.resize(values, (224, 224))", False),
+        ("layer.resize((2, 3))", False),
+        ("figure.resize(('100%', '50%'))", False),
+        ("fn.resize(images, resize_x=8, resize_y=8)", False),
+        ("fn.resize(images, resize_x=size[0], resize_y=size[1])", True),
+        ("cv2.resize(mask, (1024, 1024), interpolation=cv2.INTER_NEAREST)", False),
+        ("mask.resize((1024, 1024), Image.NEAREST)", False),
+    ],
+)
+def test_only_a_picture_is_called_stretched(tmp_path: Path, call: str, told: bool) -> None:
+    config = strangers.python("pre", "dynamic_batching {}")
+    strangers.model(tmp_path, "pre", config, {"model.py": f"{call}\n"})
+    assert (("pre", "stretched") in _rules(tmp_path)) is told

@@ -179,20 +179,21 @@ def _print(
     if proof:
         _print_proof(console, proof)
     for line in tuned:
-        console.print(line, soft_wrap=True)
+        console.print(terminal.cell(line), soft_wrap=True)
     counted = Counter(finding.severity for finding in findings)
     told = ", ".join(_count(counted[severity], severity) for severity in _COLOURS if counted[severity])
     where = " and ".join(str(folder) for folder in folders)
     examined = f"{_count(models, 'Triton model')} in {where}"
-    console.print(Text(f"{examined}: {told or 'no problem found'}", "bold"), soft_wrap=True)
+    console.print(terminal.cell(f"{examined}: {told or 'no problem found'}", "bold"), soft_wrap=True)
 
 
 def _print_finding(console: Console, finding: Finding) -> None:
-    head = Text.assemble((f"{finding.severity:8}", _COLOURS[finding.severity]), (finding.where, "bold"))
-    console.print(head.append(f"  {finding.what}"), soft_wrap=True)
-    console.print(Padding(Text(finding.why), (0, 0, 0, 8)))
+    severity = Text(f"{finding.severity:8}", _COLOURS[finding.severity])
+    head = Text.assemble(severity, terminal.cell(finding.where, "bold"), "  ", terminal.cell(finding.what))
+    console.print(head, soft_wrap=True)
+    console.print(Padding(terminal.cell(finding.why), (0, 0, 0, 8)))
     for line in finding.do:
-        console.print(Text(f"          {line}", "cyan"), soft_wrap=True)
+        console.print(terminal.cell(f"          {line}", "cyan"), soft_wrap=True)
     console.print()
 
 
@@ -203,12 +204,13 @@ def _print_proof(console: Console, proof: Proof) -> None:
         if sent
         else ", since its models were loaded"
     )
-    console.print(Text(f"Triton {proof.version} on {proof.address}{told}", "bold"))
+    console.print(terminal.cell(f"Triton {proof.version} on {proof.address}{told}", "bold"))
     if sent and sent.failed:
-        console.print(Text(f"  failed: {', '.join(f'{what} ({count})' for what, count in sent.failed.items())}", "red"))
+        failed = ", ".join(f"{what} ({count})" for what, count in sent.failed.items())
+        console.print(terminal.cell(f"  failed: {failed}", "red"))
     for verdict in proof.verdicts:
-        console.print(Text(f"  {verdict.model}: {verdict}", "red" if verdict.because else ""), soft_wrap=True)
-        console.print(Text(f"    batches formed: {verdict.sizes}", "dim"), soft_wrap=True)
+        console.print(terminal.cell(f"  {verdict.model}: {verdict}", "red" if verdict.because else ""), soft_wrap=True)
+        console.print(terminal.cell(f"    batches formed: {verdict.sizes}", "dim"), soft_wrap=True)
     if not proof.verdicts:
         console.print(Text("  no model has answered anything yet; --prove sends something", "dim"))
     console.print()

@@ -37,8 +37,10 @@ def examine(repository: Repository, gpu: Gpu | None) -> Iterator[Finding]:
     for model in repository.models.values():
         if not model.versions:
             yield _no_version(model)
+        elif not model.served:
+            yield _no_served_version(model)
         elif not model.is_ensemble:
-            yield from _missing(model)
+            yield from _missing(model, gpu)
             yield from _unbuilt(model)
             yield from _plans(model, gpu)
 
@@ -68,20 +70,50 @@ def _no_version(model: Model) -> Finding:
     )
 
 
-def _missing(model: Model) -> Iterator[Finding]:
+def _no_served_version(model: Model) -> Finding:
+    there = ", ".join(version.name for version in model.versions)
+    return Finding(
+        "error",
+        "no-version",
+        model.name,
+        model.place,
+        "its version_policy takes none of its version folders",
+        f"Triton loads nothing of it; there is {there}.",
+        (f"version_policy {{ specific {{ versions: [ {model.versions[-1].name} ] }} }}",),
+        model.line(r"version_policy"),
+    )
+
+
+def _missing(model: Model, gpu: Gpu | None) -> Iterator[Finding]:
+    wanted = _wanted(model, gpu)
+    for version in model.served if wanted else ():
+        if not any(_is_there(version, name) for name in wanted):
+            yield Finding(
+                "error",
+                "missing-artefact",
+                model.name,
+                f"{model.name}/{version.name}",
+                f"there is no {' or '.join(wanted)}",
+                f"The backend {model.backend or '(none named)'} runs that file.",
+                ("fovea models build" if (model.folder / "model.toml").is_file() else f"put {wanted[0]} there",),
+            )
+
+
+def _wanted(model: Model, gpu: Gpu | None) -> tuple[str, ...]:
+    """The files of which a version needs one: that for this GPU, or where there is none that for any."""
     named = model.config.default_model_filename
-    wanted = (named,) if named else _FILES.get(model.backend, ())
-    newest = model.versions[-1]
-    if wanted and not any((newest / name).exists() for name in wanted):
-        yield Finding(
-            "error",
-            "missing-artefact",
-            model.name,
-            f"{model.name}/{newest.name}",
-            f"there is no {' or '.join(wanted)}",
-            f"The backend {model.backend or '(none named)'} runs that file.",
-            ("fovea models build" if (model.folder / "model.toml").is_file() else f"put {wanted[0]} there",),
-        )
+    otherwise = (named,) if named else _FILES.get(model.backend, ())
+    for_gpus = model.config.cc_model_filenames
+    if gpu is None:
+        return (*(for_gpus[each] for each in sorted(for_gpus)), *otherwise)
+    return (for_gpus[gpu.architecture],) if gpu.architecture in for_gpus else otherwise
+
+
+def _is_there(version: Path, name: str) -> bool:
+    try:
+        return (version / name).exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _unbuilt(model: Model) -> Iterator[Finding]:
@@ -106,7 +138,7 @@ def _unbuilt(model: Model) -> Iterator[Finding]:
 def _plans(model: Model, gpu: Gpu | None) -> Iterator[Finding]:
     if gpu is None:
         return
-    for plan in (each for version in model.versions for each in version.glob("*.plan")):
+    for plan in _plans_for(model, gpu):
         if trouble := _trouble(model, plan, gpu):
             yield Finding(
                 "error",
@@ -123,9 +155,18 @@ def _plans(model: Model, gpu: Gpu | None) -> Iterator[Finding]:
             )
 
 
+def _plans_for(model: Model, gpu: Gpu) -> list[Path]:
+    """Those that are loaded on this GPU."""
+    for_gpus = model.config.cc_model_filenames
+    found = sorted(each for version in model.served for each in version.glob("*.plan") if each.is_file())
+    if gpu.architecture in for_gpus:
+        return [each for each in found if each.name == for_gpus[gpu.architecture]]
+    return [each for each in found if each.name not in for_gpus.values()]
+
+
 def _trouble(model: Model, plan: Path, gpu: Gpu) -> str | None:
     """Why the plan is not for this GPU and TensorRT, by what is written beside it, else by its header."""
-    if (model.folder / "model.toml").is_file() and (record := plans.read(ModelPackage.read(model.folder))) is not None:
+    if (record := _record(model)) is not None:
         if record.key.architecture != gpu.architecture:
             return f"It was made for compute capability {record.key.architecture}, and this GPU has {gpu.architecture}"
         made_by: str | None = record.key.tensorrt
@@ -136,3 +177,13 @@ def _trouble(model: Model, plan: Path, gpu: Gpu) -> str | None:
     if gpu.tensorrt and made_by.split(".")[:3] != gpu.tensorrt.split(".")[:3]:
         return f"It was made by TensorRT {made_by}, and {gpu.tensorrt} is installed"
     return None
+
+
+def _record(model: Model) -> plans.Record | None:
+    """What is written beside a plan of ours; None where there is nothing that can be read."""
+    if not (model.folder / "model.toml").is_file():
+        return None
+    try:
+        return plans.read(ModelPackage.read(model.folder))
+    except PipelineError:  # which is found as an artefact that is missing or changed
+        return None

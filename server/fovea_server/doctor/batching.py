@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from tritonclient.grpc.model_config_pb2 import DataType, ModelInput
 
+from fovea_server.doctor import completion
 from fovea_server.doctor.finding import Finding
-from fovea_server.doctor.reading import Model, Repository
+from fovea_server.doctor.reading import Model, Repository, type_name
 
 
 def examine(repository: Repository) -> Iterator[Finding]:
@@ -18,11 +19,18 @@ def examine(repository: Repository) -> Iterator[Finding]:
         if model.config.max_batch_size > 1:
             yield from _no_batcher(model)
             yield from _ragged(model)
-        elif not model.config.model_transaction_policy.decoupled:
+        elif not _may_merge_yet(model):
             yield _no_batches(model)
         yield from _preferred(model)
         yield from _queue_policy(model)
     yield from _unbounded(repository)
+
+
+def _may_merge_yet(model: Model) -> bool:
+    """Whether its requests may be merged, or need not be, although the configuration states no batches."""
+    decoupled = bool(model.config.model_transaction_policy.decoupled)
+    is_completed = completion.completes(model) and completion.leaves_batch_open(model)
+    return decoupled or completion.batches_itself(model) or is_completed
 
 
 def _no_batches(model: Model) -> Finding:
@@ -44,7 +52,11 @@ def _no_batches(model: Model) -> Finding:
 
 
 def _no_batcher(model: Model) -> Iterator[Finding]:
-    if model.config.HasField("dynamic_batching"):
+    if (
+        model.config.HasField("dynamic_batching")
+        or completion.adds_dynamic_batching(model)
+        or completion.batches_itself(model)
+    ):
         return
     yield Finding(
         "error",
@@ -91,7 +103,7 @@ def _ragged(model: Model) -> Iterator[Finding]:
 
 def _as_text(each: ModelInput) -> str:
     dims = ", ".join(map(str, each.dims))
-    kind = DataType.Name(each.data_type)
+    kind = type_name(each.data_type)
     return f'{{ name: "{each.name}" data_type: {kind} dims: [ {dims} ] allow_ragged_batch: true }}'
 
 

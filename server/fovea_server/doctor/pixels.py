@@ -15,6 +15,9 @@ from fovea_server.doctor.reading import Model, Repository, line_of
 
 _KEEPS_RATIO = frozenset(("mode", "roi_start", "roi_end"))
 _PAIRS = ("resize", "Resize")
+_OF_ARRAYS = ("np.resize", "numpy.resize")  # repeats an array's values, and knows no pictures
+_OF_MASKS = ("INTERP_NN", "INTER_NEAREST", "INTER_NEAREST_EXACT", "NEAREST", "NEAREST_EXACT")  # keep classes apart
+_SMALLEST_SIDE = 16  # pixels of a picture
 
 
 def examine(repository: Repository) -> Iterator[Finding]:
@@ -55,29 +58,54 @@ def _by_source(model: Model) -> Iterator[Finding]:
 
 def _by_pipeline(model: Model) -> Iterator[Finding]:
     """A serialised DALI pipeline is a protobuf message: the arguments of its operators stand in it by name."""
-    for pipeline in (each for version in model.versions for each in version.glob("*.dali")):
+    found = (each for version in model.served for each in version.glob("*.dali"))
+    for pipeline in (each for each in found if each.is_file()):
         content = pipeline.read_bytes()
         if b"resize_x" in content and b"resize_y" in content and b"not_smaller" not in content:
             yield _stretched(model, _place(model, pipeline), None, "a fixed width and height", _SOURCE_REMEDY)
 
 
 def _stretch(call: ast.Call) -> str | None:
-    """The size in words of a resize to a fixed width and height; None of any other call."""
-    if sources.dotted(call.func).rpartition(".")[2] not in _PAIRS:
+    """The size in words of a picture's resize to a fixed width and height; None of any other call."""
+    function = sources.dotted(call.func)
+    if function.rpartition(".")[2] not in _PAIRS or function in _OF_ARRAYS or _is_of_mask(call):
         return None
     named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     if _KEEPS_RATIO & set(named):
         return None
     if {"resize_x", "resize_y"} <= set(named):
-        return f"{ast.unparse(named['resize_x'])} x {ast.unparse(named['resize_y'])}"
+        return _in_words([named["resize_x"], named["resize_y"]])
     for value in (named.get("size"), *call.args[:2]):
         if isinstance(value, ast.Tuple | ast.List) and _is_two_sides(value.elts):
-            return " x ".join(ast.unparse(side) for side in value.elts)
+            return _in_words(value.elts)
     return None
 
 
+def _is_of_mask(call: ast.Call) -> bool:
+    given = (*call.args, *(keyword.value for keyword in call.keywords))
+    return any(sources.dotted(value).rpartition(".")[2] in _OF_MASKS for value in given)
+
+
 def _is_two_sides(sides: list[ast.expr]) -> bool:
-    return len(sides) == 2 and all(isinstance(side, ast.Constant) and side.value for side in sides)
+    return len(sides) == 2 and all(isinstance(side, ast.Constant) and _is_side(side.value) for side in sides)
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, int | float) and value >= _SMALLEST_SIDE
+
+
+def _in_words(sides: list[ast.expr]) -> str | None:
+    """None where one of them is too short for a picture."""
+    if any(isinstance(side, ast.Constant) and not _is_side(side.value) for side in sides):
+        return None
+    return " x ".join(map(_side_in_words, sides))
+
+
+def _side_in_words(side: ast.expr) -> str:
+    try:
+        return ast.unparse(side)
+    except RecursionError:
+        return "..."
 
 
 def _size(contract: Contract) -> str:

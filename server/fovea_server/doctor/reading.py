@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from fovea_server.doctor.finding import Finding
 
@@ -39,8 +39,11 @@ class Model:
 
     @property
     def backend(self) -> str:
-        """The backend's name; older configurations give a platform such as "onnxruntime_onnx" instead."""
-        return str(self.config.backend or _OF_PLATFORM.get(self.config.platform, ""))
+        """The backend's name; older configurations give a platform such as "onnxruntime_onnx" instead, and where
+        neither is said Triton goes by the files."""
+        if self.config.backend or self.config.platform:
+            return str(self.config.backend or _OF_PLATFORM.get(self.config.platform, ""))
+        return next((backend for file, backend in _OF_FILE.items() if self._has(file)), "")
 
     @property
     def versions(self) -> list[Path]:
@@ -48,9 +51,19 @@ class Model:
         return sorted((each for each in self.folder.iterdir() if _is_version(each)), key=lambda each: int(each.name))
 
     @property
+    def served(self) -> list[Path]:
+        """The version folders that `version_policy` takes: the newest alone where nothing is said."""
+        policy = self.config.version_policy
+        if policy.HasField("all"):
+            return self.versions
+        if policy.HasField("specific"):
+            return [each for each in self.versions if int(each.name) in policy.specific.versions]
+        return self.versions[-max(1, policy.latest.num_versions) :]
+
+    @property
     def sources(self) -> list[Path]:
-        """The Python files of its versions."""
-        return [source for version in self.versions for source in sorted(version.glob("*.py"))]
+        """The Python files of the versions that are loaded."""
+        return [source for version in self.served for source in sorted(version.glob("*.py"))]
 
     def line(self, pattern: str) -> int | None:
         """The first line of the configuration that the regular expression is found in."""
@@ -62,6 +75,9 @@ class Model:
             (self.config.parameters[name].string_value for name in names if name in self.config.parameters), None
         )
 
+    def _has(self, file: str) -> bool:
+        return any((version / file).exists() for version in self.versions)
+
 
 _OF_PLATFORM = {
     "tensorrt_plan": "tensorrt",
@@ -70,15 +86,27 @@ _OF_PLATFORM = {
     "tensorflow_savedmodel": "tensorflow",
     "tensorflow_graphdef": "tensorflow",
 }
+_OF_FILE = {
+    "model.savedmodel": "tensorflow",
+    "model.graphdef": "tensorflow",
+    "model.plan": "tensorrt",
+    "model.onnx": "onnxruntime",
+    "model.xml": "openvino",
+    "model.pt": "pytorch",
+    "model.py": "python",
+    "model.dali": "dali",
+}
 
 
 @dataclass(frozen=True)
 class Repository:
-    """What was read of one repository or of several; `findings` are about what could not be read."""
+    """What was read of one repository or of several; `findings` are about what could not be read, `unconfigured` are
+    the names of models without a configuration, of which only their files can tell."""
 
     folders: tuple[Path, ...]
     models: dict[str, Model] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    unconfigured: frozenset[str] = frozenset()
 
     @property
     def has_gateway(self) -> bool:
@@ -91,6 +119,7 @@ def read(folders: Sequence[Path], config_name: str | None) -> Repository:
     --model-config-name). A folder of no model is passed over."""
     models: dict[str, Model] = {}
     findings: list[Finding] = []
+    unconfigured: set[str] = set()
     for folder in (each for repository in folders for each in sorted(repository.iterdir())):
         if not folder.is_dir() or folder.name.startswith((".", "__")):
             continue
@@ -102,7 +131,13 @@ def read(folders: Sequence[Path], config_name: str | None) -> Repository:
             models[folder.name] = model
         elif any(map(_is_version, folder.iterdir())):
             findings.append(_without_configuration(folder))
-    return Repository(tuple(folders), models, tuple(findings))
+            unconfigured.add(folder.name)
+    return Repository(tuple(folders), models, tuple(findings), frozenset(unconfigured))
+
+
+def type_name(kind: int) -> str:
+    """A data type as configurations write it: by its name, or a number that has none."""
+    return DataType.Name(kind) if kind in DataType.values() else str(kind)
 
 
 def line_of(text: str, pattern: str) -> int | None:
@@ -116,7 +151,8 @@ def _configuration(folder: Path, config_name: str | None) -> Path | None:
 
 
 def _is_version(folder: Path) -> bool:
-    return folder.is_dir() and folder.name.isdigit() and not folder.name.startswith("0")
+    name = folder.name
+    return name.isascii() and name.isdigit() and not name.startswith("0") and folder.is_dir()
 
 
 def _parse(model: Model) -> Iterator[Finding]:
@@ -177,7 +213,8 @@ def _unknown_field(model: Model, unknown: re.Match[str], line: int | None) -> Fi
 
 def _without_field(text: str, line: int, column: int) -> str:
     """The text with the field that begins there (line and column count from 1) blanked out, lines kept."""
-    begin = sum(len(each) for each in text.splitlines(keepends=True)[: line - 1]) + column - 1
+    # As protobuf counts lines: a form feed or U+2028 ends none.
+    begin = sum(len(each) + 1 for each in text.split("\n")[: line - 1]) + column - 1
     end = _end_of_field(text, begin)
     return text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
 
@@ -204,7 +241,8 @@ def _without_configuration(folder: Path) -> Finding:
         folder.name,
         folder.name,
         "it has no config.pbtxt",
-        "Triton guesses one, without dynamic batching and with as many instances as the backend likes, and nothing of "
-        "it could be examined.",
-        (f"write {folder.name}/config.pbtxt; a running Triton shows its guess: GET /v2/models/{folder.name}/config",),
+        "Triton completes one from the model's files where its backend can (tensors, a batch size, dynamic batching "
+        "where the model takes batches), unless it was started with --disable-auto-complete-config, and with as many "
+        "instances as the backend likes; nothing of it could be examined.",
+        (f"write {folder.name}/config.pbtxt; a running Triton shows its own: GET /v2/models/{folder.name}/config",),
     )

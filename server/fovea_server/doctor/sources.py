@@ -14,18 +14,18 @@ def trees(model: Model) -> Iterator[ast.Module]:
 
 
 def parsed(model: Model) -> Iterator[tuple[Path, ast.Module]]:
-    """Each file that is Python; what is not is Triton's to complain of."""
+    """Each file that is Python; what is not, or is nested too deep to read, is Triton's to complain of."""
     for source in model.sources:
         try:
             yield source, ast.parse(source.read_bytes())
-        except (SyntaxError, ValueError, OSError):
+        except (SyntaxError, ValueError, OSError, MemoryError, RecursionError):
             continue
 
 
 def dotted(node: ast.expr) -> str:
     """`torch.utils.dlpack` of such an expression; "" of any other."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and (before := dotted(node.value)):
-        return f"{before}.{node.attr}"
-    return ""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join((node.id, *reversed(names))) if isinstance(node, ast.Name) else ""
