@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 
 # What follows the public id of an API key (access/keys.py).
-_SECRET = re.compile(r"(fovea_[0-9a-f]{12}_)[^\s\"'&]+")
+# It ends where a rendered line may go on: at a backslash begin JSON's escapes, at ESC the colours of a terminal.
+_SECRET = re.compile(r"(fovea_[0-9a-f]{12}_)[^\s\"'&\\\x1b]+")
 
 
 def configure(level: str = "info", json: bool | None = None, worker: int | None = None) -> None:
@@ -30,8 +31,8 @@ def configure(level: str = "info", json: bool | None = None, worker: int | None 
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            without_secrets,
             renderer,
+            without_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         # A line is one write, so that those of several processes do not run into each other.
@@ -40,9 +41,12 @@ def configure(level: str = "info", json: bool | None = None, worker: int | None 
     )
 
 
-def without_secrets(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """No part of the server logs a key; should one come in what a caller made up, its secret stays out all the same."""
-    return {name: _SECRET.sub(r"\1…", value) if isinstance(value, str) else value for name, value in line.items()}
+def without_secrets(_logger: Any, _method: str, line: Any) -> str:
+    """No part of the server logs a key; should one come in what a caller made up, its secret stays out all the same.
+
+    Of the rendered line, so that it does not matter where in a list, a mapping or a traceback it was.
+    """
+    return _SECRET.sub(r"\1…", str(line))
 
 
 def get_logger(part: str) -> structlog.typing.FilteringBoundLogger:

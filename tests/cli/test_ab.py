@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,38 @@ def test_a_metric_that_nobody_reports_is_refused_at_the_start(state: Path, metri
     arms = (f"--arm=control={_MODEL}:0.5", f"--arm=new={_MODEL}:0.5", f"--set=primary_metric={metric}")
     _ab(state, "create", "--name=trial", f"--model={_MODEL}", *arms)
     assert sentence in " ".join(_refused(state, "start", "trial").split())
+
+
+def _created(state: Path, why: str) -> None:
+    _ab(
+        state,
+        "create",
+        "--name=trial",
+        f"--model={_MODEL}",
+        f"--arm=a={_MODEL}:0.5",
+        f"--arm=b={_MODEL}@2:0.5",
+        f"--why={why}",
+    )
+
+
+def test_a_reason_is_shown_as_it_was_written(state: Path) -> None:
+    _created(state, "see [/b] ticket \x1b[2J caf\udce9")
+    assert r"see [/b] ticket \x1b[2J caf\udce9" in _ab(state, "show", "trial")
+
+
+def test_a_page_that_cannot_be_written_is_named(state: Path) -> None:
+    _created(state, "")
+    result = CliRunner().invoke(app, ["ab", "show", "trial", "--html", "/nonexistent/x.html", "--state", str(state)])
+    assert result.exit_code == 1
+    assert "error: /nonexistent/x.html cannot be written: No such file or directory" in result.stderr
+
+
+def test_a_user_without_a_name_is_called_by_the_number(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    _created(state, "to try it")
+    assert f"{os.getuid()}@" in _ab(state, "show", "trial")

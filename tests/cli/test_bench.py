@@ -14,7 +14,10 @@ import typer
 from tests.client.scripted import Answered, Refused, Script, grpc_server, http_server
 from typer.testing import CliRunner, Result
 
+from fovea_client.load import Load
+from fovea_server.cli import bench_lines
 from fovea_server.cli.bench import bench
+from fovea_server.cli.bench_lines import Plan, Session
 from fovea_server.errors import Busy, Unauthenticated
 
 app = typer.Typer()
@@ -159,3 +162,23 @@ def test_ctrl_c_ends_the_line_and_keeps_it(folder: Path) -> None:
     assert document["complete"] is False
     assert document["lines"][0]["served"] >= 4
     assert "interrupted" in complaint
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+@pytest.mark.parametrize("option", ["--seconds", "--warm-up"])
+def test_a_time_without_an_end_is_refused_with_the_longest(folder: Path, option: str, value: str) -> None:
+    words = ["--url", "http://127.0.0.1:1", "--images", str(folder), "--rate", "5", option, value]
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 2, result.exception
+    assert "86400" in result.stderr or "nan is no number" in result.stderr
+
+
+def test_a_reason_of_a_server_is_shown_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(plan: Plan) -> Session:
+        load = Load("fovea", 1, 1.0, 1, 1, 1.0, 1.0, 1.0, 1.0, {"503 [/b]\x1b": 2}, 0.1, None)
+        return Session([(plan.lines[0], load)])
+
+    monkeypatch.setattr(bench_lines, "run", run)
+    result = CliRunner().invoke(app, ["--url", "http://127.0.0.1:1", "--images", str(folder), "-c", "1"])
+    assert (result.exit_code, result.exception) == (0, None)
+    assert result.stdout.splitlines()[-1] == r"REST, 1 at once: 2 x 503 [/b]\x1b"

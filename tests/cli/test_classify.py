@@ -123,7 +123,7 @@ def test_a_file_whose_name_is_no_text_is_answered(folder: Path) -> None:
     name = b"caf\xe9 [red]\x1b]0;title\x07.jpg"
     (folder / name.decode(errors="surrogateescape")).write_bytes(b"x")
     table, line = (run(Script(), "caf*", *more) for more in ([], ["--json"]))
-    assert (table.exit_code, "caf\ufffd [red]\ufffd]0;title\ufffd.jpg" in table.stdout) == (0, True)
+    assert (table.exit_code, r"caf\udce9 [red]\x1b]0;title\x07.jpg" in table.stdout) == (0, True)
     assert lines(line)[0]["path"] == name.decode(errors="surrogateescape")
 
 
@@ -175,3 +175,19 @@ def test_it_needs_nothing_that_only_serving_needs() -> None:
     code = f"import sys, fovea_server.cli.classify; print(sorted({heavy} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout == "[]\n"
+
+
+def test_what_a_server_says_is_shown_and_not_obeyed(folder: Path) -> None:
+    script = Script(by_image={b"xx": Refused(Undecodable("damaged \x1b]0;title\x07 [/b]"))})
+    result = run(script, "00.jpg", "01.jpg")
+    assert r"damaged \x1b]0;title\x07 [/b]" in result.stderr
+    assert "\x1b]" not in result.stderr
+    wrong = run(Script(Refused(UnknownModel("no \x1b[2J model"))), "00.jpg")
+    assert "\x1b[2J" not in wrong.stderr
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+def test_a_timeout_without_an_end_is_refused_with_the_longest(folder: Path, value: str) -> None:
+    result = CliRunner().invoke(app, ["00.jpg", "--timeout", value], env={"COLUMNS": "200"})
+    assert result.exit_code == 2, result.exception
+    assert "86400" in result.stderr or "nan is no number" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,3 +56,40 @@ sys.meta_path.insert(0, Interrupting())
 """
     result = _run(tmp_path, interrupting, "--version")
     assert (result.returncode, result.stdout, result.stderr) == (128 + signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("models", "list"),
+        ("models", "show", "efficientnet_lite0"),
+        ("keys", "create"),
+        ("keys", "list"),
+        ("--version",),
+    ],
+)
+def test_where_stdout_is_full_a_sentence_says_so(tmp_path: Path, words: tuple[str, ...]) -> None:
+    program = [sys.executable, "-c", ENTRY, *words]
+    environment = {**os.environ, "FOVEA_STATE": str(tmp_path / "state")}
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            program, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=60, check=False
+        )
+    assert (result.returncode, result.stderr.splitlines()[-2:]) == (
+        1,
+        ["error: stdout cannot be written: No space left on device", "hint: what was to be printed is lost"],
+    )
+    assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_that_stdout_is_not_on_is_a_fault_and_shown_as_one(tmp_path: Path) -> None:
+    failing = """
+from fovea_server.cli import main
+def full():
+    raise OSError(28, "No space left on device")
+main.app = full
+"""
+    result = _run(tmp_path, failing)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "No space left on device" in result.stderr

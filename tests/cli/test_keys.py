@@ -59,6 +59,8 @@ def test_a_revoked_key_stays_in_the_list_and_revoking_it_again_changes_nothing(t
         (["create", "--scope=everything"], "there is no scope everything"),
         (["create", "--expires-in=soon"], "--expires-in is 'soon'"),
         (["create", "--requests-per-second=0"], "requests-per-second"),
+        (["create", "--requests-per-second=inf"], "1000000000"),
+        (["create", "--megapixels-per-second=nan"], "megapixels-per-second"),
         (["revoke", "nobody"], "there is no key 'nobody'"),
     ],
 )
@@ -88,3 +90,9 @@ def test_on_a_full_disk_nothing_is_changed_and_the_folder_is_named(tmp_path: Pat
     assert said["still"] == [True]
     assert said["afterwards"] == 0
     assert said["left"] == ["keys.json", "keys.lock"]
+
+
+def test_a_name_is_listed_as_it_was_written(tmp_path: Path) -> None:
+    _keys(tmp_path, "create", "--name=for [/b] \x1b]0;x\x07")
+    listed = _keys(tmp_path, "list")
+    assert (listed.exit_code, r"for [/b] \x1b]0;x\x07" in listed.stdout) == (0, True)

@@ -66,3 +66,14 @@ def test_json_has_the_digits_and_the_zone(log: Path) -> None:
     assert said["top_scores"] == [0.859285, 0.1]
     assert said["time"].endswith("Z")
     assert "T" in said["time"]
+
+
+def test_a_column_is_headed_by_its_whole_name(log: Path) -> None:
+    result = _asked(log, """SELECT 1 AS "n[count]", 2 AS "[/b]", 'a' || chr(27) || '[2J' AS c""")
+    assert (result.exit_code, result.exception) == (0, None)
+    assert [line.split() for line in result.stdout.splitlines()] == [["n[count]", "[/b]", "c"], ["1", "2", r"a\x1b[2J"]]
+
+
+def test_json_has_null_for_what_is_no_number(log: Path) -> None:
+    (line,) = _asked(log, "SELECT 'nan'::DOUBLE AS a, ['inf'::FLOAT] AS b", "--format", "json").stdout.splitlines()
+    assert json.loads(line, parse_constant=pytest.fail) == {"a": None, "b": [None]}

@@ -14,7 +14,7 @@ from tests import small_networks
 from typer.testing import CliRunner
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.cli import running
+from fovea_server.cli import models_add, running
 from fovea_server.cli.models import app
 
 
@@ -150,3 +150,30 @@ def test_no_8_bit_form_is_made_of_what_a_server_serves(
     assert code == 1
     assert "the server 7 is running" in said
     assert "hint: stop it first" in said
+
+
+def test_labels_are_the_lines_of_the_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(b"\xef\xbb\xbftench\r\nshark\x0bx\r\ngrey\xc2\x85wolf\r\n\r\n")
+    assert models_add._labels(path) == ("tench", "shark x", "grey wolf")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "much"])
+def test_a_limit_that_would_switch_the_gate_off_is_refused(tmp_path: Path, value: str) -> None:
+    code, said = _run("add", "net.onnx", f"--limit=logit_drift={value}", f"--state={tmp_path}")
+    assert code == 2
+    assert f"--limit is 'logit_drift={value}'" in said
+    assert "a number of 0 or more" in said
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("rollback", "efficientnet_lite0"), ("remove", "efficientnet_lite0"), ("remove", "mine")]
+)
+def test_a_damaged_file_of_versions_is_named(state: Path, package: ModelPackage, words: tuple[str, ...]) -> None:
+    (state / "versions.json").write_text("{")
+    if words[0] != "remove":
+        shutil.rmtree(state / "models")
+    code, said = _run(*words, f"--state={state}")
+    assert code == 1
+    assert "versions.json cannot be read" in said
+    assert "hint: remove it" in said

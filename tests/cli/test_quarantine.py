@@ -64,3 +64,12 @@ def test_what_cannot_be_done_is_said(state: Path, words: tuple[str, ...], said: 
     assert result.exit_code == 2
     assert said in result.stderr
     assert "hint: `fovea quarantine list` lists them" in result.stderr
+
+
+def test_an_image_that_is_gone_is_said_to_be(state: Path) -> None:
+    path = Quarantine(state / FOLDER).path(digest_of(b"one"))
+    path.unlink()
+    result = _run(state, "show", digest_of(b"one"), "--image")
+    assert result.exit_code == 1
+    assert f"error: {path} cannot be read: No such file or directory" in result.stderr
+    assert "hint: fovea quarantine clear" in result.stderr

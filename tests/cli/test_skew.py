@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from typer.testing import CliRunner, Result
 
 from fovea_pipelines.errors import NoGpu
 from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.parity.report import Report
+from fovea_pipelines.parity.tally import Row
 from fovea_server.cli.skew import skew
 
 app = typer.Typer()
@@ -117,3 +120,21 @@ def test_importing_it_imports_nothing_heavy() -> None:
     code = f"import sys, fovea_server.cli.skew; print(sorted({heavy} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout == "[]\n"
+
+
+def test_a_name_that_is_no_text_is_in_every_report(folder: Path, tmp_path: Path, espresso: bytes) -> None:
+    (folder / b"caf\xe9.jpg".decode(errors="surrogateescape")).write_bytes(espresso)
+    html, document = tmp_path / "skew.html", tmp_path / "skew.json"
+    result = run("--no-generated", "--images", str(folder), "--html", str(html), "--json", str(document))
+    assert (result.exit_code, result.exception) == (0, None)
+    assert r"images/caf\xe9.jpg" in html.read_text()
+    assert r"images/caf\xe9.jpg" in {each["image"] for each in json.loads(document.read_text())["worst"]}
+
+
+def test_a_drift_without_an_end_is_null_in_the_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("dali-cpu", "tiny", 1, 1, 0, 0, 0.1, 0.1, 0.1, math.inf, math.nan, 1.0, 1.0, ())
+    report = Report("net", "sha256:0", (), 1, (row,), (), ())
+    monkeypatch.setattr("fovea_server.cli.skew._compared", lambda *_: report)
+    assert run("--json", str(tmp_path / "skew.json")).exit_code == 0
+    written = json.loads((tmp_path / "skew.json").read_text(), parse_constant=pytest.fail)
+    assert list(written["rows"][0].values()).count(None) >= 2

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from fovea_pipelines.package import ModelPackage
 from fovea_server.cli.main import app
+from fovea_server.triton import tuned
+from fovea_server.tuning.journal import Journal
+from fovea_server.tuning.search import BudgetSpent, Search
+from fovea_server.tuning.setting import Setting
+from fovea_server.tuning.sweep import Progress, Sweep
+from fovea_server.tuning.trial import Role, Step, Trial
 
 
 def _tune(state: Path, *words: str) -> Result:
@@ -52,3 +61,79 @@ def test_a_version_that_was_added_is_refused_like_every_added_model(tmp_path: Pa
     (folder / "model.toml").write_text(description.replace('version = "1"', 'version = "2"'))
     result = _tune(tmp_path, "--model", "efficientnet_lite0@2")
     assert (result.exit_code, "efficientnet_lite0@2 has no configs/cpu.pbtxt" in result.stderr) == (1, True)
+
+
+def _swept(monkeypatch: pytest.MonkeyPatch, scores: Sequence[float]) -> None:
+    """As if the scores had been measured, one after the other, and the time were over then."""
+
+    def run(sweep: Sweep, journal: Journal, progress: Progress) -> Search:
+        left = iter(scores)
+
+        def measured(setting: Setting, role: Role) -> Trial:
+            score = next(left, None)
+            if score is None:
+                raise BudgetSpent
+            step = Step(60.0, 60.0, 20.0, 37.0, 12.0, 0)
+            journal.add(Trial(role, setting, score, (step,)))
+            return journal.trials[-1]
+
+        search = Search.begin(sweep.baseline)
+        search.run(sweep.axes, measured)
+        return search
+
+    monkeypatch.setattr(Sweep, "run", run)
+
+
+def test_where_there_was_time_for_the_default_alone_it_is_said_and_kept(
+    tmp_path: Path, package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _swept(monkeypatch, [60.0])
+    result = _tune(tmp_path)
+    assert (result.exit_code, result.exception) == (0, None)
+    assert "only the default was measured, once: 60.0 images/s" in result.stdout
+    assert "the time was over before the search" in result.stderr
+    assert "no setting kept" not in result.output
+    assert list((tmp_path / "tuned").glob("*.toml"))
+
+
+def test_where_the_time_was_over_nothing_is_said_of_settings_that_were_not_tried(
+    tmp_path: Path, package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _swept(monkeypatch, [0.0, 0.0, 0.0])
+    result = _tune(tmp_path)
+    assert result.exit_code == 1
+    assert "the time was over before a setting kept the 99th percentile within 100 ms" in result.stderr
+    assert "hint: fovea tune --resume" in result.stderr
+
+
+def test_settings_that_cannot_be_written_are_shown_and_their_trials_kept(
+    tmp_path: Path, package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _swept(monkeypatch, [60.0, 61.0])
+    (tuned.file_of(tmp_path, package) / "in the way").mkdir(parents=True)
+    result = _tune(tmp_path)
+    assert result.exit_code == 1, result.exception
+    assert "nothing beat the default, 60.5 images/s" in result.stdout
+    assert ".toml cannot be written: Is a directory" in result.stderr
+    assert "--state" in result.stderr
+    (journal,) = (tmp_path / "tuned").glob("*.jsonl")
+    assert journal.name in result.stderr
+    assert journal.read_text().count('"trial"') == 2
+
+
+def test_trials_that_cannot_be_written_end_the_sweep_with_a_sentence(
+    tmp_path: Path, package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _swept(monkeypatch, [60.0, 61.0])
+    begin = Journal.begin
+
+    def begun(folder: Path, model: str, plan: dict[str, Any]) -> Journal:
+        journal = begin(folder, model, plan)
+        journal.path = Path("/dev/full")
+        return journal
+
+    monkeypatch.setattr(Journal, "begin", begun)
+    result = _tune(tmp_path)
+    assert result.exit_code == 1, result.exception
+    assert "error: /dev/full cannot be written: No space left on device" in result.stderr
+    assert "--state" in result.stderr

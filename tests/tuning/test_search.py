@@ -147,3 +147,34 @@ def test_on_any_number_of_cores_no_way_to_use_them_is_absurd() -> None:
                 for stage in (setting.preprocess, setting.network):
                     assert 1 <= stage.instances * stage.threads <= 2 * cores
                     assert stage.batch >= 8
+
+
+def test_one_baseline_is_a_score() -> None:
+    search, _ = _searched(lambda setting: 60.0, trials=1)
+    assert (search.score, search.first, search.done) == (60.0, 60.0, False)
+
+
+def test_what_was_measured_after_the_record_forked_is_remembered(tmp_path: Path) -> None:
+    def trial(batch: int, role: Role) -> Trial:
+        return Trial(role, Setting(Stage(1, 2, batch, 0), Stage(1, 2, batch, 0)), float(batch), ())
+
+    journal = Journal.begin(tmp_path, "net", PLAN)
+    for each in (first := trial(8, "baseline"), trial(16, "candidate"), trial(24, "candidate")):
+        journal.add(each)
+    forked = Journal.resume(tmp_path, "net", PLAN)
+    others = [trial(batch, "candidate") for batch in (32, 64)]
+    assert forked.recall(first.setting, "baseline") == first
+    assert forked.recall(others[0].setting, "candidate") is None
+    for each in others:
+        forked.add(each)
+
+    again = Journal.resume(tmp_path, "net", PLAN)
+    assert again.remembered == 3
+    assert [again.recall(each.setting, each.role) for each in (first, *others)] == [first, *others]
+    assert again.path.read_text().count('"trial"') == 5
+
+
+def test_a_record_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    Journal.begin(tmp_path, "net", PLAN).path.write_bytes(b'{"plan": {}}\n[1]\n')
+    with pytest.raises(StartError, match=r"\.jsonl cannot be read"):
+        Journal.resume(tmp_path, "net", PLAN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -44,7 +45,12 @@ def files(folder: Path, limit: int | None = None) -> list[Path]:
 def from_folder(folder: Path, limit: int | None = None) -> Iterator[Specimen]:
     """The photographs of a folder, read one at a time."""
     for path in files(folder, limit):
-        yield Specimen(f"{folder.name}/{path.relative_to(folder)}", (PHOTOGRAPHS,), path.read_bytes())
+        yield Specimen(_name(folder, path), (PHOTOGRAPHS,), path.read_bytes())
+
+
+def _name(folder: Path, path: Path) -> str:
+    """For reports, which are text: bytes of a file's name that are none are written as \\xNN."""
+    return os.fsencode(f"{folder.name}/{path.relative_to(folder)}").decode(errors="backslashreplace")
 
 
 def generated(seed: int = 0) -> Iterator[Specimen]:

@@ -9,6 +9,7 @@ pixel_p99 = 8.0
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +116,6 @@ def _changed(limits: Limits, changes: Mapping[str, Any], where: str) -> Limits:
     if unknown := sorted(set(changes) - known):
         raise BadPackage(f"[{where}] has unknown limits: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     for name, value in changes.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise BadPackage(f"[{where}] {name} is {value!r}; it must be a number, 0 or more")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise BadPackage(f"[{where}] {name} is {value!r}; it must be a number, 0 or more, and finite")
     return dataclasses.replace(limits, **changes)

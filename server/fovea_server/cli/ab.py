@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -109,8 +110,7 @@ def show(
         if readout.kept.experiment.primary_metric == metrics.ACCURACY and not readouts.truth.is_reported:
             typer.echo("no labels are read: name the log that has them with --feature-log", err=True)
         if html is not None:
-            html.write_text(page.render(readout, readouts), encoding="utf-8")
-            typer.echo(f"{html}: written", err=True)
+            _write(page.render(readout, readouts), html)
         if as_json:
             typer.echo(json.dumps(documents.of_readout(readout)))
         elif html is None:
@@ -188,10 +188,28 @@ def _told() -> Iterator[None]:
         terminal.fail(str(error), code=2 if isinstance(error, (BadExperiment, ExperimentRefused)) else 1)
 
 
+def _write(page: str, html: Path) -> None:
+    try:
+        html.write_text(page, encoding="utf-8")
+    except OSError as error:
+        terminal.fail(
+            f"{html} cannot be written: {error.strerror}", "name a file in a folder that is there with --html"
+        )
+    terminal.say(f"{html}: written")
+
+
 def _change(why: str) -> Change:
     from fovea_server.studies.store import Change
 
-    return Change(f"{getpass.getuser()}@{socket.gethostname()}", why)
+    text = why.encode(errors="backslashreplace").decode()  # an argument may hold bytes that are none
+    return Change(f"{_user()}@{socket.gethostname()}", text)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user that has no name
+        return str(os.getuid())
 
 
 def _served(state: Path | None) -> set[str]:

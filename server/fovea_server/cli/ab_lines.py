@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 
 from fovea_server.cli import terminal
 
@@ -25,11 +24,12 @@ def print_all(experiments: Sequence[Kept], as_json: bool) -> None:
         for kept in experiments:
             typer.echo(json.dumps(documents.of_kept(kept)))
         return
-    table = _table("experiment", "state", "kind", "model", "metric", "arms")
+    table = terminal.table("experiment", "state", "kind", "model", "metric", "arms")
     for kept in experiments:
         experiment = kept.experiment
         arms = ", ".join(f"{arm.name} ({arm.target})" for arm in experiment.arms)
-        table.add_row(kept.name, kept.state, experiment.kind, experiment.model, experiment.primary_metric, arms)
+        facts = kept.name, kept.state, experiment.kind, experiment.model, experiment.primary_metric, arms
+        table.add_row(*map(terminal.cell, facts))
     terminal.stdout().print(table)
 
 
@@ -55,10 +55,13 @@ def print_one(readout: Readout, journal: Sequence[Entry]) -> None:
 
 
 def _print_arms(readout: Readout) -> None:
-    table = _table("arm", "model", "met by", "errors", "p50 ms", "p99 ms", readout.kept.experiment.primary_metric)
+    table = terminal.table(
+        "arm", "model", "met by", "errors", "p50 ms", "p99 ms", readout.kept.experiment.primary_metric
+    )
     for arm in readout.arms:
         figures = (arm.error_rate, ".2%"), (arm.p50_ms, ".1f"), (arm.p99_ms, ".1f"), (arm.primary, ".4g")
-        table.add_row(arm.name, arm.target, f"{arm.exposed:,}", *(_number(*figure) for figure in figures))
+        facts = arm.name, arm.target, f"{arm.exposed:,}", *(_number(*figure) for figure in figures)
+        table.add_row(*map(terminal.cell, facts))
     terminal.stdout().print(table)
     ratio = readout.sample_ratio
     typer.echo(f"sample ratio: p = {ratio.p_value:.3g}{', a mismatch' if ratio.is_mismatch else ''}")
@@ -68,12 +71,13 @@ def _print_slices(readout: Readout) -> None:
     from fovea_server.studies.verdict import amount
 
     metric = readout.kept.experiment.primary_metric
-    table = _table("slice", "arm", "difference", "from", "to", "answers")
+    table = terminal.table("slice", "arm", "difference", "from", "to", "answers")
     for comparison in readout.comparisons:
         for name, apart in comparison.slices.items():
             if math.isfinite(apart.lower):
                 interval = (amount(metric, value) for value in (apart.estimate, apart.lower, apart.upper))
-                table.add_row(name, comparison.arm, *interval, f"{apart.control + apart.candidate:,}")
+                facts = name, comparison.arm, *interval, f"{apart.control + apart.candidate:,}"
+                table.add_row(*map(terminal.cell, facts))
     if table.row_count:
         terminal.stdout().print(table)
 
@@ -81,18 +85,11 @@ def _print_slices(readout: Readout) -> None:
 def _print_journal(journal: Sequence[Entry]) -> None:
     from fovea_server.studies.documents import moment
 
-    table = _table("when", "who", "what", "why")
+    table = terminal.table("when", "who", "what", "why")
     for entry in journal:
-        table.add_row(moment(entry.at), entry.who, entry.what, entry.why)
+        table.add_row(*map(terminal.cell, (moment(entry.at) or "", entry.who, entry.what, entry.why)))
     terminal.stdout().print(table)
 
 
 def _number(value: float, form: str) -> str:
     return format(value, form) if math.isfinite(value) else "-"
-
-
-def _table(*heads: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, no_wrap=True)
-    return table

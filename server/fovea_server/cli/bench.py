@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.table import Table
 
 from fovea_client import credentials
 from fovea_client.load import BenchmarkError, Load, NoPhotographs, Photograph, photographs, tls
@@ -53,8 +52,16 @@ def bench(
             help="Open loops: so many requests a second, whatever the answers do; latency from when each was due.",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option("--seconds", "-s", min=0.1, help="Of load for each line.")] = 10.0,
-    warm_up: Annotated[float, typer.Option(min=0, help="Seconds of load before the first line of a port.")] = 1.0,
+    seconds: Annotated[
+        float,
+        typer.Option("--seconds", "-s", min=0.1, max=86_400, callback=terminal.number, help="Of load for each line."),
+    ] = 10.0,
+    warm_up: Annotated[
+        float,
+        typer.Option(
+            min=0, max=86_400, callback=terminal.number, help="Seconds of load before the first line of a port."
+        ),
+    ] = 1.0,
     header: Annotated[
         list[str] | None,
         typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Sent with each request; repeatable."),
@@ -160,18 +167,15 @@ def _document(session: Session, sent: Sequence[Photograph], source: str, seconds
 
 
 def _show(session: Session) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("protocol", "load"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("images/s", "p50 ms", "p95 ms", "p99 ms", "errors"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    numbers = ("images/s", "p50 ms", "p95 ms", "p99 ms", "errors")
+    table = terminal.table("protocol", "load", *numbers, numbers=numbers)
     for line, load in session.measured:
-        table.add_row(line.protocol, line.words, *_cells(load))
+        table.add_row(*map(terminal.cell, (line.protocol, line.words, *_cells(load))))
     console = terminal.stdout()
     console.print(table)
     for line, load in session.measured:
         for reason, count in load.errors.items():
-            console.print(f"{line.protocol}, {line.words}: {count} x {reason}", highlight=False)
+            console.print(terminal.cell(f"{line.protocol}, {line.words}: {count} x {reason}"))
 
 
 def _cells(load: Load) -> Iterable[str]:

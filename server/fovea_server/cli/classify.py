@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -35,8 +34,10 @@ from fovea_server.cli.terminal import (
     CaFile,
     ClientCertificate,
     Url,
+    cell,
     fail,
     fail_for_certificates,
+    number,
     say_left_out,
 )
 
@@ -74,7 +75,15 @@ def classify(
     ] = False,
     concurrency: Annotated[int, typer.Option("--concurrency", "-j", min=1, help="How many images at a time.")] = 8,
     timeout: Annotated[
-        float, typer.Option("--timeout", "-t", min=0.001, help="Seconds for each image, with all its retries.")
+        float,
+        typer.Option(
+            "--timeout",
+            "-t",
+            min=0.001,
+            max=86_400,
+            callback=number,
+            help="Seconds for each image, with all its retries.",
+        ),
     ] = 10.0,
 ) -> None:
     """Say what is in each image.
@@ -223,20 +232,14 @@ def _table(width: int) -> Table:
 
 def _row(name: str, outcome: Outcome) -> tuple[Text, ...]:
     if isinstance(outcome, FoveaClientError):
-        return _printable(name), Text(f"not answered: {outcome.reason}", "red")
-    took = Text(f"{outcome.timings_ms.total:.1f}")
+        return cell(name), cell(f"not answered: {outcome.reason}", "red")
+    took = cell(f"{outcome.timings_ms.total:.1f}")
     if not outcome.predictions:
-        return _printable(name), Text("no labels: this model only embeds", "dim"), Text(""), Text(""), took
+        return cell(name), cell("no labels: this model only embeds", "dim"), cell(""), cell(""), took
     best, *others = outcome.predictions
     then = ", ".join(f"{other.label} {other.score:.2f}" for other in others)
-    return _printable(name), Text(best.label), Text(f"{best.score:.3f}"), Text(then), took
+    return cell(name), cell(best.label), cell(f"{best.score:.3f}"), cell(then), took
 
 
 def _complaint(name: str, error: FoveaClientError) -> Text:
-    return Text.assemble(("error: ", "red"), _printable(name), f": {error.message} ({error.reason})")
-
-
-def _printable(name: str) -> Text:
-    """A file's name may hold bytes that are no text, and what a terminal would take for a command."""
-    text = os.fsencode(name).decode(errors="replace")
-    return Text("".join(each if each.isprintable() else "\ufffd" for each in text))
+    return Text.assemble(("error: ", "red"), cell(f"{name}: {error.message} ({error.reason})"))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from fovea_server.cli import terminal
 from fovea_server.cli.packages import state_folder
@@ -37,10 +36,22 @@ def create(
         str | None, typer.Option(metavar="12h|30d|8w", help="For how long it is good; without, until it is revoked.")
     ] = None,
     requests_per_second: Annotated[
-        float | None, typer.Option(min=0.001, help="How many requests a second it may make; without, any number.")
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1e9,
+            callback=terminal.number,
+            help="How many requests a second it may make; without, any number.",
+        ),
     ] = None,
     megapixels_per_second: Annotated[
-        float | None, typer.Option(min=0.001, help="How many megapixels a second it may send; without, any number.")
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1e9,
+            callback=terminal.number,
+            help="How many megapixels a second it may send; without, any number.",
+        ),
     ] = None,
     state: terminal.State = None,
 ) -> None:
@@ -80,12 +91,11 @@ def list_keys(
         for key in kept:
             typer.echo(json.dumps(_facts(key)))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("key", "name", "scopes", "created", "requests/s", "megapixels/s", "state"):
-        table.add_column(column, no_wrap=True)
+    table = terminal.table("key", "name", "scopes", "created", "requests/s", "megapixels/s", "state")
     for key in kept:
         quotas = (_number(key.requests_per_second), _number(key.megapixels_per_second))
-        table.add_row(key.id, key.name, ", ".join(sorted(key.scopes)), _day(key.created), *quotas, _standing(key))
+        facts = key.id, key.name, ", ".join(sorted(key.scopes)), _day(key.created), *quotas, _standing(key)
+        table.add_row(*map(terminal.cell, facts))
     terminal.stdout().print(table)
 
 

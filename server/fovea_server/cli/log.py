@@ -11,8 +11,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from fovea_server.cli import log_places, terminal
 
@@ -130,11 +128,11 @@ def _print(found: pa.Table, form: Form) -> None:
         csv.write_csv(_flat(found), sink)
         typer.echo(sink.getvalue().decode(), nl=False)
     else:
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = terminal.table()
         for name in found.column_names:
-            table.add_column(name)
+            table.add_column(terminal.cell(name))
         for row in plain.rows(found):
-            table.add_row(*(Text(_cell(value)) for value in row.values()))
+            table.add_row(*(terminal.cell(_cell(value)) for value in row.values()))
         terminal.stdout().print(table)
 
 

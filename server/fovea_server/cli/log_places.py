@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,13 +34,6 @@ AsOf = Annotated[
         help="Know only what was known then: 2026-11-21T12:00:00Z, or 2026-11-21, which is 0:00 UTC of that day.",
     ),
 ]
-
-
-def number(value: float) -> float:
-    """An option's value; raises typer.BadParameter for nan, which older typers find in every range."""
-    if math.isnan(value):
-        raise typer.BadParameter("nan is no number")
-    return value
 
 
 def places(location: str, state: Path | None) -> Places:

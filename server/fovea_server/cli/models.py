@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from fovea_server.cli import models_add, models_tensorrt, models_variant, models_versions, packages, running, terminal
 
@@ -33,25 +32,27 @@ def list_models(
     A version in brackets is not in service; NAME@VERSION asks for it. The precision is what `fovea serve` has this
     CPU compute in unless told otherwise.
     """
+    found = packages.read(repository, state)
+    from fovea_server.errors import StartError
     from fovea_server.triton.versions import Versions
 
-    found = packages.read(repository, state)
     versions = Versions.of(packages.state_folder(state))
-    rows = [{**_facts(package), "in_service": _in_service(package, versions)} for package in found]
+    try:
+        rows = [{**_facts(package), "in_service": _in_service(package, versions)} for package in found]
+    except StartError as error:
+        terminal.fail(str(error), error.hint)
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("model", "version", "labels", "features", "precision", "preprocessing", "licence", "digest", ""):
-        table.add_column(name, no_wrap=True)
+    heads = ("model", "version", "labels", "features", "precision", "preprocessing", "licence", "digest", "")
+    table = terminal.table(*heads)
     for row in rows:
         built = "" if row["built"] else "not built: fovea models build"
         what = str(row["labels"] or "-"), str(row["features"]), row["precision"] or "-"
         version = row["version"] if row["in_service"] else f"({row['version']})"
-        table.add_row(
-            row["name"], version, *what, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built
-        )
+        facts = row["name"], version, *what, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built
+        table.add_row(*map(terminal.cell, facts))
     terminal.stdout().print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from fovea_server.cli import models_versions, running, state_lock, terminal
@@ -136,13 +138,14 @@ def remove(
     from fovea_server.triton.versions import Versions
 
     with state_lock.alone(state_folder(state)) as folder:
-        networks = _added_under(name, folder) if draft.is_name(name.partition("@")[0]) else []
-        if not networks:
-            terminal.fail(
-                f"{name} was not added",
-                f"what the repository itself holds stays; {folder} was read, `fovea models list` says what there is",
-            )
         try:
+            networks = _added_under(name, folder) if draft.is_name(name.partition("@")[0]) else []
+            if not networks:
+                terminal.fail(
+                    f"{name} was not added",
+                    f"what the repository itself holds stays; {folder} was read, `fovea models list` says what there "
+                    "is",
+                )
             for network in networks:
                 _take_out_of_service(network, folder)
                 draft.remove(folder / ADDED, draft.folders_named(folder / ADDED, network))
@@ -205,9 +208,11 @@ def _labels(path: Path) -> tuple[str, ...]:
     from fovea_pipelines.errors import BadPackage
 
     try:
-        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines())
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadPackage(f"{path} is not a text of labels: {error}") from error
+    # What else ends a line in Unicode, a vertical tab say, is a space of a label: packages hold a label a line.
+    labels = tuple(" ".join(line.splitlines()).strip() for line in lines)
     if empty := [number for number, label in enumerate(labels, 1) if not label]:
         raise BadPackage(f"{path}: line {empty[0]} is empty; each line is the name of a class")
     return labels
@@ -215,10 +220,14 @@ def _labels(path: Path) -> tuple[str, ...]:
 
 def _limit(text: str) -> tuple[str, float]:
     measure, _, value = text.partition("=")
+    hint = "write MEASURE=VALUE, a number of 0 or more, for example logit_drift=1.5"
     try:
-        return measure, float(value)
+        limit = float(value)
     except ValueError:
-        terminal.fail(f"--limit is {text!r}", "write MEASURE=VALUE, for example logit_drift=1.5", code=2)
+        terminal.fail(f"--limit is {text!r}", hint, code=2)
+    if not 0 <= limit < math.inf:
+        terminal.fail(f"--limit is {text!r}", hint, code=2)
+    return measure, limit
 
 
 def places(given: Path, state: Path) -> Places:
@@ -236,7 +245,7 @@ def _progress() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
         step = bar.add_task("", total=None)
 
         def tell(text: str) -> None:
-            bar.update(step, description=text)
+            bar.update(step, description=escape(terminal.printable(text)))
             if not stderr.is_terminal:
                 typer.echo(text, err=True)
 

@@ -23,20 +23,29 @@ def rollback(
     A second rollback takes the first one back.
     """
     terminal.need_serving()
-    from fovea_server.triton.versions import Versions
+    from fovea_server.errors import StartError
 
     with state_lock.alone(packages.state_folder(state)) as folder:
         found = packages.read(repository, folder)
-        versions = of_name(found, name)
-        if not versions:
-            _unknown(name, found, "there is no version of it to go back to")
-        kept = Versions.of(folder)
-        current, previous = kept.current(name), kept.previous(name)
-        if current is None or previous not in versions:
-            terminal.fail(
-                f"{name} has no version to go back to", "`fovea models list` says which versions there are", code=2
-            )
-        _take_over(versions[previous], current, folder)
+        try:
+            _roll_back(name, found, folder)
+        except StartError as error:
+            terminal.fail(str(error), error.hint)
+
+
+def _roll_back(name: str, found: list[ModelPackage], state: Path) -> None:
+    from fovea_server.triton.versions import Versions
+
+    versions = of_name(found, name)
+    if not versions:
+        _unknown(name, found, "there is no version of it to go back to")
+    kept = Versions.of(state)
+    current, previous = kept.current(name), kept.previous(name)
+    if current is None or previous not in versions:
+        terminal.fail(
+            f"{name} has no version to go back to", "`fovea models list` says which versions there are", code=2
+        )
+    _take_over(versions[previous], current, state)
 
 
 def next_version(found: list[ModelPackage], name: str) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from fovea_server.cli import packages, terminal
 
@@ -34,11 +33,10 @@ def list_images(
         for kept in rows:
             typer.echo(json.dumps(dataclasses.asdict(kept)))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("sha256", "bytes", "since", "models", "request"):
-        table.add_column(name, no_wrap=True)
+    table = terminal.table("sha256", "bytes", "since", "models", "request")
     for kept in rows:
-        table.add_row(kept.digest, f"{kept.bytes:,}", kept.since, ",".join(kept.models), kept.request_id)
+        facts = kept.digest, f"{kept.bytes:,}", kept.since, ",".join(kept.models), kept.request_id
+        table.add_row(*map(terminal.cell, facts))
     terminal.stdout().print(table)
 
 
@@ -57,7 +55,12 @@ def show(
         return
     if sys.stdout.isatty():
         terminal.fail("an image is not for a terminal", f"redirect it, or copy {path}")
-    sys.stdout.buffer.write(path.read_bytes())
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        terminal.fail(f"{path} cannot be read: {error.strerror}", f"fovea quarantine clear {kept.digest[:12]}")
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 @app.command()

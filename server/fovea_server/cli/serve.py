@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fovea_server.cli import log_places, terminal
+from fovea_server.cli import terminal
 from fovea_server.cli.packages import state_folder
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _models = partial(typer.Option, rich_help_panel="What serves")
 _load = partial(typer.Option, rich_help_panel="How much at once")
 _access = partial(typer.Option, rich_help_panel="Who may ask")
 _log = partial(typer.Option, rich_help_panel="Feature log")
-_log_number = partial(_log, callback=log_places.number)
+_log_number = partial(_log, callback=terminal.number)
 _experiments = partial(typer.Option, rich_help_panel="Experiments")
 _life = partial(typer.Option, rich_help_panel="Start, stop and trouble")
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 from rich.text import Text
 
 from fovea_server.cli import packages, terminal
@@ -71,7 +70,7 @@ def skew(
     _write(report, json_file, html_file)
     _print(report)
     for failure in report.failures():
-        Console(stderr=True).print(Text.assemble(("error: ", "red"), failure), soft_wrap=True)
+        terminal.say_error(failure)
     if not report.passed:
         raise typer.Exit(1)
     terminal.say(f"every kind of image is within the limits of {package.name}'s model.toml")
@@ -123,7 +122,9 @@ def _write(report: Report, json_file: Path | None, html_file: Path | None) -> No
 
     try:
         if json_file:
-            json_file.write_text(json.dumps(report.to_mapping(), indent=1) + "\n", encoding="utf-8")
+            json_file.write_text(
+                json.dumps(terminal.finite(report.to_mapping()), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+            )
         if html_file:
             html_file.write_text(page.render(report), encoding="utf-8")
     except OSError as error:
@@ -133,11 +134,8 @@ def _write(report: Report, json_file: Path | None, html_file: Path | None) -> No
 def _print(report: Report) -> None:
     from fovea_pipelines.parity.columns import COLUMNS
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("executor", "kind"):
-        table.add_column(name, no_wrap=True)
-    for name in ("images", *(head for head, _ in COLUMNS.values())):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("images", *(head for head, _ in COLUMNS.values()))
+    table = terminal.table("executor", "kind", *numbers, numbers=numbers)
     table.add_column("looks like")
     for row in report.rows:
         table.add_row(*_cells(row))
@@ -148,7 +146,9 @@ def _cells(row: Row) -> Iterator[Text]:
     from fovea_pipelines.parity.columns import cells
 
     exceeded = {each.measure for each in row.exceeded}
-    yield from (Text(row.executor, "dim"), Text(row.kind, "red" if exceeded else ""), Text(str(row.images)))
+    yield terminal.cell(row.executor, "dim")
+    yield terminal.cell(row.kind, "red" if exceeded else "")
+    yield terminal.cell(str(row.images))
     for measure, text in cells(row):
-        yield Text(text, "bold red" if measure in exceeded else "")
-    yield Text(row.looks_like or "", "red")
+        yield terminal.cell(text, "bold red" if measure in exceeded else "")
+    yield terminal.cell(row.looks_like or "", "red")

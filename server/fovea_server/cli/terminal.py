@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections import Counter
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 State = Annotated[
     Path | None,
@@ -51,6 +56,18 @@ KEY_HINT = "set FOVEA_API_KEY, or give --api-key; `fovea keys create` makes one"
 STATE_HINT = "make room and let this user write there, or name another folder with --state"
 SERVING_HINT = "serving needs more than the client: pip install 'fovea-server[cpu]'"
 
+# What a terminal acts on (C0, DEL, C1), what turns the order of words around, and halves of characters.
+_ACTED_ON = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """One line that any terminal shows and none obeys: what it would act on is written as \\xNN or \\uNNNN."""
+    return _ACTED_ON.sub(lambda found: _escaped(ord(found[0])), text)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
 
 def fail(message: str, hint: str | None = None, code: int = 1) -> NoReturn:
     """Say what went wrong and what to do, and exit."""
@@ -61,10 +78,14 @@ def fail(message: str, hint: str | None = None, code: int = 1) -> NoReturn:
 def say_error(message: str, hint: str | None = None) -> None:
     """Say what went wrong and what to do."""
     typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
-    typer.echo(message, err=True)
+    typer.echo(_lines(message), err=True)
     if hint:
         typer.secho("hint: ", fg=typer.colors.CYAN, err=True, nl=False)
-        typer.echo(hint, err=True)
+        typer.echo(_lines(hint), err=True)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def fail_for_certificates(error: OSError) -> NoReturn:
@@ -75,7 +96,7 @@ def fail_for_certificates(error: OSError) -> NoReturn:
 
 def say(message: str) -> None:
     """What went well, beside the data."""
-    typer.echo(message, err=True)
+    typer.echo(_lines(message), err=True)
 
 
 def say_left_out(folder: str, by_suffix: Counter[str], why: str = "they are not named like images") -> None:
@@ -88,7 +109,23 @@ def say_left_out(folder: str, by_suffix: Counter[str], why: str = "they are not 
 
 def say_json(document: dict[str, Any]) -> None:
     """One line of data for programs."""
-    typer.echo(json.dumps(document, default=str, ensure_ascii=False))
+    typer.echo(json.dumps(finite(document), default=str, ensure_ascii=False))
+
+
+def finite(document: Any) -> Any:
+    """The same with null for infinity and nan, which JSON does not know."""
+    if isinstance(document, dict):
+        return {name: finite(each) for name, each in document.items()}
+    if isinstance(document, (list, tuple)):
+        return [finite(each) for each in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
+
+
+def number(value: float | None) -> float | None:
+    """An option's value; raises typer.BadParameter for nan, which older typers find in every range."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
 
 
 def stdout() -> Console:
@@ -97,6 +134,19 @@ def stdout() -> Console:
     if not console.is_terminal:
         console.width = 1000
     return console
+
+
+def table(*heads: str, numbers: Collection[str] = ()) -> Table:
+    """Of columns that are not folded, those of `numbers` to the right."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        made.add_column(cell(head), justify="right" if head in numbers else "left", no_wrap=True)
+    return made
+
+
+def cell(text: str, style: str = "") -> Text:
+    """The text as it is: rich would read what people wrote in brackets as its markup."""
+    return Text(printable(text), style)
 
 
 def need_serving() -> None:

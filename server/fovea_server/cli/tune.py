@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from fovea_server.cli import packages, terminal
 
@@ -31,13 +29,25 @@ def tune(
     goal: Annotated[
         str, typer.Option(metavar="throughput|cpu", help="Most images/s, or least CPU time an image.")
     ] = "throughput",
-    p99: Annotated[float, typer.Option(metavar="MS", help="What the 99th percentile may be.", min=1)] = 100.0,
+    p99: Annotated[
+        float,
+        typer.Option(metavar="MS", help="What the 99th percentile may be.", min=1, max=1e6, callback=terminal.number),
+    ] = 100.0,
     images: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Photographs to send; by default the model's golden image.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Of load at each rate.", min=0.5)] = 5.0,
+    seconds: Annotated[
+        float, typer.Option(help="Of load at each rate.", min=0.5, max=86_400, callback=terminal.number)
+    ] = 5.0,
     budget: Annotated[
-        float, typer.Option(metavar="MINUTES", help="After which the best so far is kept.", min=0.1)
+        float,
+        typer.Option(
+            metavar="MINUTES",
+            help="After which the best so far is kept.",
+            min=0.1,
+            max=100_000,
+            callback=terminal.number,
+        ),
     ] = 20,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the last sweep, after Ctrl-C.")] = False,
     model: Annotated[
@@ -91,7 +101,7 @@ def _photographs(package: ModelPackage, images: Path | None) -> tuple[tuple[Phot
     from fovea_client.load import photographs
 
     found = photographs.read(images or package.golden.image)
-    name = f"{images.resolve().name}/" if images else "the golden image"
+    name = f"{terminal.printable(images.resolve().name)}/" if images else "the golden image"
     return found, f"{name}, {len(found)} of {photographs.mean_kilobytes(found):.0f} KB"
 
 
@@ -110,9 +120,10 @@ def _run(sweep: Sweep, resume: bool) -> None:
         terminal.fail(f"interrupted after {done} trials; they are in {journal.path}", "fovea tune --resume", code=130)
     _show(journal.trials, sweep)
     if not found.score:
-        _say_none(journal, sweep)
-    path = sweep.write(found, journal.trials)
-    _conclude(found, sweep, path)
+        _say_none(found, journal, sweep)
+    _conclude(found, sweep)
+    path = sweep.write(found, journal)
+    typer.echo(f"written to {path}; `fovea serve` uses it from its next start on")
 
 
 def _stop_in_order(number: int, frame: object) -> None:
@@ -146,35 +157,38 @@ def _show(trials: Sequence[Trial], sweep: Sweep) -> None:
     """The best trials, best first."""
     from fovea_server.tuning.evidence import UNITS
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in (UNITS[sweep.conditions.goal], "p99 ms", "CPU-ms/image"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("setting (instances x threads)", no_wrap=True)
+    numbers = (UNITS[sweep.conditions.goal], "p99 ms", "CPU-ms/image")
+    table = terminal.table(*numbers, "setting (instances x threads)", numbers=numbers)
     for trial in sorted(trials, key=lambda each: -each.score)[:_SHOWN]:
         kept = [step for step in trial.steps if step.keeps(sweep.conditions.p99)]
         best = kept[-1] if kept else None
         cells = (f"{best.p99_ms:.0f}", f"{best.cpu_ms:.2f}") if best else ("-", "-")
         words = f"{trial.setting}{' (default)' if trial.role == 'baseline' else ''}"
-        table.add_row(f"{trial.score:.1f}", *cells, Text(words, "dim" if trial.role == "baseline" else ""))
+        style = "dim" if trial.role == "baseline" else ""
+        table.add_row(f"{trial.score:.1f}", *cells, terminal.cell(words, style))
     terminal.stdout().print(table)
 
 
-def _say_none(journal: Journal, sweep: Sweep) -> None:
+def _say_none(found: Search, journal: Journal, sweep: Sweep) -> None:
     seen = [best for trial in journal.trials if (best := trial.best_p99)]
     best = min(seen, default=None)
     told = f"the best seen is {best[0]:.0f} ms at {best[1]:.0f} images/s" if best else "none answered its images"
-    terminal.fail(
-        f"no setting kept the 99th percentile within {sweep.conditions.p99:g} ms: {told}",
-        f"allow more with --p99; what was measured is in {journal.path}",
-    )
+    bound = f"the 99th percentile within {sweep.conditions.p99:g} ms"
+    if not found.done:
+        terminal.fail(
+            f"the time was over before a setting kept {bound}: {told}", "fovea tune --resume, with a longer --budget"
+        )
+    terminal.fail(f"no setting kept {bound}: {told}", f"allow more with --p99; what was measured is in {journal.path}")
 
 
-def _conclude(found: Search, sweep: Sweep, path: Path) -> None:
+def _conclude(found: Search, sweep: Sweep) -> None:
     from fovea_server.tuning.evidence import UNITS
 
     unit = UNITS[sweep.conditions.goal]
     noise = f"baselines spread by {found.spread:.0%}"
-    if found.best == found.baseline:
+    if len(found.baselines) == 1:
+        typer.echo(f"only the default was measured, once: {found.first:.1f} {unit}")
+    elif found.best == found.baseline:
         typer.echo(f"nothing beat the default, {found.first:.1f} {unit}, by more than noise ({noise})")
     else:
         gain = f"{found.score / found.first - 1:+.0%}" if found.first else "where the default keeps no bound"
@@ -182,4 +196,3 @@ def _conclude(found: Search, sweep: Sweep, path: Path) -> None:
         typer.echo(f"{found.score:.1f} {unit} instead of {found.first:.1f} ({gain}; {noise})")
     if not found.done:
         typer.echo("the time was over before the search: `fovea tune --resume` goes on", err=True)
-    typer.echo(f"written to {path}; `fovea serve` uses it from its next start on")

@@ -70,6 +70,8 @@ class Stage:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number from {least}")
+        if self.precision is not None:
+            _text("precision", self.precision)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Tuned:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
             stages = {name: Stage(**stage) for name, stage in table.get("stages", {}).items()}
             machine = Machine(**table["machine"])
-            return cls(path, table["model"], table["digest"], machine, table["goal"], stages)
+            model, digest, goal = (_text(name, table[name]) for name in ("model", "digest", "goal"))
+            return cls(path, model, digest, machine, goal, stages)
         except OSError as error:
             raise StartError(f"the tuned settings {path} cannot be read: {error.strerror}", _REMEDY) from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -197,6 +200,12 @@ def as_configured(text: str, cores: int, precision: str | None) -> Stage:
         delay=config.dynamic_batching.max_queue_delay_microseconds,
         precision=precision,
     )
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}; it must be text")
+    return value
 
 
 def _link_all(folder: Path, target: Path, but: str) -> None:

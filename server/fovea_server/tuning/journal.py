@@ -1,11 +1,13 @@
 """The evidence of a sweep, written after each trial, one JSON document a line; what a sweep is resumed from.
 
-The search is a function of what it measured, so going on is to begin again and to be given what is recorded.
+The search is a function of what it measured, so going on is to begin again and to be given what is recorded. Where it
+asks for something else, by another version say, the record forks: a line tells how many trials before it still count.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -30,7 +32,7 @@ class Journal:
 
     @classmethod
     def begin(cls, folder: Path, model: str, plan: Mapping[str, Any]) -> Journal:
-        """A new one. Raises OSError where the folder cannot be written."""
+        """A new one. Raises OSError where the folder cannot be made, StartError where nothing can be written in it."""
         folder.mkdir(parents=True, exist_ok=True)
         journal = cls(folder / f"{model}-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}.jsonl")
         journal._write({"plan": plan})
@@ -50,6 +52,14 @@ class Journal:
         return journal
 
     @property
+    def hint(self) -> str:
+        """What to do where something cannot be written."""
+        return (
+            f"make room, and `fovea tune --resume` goes on with the trials in {self.path}; or begin anew in another "
+            "folder, with --state"
+        )
+
+    @property
     def remembered(self) -> int:
         """Recorded trials that nobody has asked for yet."""
         return len(self._recorded)
@@ -60,7 +70,9 @@ class Journal:
             trial = self._recorded.popleft()
             self.trials.append(trial)
             return trial
-        self._recorded.clear()
+        if self._recorded:
+            self._recorded.clear()
+            self._write({"forks_after": len(self.trials)})
         return None
 
     def add(self, trial: Trial) -> None:
@@ -74,20 +86,27 @@ class Journal:
     def _read(self) -> dict[str, Any]:
         """Everything recorded; the plan. A last line that was cut off is not read."""
         plan: dict[str, Any] = {}
-        whole, _, rest = self.path.read_text(encoding="utf-8").rpartition("\n")
-        if rest:
-            self.path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            os.truncate(self.path, len(whole))
+        recorded: list[Trial] = []
         try:
-            for line in whole.splitlines():
+            for line in whole.decode().splitlines():
                 entry = json.loads(line)
                 plan = entry.get("plan", plan)
                 self.middle = entry.get("middle", self.middle)
                 if "trial" in entry:
-                    self._recorded.append(Trial.from_mapping(entry["trial"]))
-        except (ValueError, KeyError, TypeError) as error:
+                    recorded.append(Trial.from_mapping(entry["trial"]))
+                del recorded[entry.get("forks_after", len(recorded)) :]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StartError(f"{self.path} cannot be read: {error}", "begin anew: fovea tune") from error
+        self._recorded.extend(recorded)
         return plan
 
     def _write(self, entry: Mapping[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise StartError(f"{self.path} cannot be written: {error.strerror}", self.hint) from error

@@ -20,6 +20,7 @@ from fovea_server.tuning.setting import Axis, Setting
 from fovea_server.tuning.trial import Role, Trial
 
 LEAST_SPREAD = 0.03
+_FIRST = 2  # baselines before anything else is tried
 _ROUNDS = 2  # over all axes; the second only where the first changed something
 
 Run = Callable[[Setting, Role], Trial]
@@ -47,8 +48,8 @@ class Search:
 
     @property
     def first(self) -> float:
-        """The mean of the first two baselines."""
-        return fmean(self.baselines[:2]) if self.baselines else 0.0
+        """The mean of the first two baselines; of one, where there was no time for another."""
+        return fmean(self.baselines[:_FIRST]) if self.baselines else 0.0
 
     @property
     def spread(self) -> float:
@@ -59,9 +60,9 @@ class Search:
     def run(self, axes: Sequence[Axis], run: Run) -> None:
         """Search until nothing is left to try, or `run` raises BudgetSpent; what is known by then stays."""
         try:
-            self._measure_baseline(run)
-            self._measure_baseline(run)
-            self.score = self.first
+            for _ in range(_FIRST):
+                self._measure_baseline(run)
+                self.score = self.first
             tried = {self.baseline}
             for _ in range(_ROUNDS):
                 before = self.best

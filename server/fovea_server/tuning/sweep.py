@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from fovea_pipelines import precision
+from fovea_server import drafts
 from fovea_server.errors import StartError
 from fovea_server.triton import tuned
 from fovea_server.triton.tuned import Machine
@@ -91,14 +92,15 @@ class Sweep:
         found.run(self.axes, measure.run)
         return found
 
-    def write(self, found: Search, measured: list[Trial]) -> Path:
-        """The settings with their evidence, where `fovea serve` looks for them."""
+    def write(self, found: Search, journal: Journal) -> Path:
+        """The settings with their evidence, where `fovea serve` looks for them. Raises StartError."""
         package = self.conditions.package
         path = tuned.file_of(self.state, package)
-        draft = path.with_suffix(".draft")
-        text = evidence.evidence_file(package, Machine.here(), self.plan, found, measured)
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        text = evidence.evidence_file(package, Machine.here(), self.plan, found, journal.trials)
+        try:
+            drafts.write(path, text.encode())
+        except OSError as error:
+            raise StartError(f"{path} cannot be written: {error.strerror}", journal.hint) from error
         return path
 
     def check(self) -> None:

@@ -98,3 +98,10 @@ def test_a_limit_spreads_over_the_folder(tmp_path: Path) -> None:
         (tmp_path / f"{number}.png").touch()
     assert [path.name for path in corpus.files(tmp_path, 3)] == ["0.png", "3.png", "6.png"]
     assert len(corpus.files(tmp_path, 99)) == 10
+
+
+def test_a_name_that_is_no_text_is_one_in_reports(tmp_path: Path) -> None:
+    (tmp_path / b"caf\xe9.png".decode(errors="surrogateescape")).touch()
+    (tmp_path / "猫.png").touch()
+    found = sorted(each.name.partition("/")[2] for each in corpus.from_folder(tmp_path))
+    assert found == [r"caf\xe9.png", "猫.png"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -57,6 +58,8 @@ def test_the_sum_of_the_generated_has_limits_only_if_said(package: ModelPackage)
         ({"kinds": {"huge": {"pixel_mean": "1"}}}, "[parity.kinds.huge] pixel_mean is '1'; it must be a number"),
         ({"default": {"top_1": -0.5}}, "[parity.default] top_1 is -0.5"),
         ({"default": {"top_1": True}}, "[parity.default] top_1 is True"),
+        ({"default": {"logit_drift": math.nan}}, "[parity.default] logit_drift is nan"),
+        ({"kinds": {"huge": {"pixel_mean": math.inf}}}, "[parity.kinds.huge] pixel_mean is inf; it must be a number"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(package: ModelPackage, parity: dict[str, Any], said: str) -> None:
