@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from fovea_server import drafts
 from fovea_server.errors import StartError
@@ -40,15 +41,24 @@ class Versions:
 
     def _read(self) -> dict[str, list[str]]:
         try:
-            read: dict[str, list[str]] = json.loads(self.path.read_text(encoding="utf-8"))
+            read = json.loads(self.path.read_text(encoding="utf-8"))
+            if not _says_versions(read):
+                raise ValueError("it is no mapping of names to lists of versions")
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise StartError(
                 f"{self.path} cannot be read: {error}", hint="remove it; first versions then serve"
             ) from error
-        return read
+        return cast("dict[str, list[str]]", read)
 
     def _write(self, versions: dict[str, list[str]]) -> None:
         """In one step: who reads meanwhile sees the old file or the new one."""
         drafts.write(self.path, (json.dumps(versions, indent=1) + "\n").encode())
+
+
+def _says_versions(read: object) -> bool:
+    return isinstance(read, dict) and all(
+        isinstance(versions, list) and all(isinstance(version, str) for version in versions)
+        for versions in read.values()
+    )
