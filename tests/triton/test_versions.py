@@ -22,6 +22,6 @@ def test_what_took_over_is_in_service_until_it_is_forgotten(tmp_path: Path) -> N
 @pytest.mark.parametrize("content", ["{", "[]", '"m"', '{"m": "2"}', '{"m": [2, 1]}'])
 def test_what_says_no_versions_is_refused_with_the_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "versions.json").write_text(content)
-    with pytest.raises(StartError, match="versions.json cannot be read") as raised:
+    with pytest.raises(StartError, match=r"versions\.json cannot be read") as raised:
         Versions.of(tmp_path).current("m")
     assert raised.value.hint == "remove it; first versions then serve"
