@@ -63,6 +63,15 @@ def _png(keyword: str, text: str, *, international: bool = False, packed: bool =
     return buffer.getvalue()
 
 
+def _with_text(data: bytes) -> bytes:
+    """A PNG with an iTXt of that data, as no writer would write it."""
+    plain = io.BytesIO()
+    PICTURE.save(plain, "PNG")
+    head, tail = plain.getvalue()[:33], plain.getvalue()[33:]
+    chunk = struct.pack(">I", len(data)) + b"iTXt" + data + struct.pack(">I", zlib.crc32(b"iTXt" + data))
+    return head + chunk + tail
+
+
 def _raw(block: bytes) -> str:
     """As ImageMagick writes EXIF into a text."""
     whole = b"Exif\0\0" + block
@@ -97,6 +106,10 @@ CASES = {
     "PNG, EXIF and XMP": (1, _png("XML:com.adobe.xmp", _xmp(6).decode(), international=True, exif=_upright_block())),
     "PNG, EXIF in a text": (6, _png(RAW, _raw(SIX))),
     "PNG, EXIF in a text, compressed": (6, _png(RAW, _raw(SIX), packed=True)),
+    "PNG, XMP in a plain text": (6, _png("XML:com.adobe.xmp", _xmp(6).decode())),
+    "PNG, XMP in a compressed text": (6, _png("XML:com.adobe.xmp", _xmp(6).decode(), packed=True)),
+    "PNG, XMP of an unknown compression": (1, _with_text(b"XML:com.adobe.xmp\0\2\0\0\0" + _xmp(6))),
+    "WebP, XMP that it does not announce": (1, _webp(xmp=_xmp(6)).replace(b"VP8X\n\0\0\0\4", b"VP8X\n\0\0\0\0")),
     "PNG, another text": (1, _png("Comment", _xmp(6).decode())),
 }
 
@@ -107,16 +120,10 @@ def test_it_is_what_pillow_finds(expected: int, image: bytes) -> None:
 
 
 def test_texts_that_are_no_exif_say_nothing() -> None:
-    for text in ("", "\nexif\n  10\nzz", "\nexif\n  10\n" + b"II*\0".hex()):
+    for text in ("", "\n" * 5_000_000, "\nexif\n  10\nzz", "\nexif\n  10\n" + b"II*\0".hex()):
         assert headers.read(_png(RAW, text)).orientation == 1
 
 
 def test_of_a_text_that_unpacks_to_much_only_the_beginning_is_read() -> None:
     bomb = zlib.compress(bytes(50_000_000) + _xmp(6))
-    chunk = b"XML:com.adobe.xmp\0\1\0\0\0" + bomb
-    plain = io.BytesIO()
-    PICTURE.save(plain, "PNG")
-    head, tail = plain.getvalue()[:33], plain.getvalue()[33:]
-    crc = zlib.crc32(b"iTXt" + chunk)
-    image = head + struct.pack(">I4s", len(chunk), b"iTXt") + chunk + struct.pack(">I", crc) + tail
-    assert headers.read(image).orientation == 1
+    assert headers.read(_with_text(b"XML:com.adobe.xmp\0\1\0\0\0" + bomb)).orientation == 1

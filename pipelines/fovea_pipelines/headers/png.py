@@ -59,7 +59,8 @@ def read(image: bytes) -> Frame:
 
 
 def _texts(image: bytes, carried: list[Chunk]) -> Iterator[png_texts.Text]:
-    return ((kind, image[start:end]) for kind, start, end in carried if kind in _TEXTS)
+    view = memoryview(image)
+    return ((kind, view[start:end]) for kind, start, end in carried if kind in _TEXTS)
 
 
 def _load(carried: list[Chunk]) -> Load:

@@ -10,46 +10,55 @@ from fovea_pipelines.headers import exif, xmp
 _XMP = b"XML:com.adobe.xmp"
 _RAW_EXIF = b"Raw profile type exif"
 _PREFIX = b"Exif\0\0"
-_MOST_UNPACKED = 1 << 20  # bytes of a text that are looked at
+_MOST = xmp.MOST  # bytes of a text that are looked at; a block of EXIF has 64 KiB, and twice as many digits
+_LINES_BEFORE = 3  # the digits: an empty one, the name, the length
 
-Text = tuple[bytes, bytes]  # type of the chunk, its data
+Text = tuple[bytes, memoryview]  # type of the chunk, its data
 
 
 def orientation(texts: Iterable[Text]) -> int:
     """Of the last text of each kind, as Pillow keeps them. Raises Damaged where its EXIF can be read in two ways."""
-    said = {keyword: (kind, rest) for kind, keyword, rest in _keywords(texts) if keyword in (_RAW_EXIF, _XMP)}
-    found = exif.agreed([exif.orientations(_raw(*said[_RAW_EXIF]))]) if _RAW_EXIF in said else exif.NOTHING
+    said = {keyword: text for kind, data in texts for keyword, text in _said(kind, data)}
+    found = exif.agreed([exif.orientations(_block(said[_RAW_EXIF]))]) if _RAW_EXIF in said else exif.NOTHING
     if found == exif.NOTHING and _XMP in said:
-        return xmp.orientation(_international(*said[_XMP]))
+        return xmp.orientation(said[_XMP])
     return found or exif.UPRIGHT
 
 
-def _keywords(texts: Iterable[Text]) -> Iterable[tuple[bytes, bytes, bytes]]:
-    for kind, data in texts:
-        keyword, _, rest = data.partition(b"\0")
-        yield kind, keyword, rest
+def _said(kind: bytes, data: memoryview) -> Iterable[tuple[bytes, bytes]]:
+    """The keyword and the text, if it is one of ours and can be read."""
+    for keyword in (_RAW_EXIF, _XMP):
+        if data[: len(keyword) + 1] == keyword + b"\0":
+            text = _text(kind, data[len(keyword) + 1 :])
+            if text is not None:
+                yield keyword, text
 
 
-def _raw(kind: bytes, rest: bytes) -> memoryview:
-    """The block in a tEXt or zTXt: an empty line, the name, the length, then lines of hexadecimal digits."""
-    text = _unpacked(rest[1:]) if kind == b"zTXt" else rest
+def _text(kind: bytes, rest: memoryview) -> bytes | None:
+    """Behind the keyword: of an iTXt two flags, a language and a translated keyword (PNG, 11.3.3.4)."""
+    if kind == b"tEXt":
+        return bytes(rest[:_MOST])
+    if kind == b"zTXt":
+        return _unpacked(rest[1:])
+    behind = bytes(rest[2 : 2 + _MOST]).split(b"\0", 2)
+    if len(behind) < 3 or rest[0] > 1 or (rest[0] and rest[1]):
+        return None
+    begin = 2 + len(behind[0]) + len(behind[1]) + 2
+    return _unpacked(rest[begin:]) if rest[0] else behind[2]
+
+
+def _block(text: bytes) -> memoryview:
+    """Behind those lines, lines of hexadecimal digits."""
+    lines = text.split(b"\n", _LINES_BEFORE)
     try:
-        block = bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode())
-    except ValueError:  # no digits
+        block = bytes.fromhex(lines[_LINES_BEFORE].replace(b"\n", b"").decode())
+    except (IndexError, ValueError):  # no digits
         return memoryview(b"")
     return memoryview(block.removeprefix(_PREFIX))
 
 
-def _international(kind: bytes, rest: bytes) -> bytes:
-    """The text of an iTXt, behind two flags, a language and a translated keyword (PNG, 11.3.3.4)."""
-    if kind != b"iTXt":
-        return b""
-    text = rest[2:].split(b"\0", 2)[-1]
-    return _unpacked(text) if rest[:1] == b"\1" else text
-
-
-def _unpacked(compressed: bytes) -> bytes:
+def _unpacked(compressed: memoryview) -> bytes | None:
     try:
-        return zlib.decompressobj().decompress(compressed, _MOST_UNPACKED)
+        return zlib.decompressobj().decompress(compressed, _MOST)
     except zlib.error:
-        return b""
+        return None

@@ -12,7 +12,7 @@ from fovea_pipelines.headers.frame import Frame, Load, fields, not_served, requi
 from fovea_pipelines.headers.refusals import Damaged
 
 _MOST_CHUNKS = 1000
-_ANIMATED, _HAS_EXIF, _RESERVED = 0x02, 0x08, 0xC1
+_ANIMATED, _HAS_XMP, _HAS_EXIF, _RESERVED = 0x02, 0x04, 0x08, 0xC1
 _FOURTEEN_BITS = 0x3FFF
 _PREFIX = b"Exif\0\0"  # as in a JPEG; some writers put it here too
 _PIXELS = frozenset((b"VP8X", b"ALPH", b"VP8 ", b"VP8L"))
@@ -61,7 +61,10 @@ def _extended(image: bytes, size: int, end: int) -> Frame:
     if flags & _HAS_EXIF and flags & _RESERVED:
         # libwebp shows the pixels of such a file, but not its EXIF.
         raise Damaged(f"its VP8X flags are {flags:02x}, of which {flags & _RESERVED:02x} are reserved")
-    orientation = _orientation(image, end) if flags & _HAS_EXIF else _orientation_of_xmp(image, end)
+    has_xmp = bool(flags & _HAS_XMP)
+    orientation = _orientation(image, end, has_xmp) if flags & _HAS_EXIF else exif.UPRIGHT
+    if has_xmp and not flags & _HAS_EXIF:
+        orientation = _orientation_of_xmp(image, end)
     return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation, load=_load(image, end))
 
 
@@ -77,8 +80,9 @@ def _load(image: bytes, end: int) -> Load:
     return Load(metadata, profile)
 
 
-def _orientation(image: bytes, end: int) -> int:
-    """What the EXIF says, if every reader finds it; libwebp looks for it in sound containers only."""
+def _orientation(image: bytes, end: int, has_xmp: bool) -> int:
+    """What the EXIF says, else an XMP packet that the header promises, if every reader finds it; libwebp looks for them
+    in sound containers only."""
     kinds = b""
     readings: list[frozenset[int]] = []
     packet = b""
@@ -89,8 +93,8 @@ def _orientation(image: bytes, end: int) -> int:
         elif size % 2 and not readings:
             # nvImageCodec 0.9 forgets the byte that pads it, and finds no EXIF, or one that nobody else sees.
             raise not_served("a WebP with EXIF behind a chunk of odd length, which the decoder cannot step over")
-        elif kind == b"XMP " and not packet:
-            packet = image[start : start + size]
+        elif kind == b"XMP " and has_xmp and not packet:
+            packet = image[start : start + min(size, xmp.MOST)]
         kinds += kind
     if not readings:
         raise Damaged("its header promises EXIF, but it has none")
@@ -107,7 +111,7 @@ def _orientation_of_xmp(image: bytes, end: int) -> int:
         chunks = list(_chunks(image, end))
     except Damaged:
         return exif.UPRIGHT
-    packets = (image[start : start + size] for kind, start, size in chunks if kind == b"XMP ")
+    packets = (image[start : start + min(size, xmp.MOST)] for kind, start, size in chunks if kind == b"XMP ")
     is_sound = _SOUND.fullmatch(b"".join(kind for kind, _, _ in chunks)) is not None
     return xmp.orientation(next(packets, b"")) if is_sound else exif.UPRIGHT
 
