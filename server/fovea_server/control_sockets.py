@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 
 from fovea_server.errors import StartError
 
+_MOST = 100  # servers of one process id, each in a container of its own
+_PATIENCE = 1.0  # seconds for one that has many callers in line; it listens
 _LONGEST = 107  # bytes of a path that Linux takes (unix(7), sun_path)
 
 
@@ -49,7 +50,7 @@ def of_running_servers(state: Path) -> Iterator[Path]:
 def _free(state: Path) -> Path:
     """control-PID.sock, or control-2-PID.sock where a server of another container, in which it has the same process id,
     listens behind that, and so on. Raises StartError."""
-    for count in itertools.count(1):
+    for count in range(1, _MOST + 1):
         path = state / f"control-{f'{count}-' if count > 1 else ''}{os.getpid()}.sock"
         if (length := len(os.fsencode(path))) > _LONGEST:
             raise StartError(
@@ -57,17 +58,23 @@ def _free(state: Path) -> Path:
                 hint="name a state folder with a shorter path: --state",
             )
         if _listens(path) is False:
-            break
-    return path
+            return path
+    raise StartError(
+        f"none of the control sockets {state}/control-*-{os.getpid()}.sock can be made",
+        hint="name another state folder: --state",
+    )
 
 
 def _listens(path: Path) -> bool | None:
     """Whether somebody does; None where that cannot be told."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PATIENCE)
         try:
             probe.connect(os.fspath(path))
         except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except (TimeoutError, BlockingIOError):  # its line of callers is full
+            return True
         except OSError:
             return None
     return True

@@ -42,7 +42,8 @@ def _draft(path: Path, content: bytes, mode: int, durable: bool) -> Iterator[Pat
                 os.fsync(file.fileno())
         yield draft
         if durable:
-            _sync(path.parent)
+            with contextlib.suppress(OSError):  # it has its name; not every file system syncs a folder
+                _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()

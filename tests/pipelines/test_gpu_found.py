@@ -10,6 +10,8 @@ import pytest
 from fovea_pipelines.errors import NoGpu
 from fovea_pipelines.gpu import found
 
+_UUIDS = (b"GPU-5e9c", b"GPU-77aa", b"MIG-0b1c")
+
 
 class _Nvml:
     """Two GPUs. Remembers how each was asked for; only a machine with GPUs has the real library."""
@@ -27,6 +29,10 @@ class _Nvml:
 
     def nvmlDeviceGetHandleByUUID(self, uuid: bytes, _: Any) -> int:  # noqa: N802
         self.asked.append(uuid)
+        return 0 if uuid in _UUIDS else 6  # NVML_ERROR_NOT_FOUND
+
+    def nvmlDeviceGetUUID(self, _: Any, uuid: Any, __: Any) -> int:  # noqa: N802
+        uuid.value = _UUIDS[int(self.asked[-1])]
         return 0
 
 
@@ -49,6 +55,15 @@ def test_it_is_the_first_that_cuda_is_shown(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
     found._handle()
     assert nvml.asked == [asked]
+
+
+def test_the_beginning_of_a_uuid_is_enough(nvml: _Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-77")
+    found._handle()
+    assert nvml.asked == [b"GPU-77", 0, 1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-99")
+    with pytest.raises(NoGpu, match="names GPU-99, which the driver does not know"):
+        found._handle()
 
 
 @pytest.mark.parametrize("shown", ["", "-1", "NoDevFiles"])

@@ -33,6 +33,13 @@ def test_a_step_in_which_one_unit_alone_answered_twice_leaves_the_others_as_cert
     assert found.candidate == without.candidate + 2
 
 
+def test_labelled_answers_of_a_step_without_the_control_go_with_the_step_before() -> None:
+    both = [*_labelled("control", 1.0, 500), *_labelled("candidate", 1.0, 300)]
+    alone = _labelled("candidate", 2.0, 400)
+    ((control, candidate),) = accuracy.pairs(both + alone, [0.5, 1.5], "control", "candidate")
+    assert (control.count, candidate.count) == (500, 700)
+
+
 def test_where_no_step_can_be_used_nothing_is_claimed() -> None:
     unknown, known = Sample(2, 1.0, math.inf), Sample(100, 0.8, 0.16)
     found = strata.apart([(known, unknown)], _INFORMATION, _ALPHA)

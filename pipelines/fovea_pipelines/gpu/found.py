@@ -56,6 +56,7 @@ def _library() -> Any:
     for name in ("UtilizationRates", "MemoryInfo"):
         getattr(library, f"nvmlDeviceGet{name}").argtypes = (c_void_p, c_void_p)
     library.nvmlDeviceGetName.argtypes = (c_void_p, c_char_p, c_uint)
+    library.nvmlDeviceGetUUID.argtypes = (c_void_p, c_char_p, c_uint)
     library.nvmlDeviceGetHandleByUUID.argtypes = (c_char_p, POINTER(c_void_p))
     library.nvmlDeviceGetHandleByIndex_v2.argtypes = (c_uint, POINTER(c_void_p))
     _check(library.nvmlInit_v2(), library)
@@ -109,6 +110,16 @@ def _memory(handle: c_void_p) -> _Memory:
     return memory
 
 
+def _of_beginning(uuid: bytes, count: int) -> c_void_p:
+    library, handle, found = _library(), c_void_p(), ctypes.create_string_buffer(96)
+    for index in range(count):
+        _check(library.nvmlDeviceGetHandleByIndex_v2(index, byref(handle)), library)
+        _check(library.nvmlDeviceGetUUID(handle, found, c_uint(96)), library)
+        if found.value.startswith(uuid):
+            return handle
+    raise NoGpu(f"{_SHOWN} names {uuid.decode()}, which the driver does not know", "name one of `nvidia-smi -L`")
+
+
 def _handle() -> c_void_p:
     """Of the first GPU that CUDA is shown; NVML by itself sees all."""
     library, handle = _library(), c_void_p()
@@ -118,7 +129,8 @@ def _handle() -> c_void_p:
         raise NoGpu("the NVIDIA driver finds no GPU", "see what `nvidia-smi` says")
     shown = os.environ.get(_SHOWN, "0").partition(",")[0].strip()
     if shown.startswith(("GPU-", "MIG-")):
-        _check(library.nvmlDeviceGetHandleByUUID(shown.encode(), byref(handle)), library)
+        if library.nvmlDeviceGetHandleByUUID(shown.encode(), byref(handle)):
+            handle = _of_beginning(shown.encode(), count.value)  # CUDA takes the beginning of a UUID, NVML the whole
     elif shown.isdecimal():
         _check(library.nvmlDeviceGetHandleByIndex_v2(int(shown), byref(handle)), library)
     else:

@@ -14,12 +14,20 @@ from fovea_server.studies.truth import Labelled
 
 
 def pairs(answers: Iterable[Labelled], stages_at: Sequence[float], control: str, candidate: str) -> list[Pair]:
-    """Of each stage what the two arms did; answers that are not of these arms are left out."""
+    """Of each stage what the two arms did; what the candidate did in one without the control goes with the one before.
+    Answers that are not of these arms are left out."""
     by_place: dict[tuple[int, str], list[Labelled]] = defaultdict(list)
     for answer in answers:
         by_place[bisect.bisect_right(stages_at, answer.at), answer.arm].append(answer)
     stages = sorted({stage for stage, _ in by_place})
-    return [(of_units(by_place[stage, control]), of_units(by_place[stage, candidate])) for stage in stages]
+    found: list[tuple[list[Labelled], list[Labelled]]] = []
+    for stage in stages:
+        one, other = by_place[stage, control], by_place[stage, candidate]
+        if found and not one:
+            found[-1][1].extend(other)
+        else:
+            found.append((one, other))
+    return [(of_units(one), of_units(other)) for one, other in found]
 
 
 def of_units(answers: Sequence[Labelled]) -> Sample:
