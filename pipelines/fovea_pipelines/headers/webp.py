@@ -61,9 +61,10 @@ def _extended(image: bytes, size: int, end: int) -> Frame:
     if flags & _HAS_EXIF and flags & _RESERVED:
         # libwebp shows the pixels of such a file, but not its EXIF.
         raise Damaged(f"its VP8X flags are {flags:02x}, of which {flags & _RESERVED:02x} are reserved")
-    has_xmp = bool(flags & _HAS_XMP)
-    orientation = _orientation(image, end, has_xmp) if flags & _HAS_EXIF else exif.UPRIGHT
-    if has_xmp and not flags & _HAS_EXIF:
+    orientation = exif.UPRIGHT
+    if flags & _HAS_EXIF:
+        orientation = _orientation(image, end, has_xmp=bool(flags & _HAS_XMP))
+    elif flags & _HAS_XMP:
         orientation = _orientation_of_xmp(image, end)
     return Frame((width_high << 16 | width) + 1, (height_high << 16 | height) + 1, orientation, load=_load(image, end))
 
@@ -80,7 +81,7 @@ def _load(image: bytes, end: int) -> Load:
     return Load(metadata, profile)
 
 
-def _orientation(image: bytes, end: int, has_xmp: bool) -> int:
+def _orientation(image: bytes, end: int, *, has_xmp: bool) -> int:
     """What the EXIF says, else an XMP packet that the header promises, if every reader finds it; libwebp looks for them
     in sound containers only."""
     kinds = b""

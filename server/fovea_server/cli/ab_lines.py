@@ -29,7 +29,7 @@ def print_all(experiments: Sequence[Kept], as_json: bool) -> None:
         experiment = kept.experiment
         arms = ", ".join(f"{arm.name} ({arm.target})" for arm in experiment.arms)
         facts = kept.name, kept.state, experiment.kind, experiment.model, experiment.primary_metric, arms
-        table.add_row(*map(terminal.cell, facts))
+        table.add_row(*facts)
     terminal.stdout().print(table)
 
 
@@ -61,7 +61,7 @@ def _print_arms(readout: Readout) -> None:
     for arm in readout.arms:
         figures = (arm.error_rate, ".2%"), (arm.p50_ms, ".1f"), (arm.p99_ms, ".1f"), (arm.primary, ".4g")
         facts = arm.name, arm.target, f"{arm.exposed:,}", *(_number(*figure) for figure in figures)
-        table.add_row(*map(terminal.cell, facts))
+        table.add_row(*facts)
     terminal.stdout().print(table)
     ratio = readout.sample_ratio
     typer.echo(f"sample ratio: p = {ratio.p_value:.3g}{', a mismatch' if ratio.is_mismatch else ''}")
@@ -77,7 +77,7 @@ def _print_slices(readout: Readout) -> None:
             if math.isfinite(apart.lower):
                 interval = (amount(metric, value) for value in (apart.estimate, apart.lower, apart.upper))
                 facts = name, comparison.arm, *interval, f"{apart.control + apart.candidate:,}"
-                table.add_row(*map(terminal.cell, facts))
+                table.add_row(*facts)
     if table.row_count:
         terminal.stdout().print(table)
 
@@ -87,7 +87,7 @@ def _print_journal(journal: Sequence[Entry]) -> None:
 
     table = terminal.table("when", "who", "what", "why")
     for entry in journal:
-        table.add_row(*map(terminal.cell, (moment(entry.at) or "", entry.who, entry.what, entry.why)))
+        table.add_row(moment(entry.at), entry.who, entry.what, entry.why)
     terminal.stdout().print(table)
 
 

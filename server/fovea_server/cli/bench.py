@@ -170,7 +170,7 @@ def _show(session: Session) -> None:
     numbers = ("images/s", "p50 ms", "p95 ms", "p99 ms", "errors")
     table = terminal.table("protocol", "load", *numbers, numbers=numbers)
     for line, load in session.measured:
-        table.add_row(*map(terminal.cell, (line.protocol, line.words, *_cells(load))))
+        table.add_row(line.protocol, line.words, *_cells(load))
     console = terminal.stdout()
     console.print(table)
     for line, load in session.measured:

@@ -95,7 +95,7 @@ def list_keys(
     for key in kept:
         quotas = (_number(key.requests_per_second), _number(key.megapixels_per_second))
         facts = key.id, key.name, ", ".join(sorted(key.scopes)), _day(key.created), *quotas, _standing(key)
-        table.add_row(*map(terminal.cell, facts))
+        table.add_row(*facts)
     terminal.stdout().print(table)
 
 

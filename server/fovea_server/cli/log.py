@@ -132,7 +132,7 @@ def _print(found: pa.Table, form: Form) -> None:
         for name in found.column_names:
             table.add_column(terminal.cell(name))
         for row in plain.rows(found):
-            table.add_row(*(terminal.cell(_cell(value)) for value in row.values()))
+            table.add_row(*map(_cell, row.values()))
         terminal.stdout().print(table)
 
 

@@ -52,7 +52,7 @@ def list_models(
         what = str(row["labels"] or "-"), str(row["features"]), row["precision"] or "-"
         version = row["version"] if row["in_service"] else f"({row['version']})"
         facts = row["name"], version, *what, row["preprocess"], row["licence"] or "-", row["digest"][7:15] + "…", built
-        table.add_row(*map(terminal.cell, facts))
+        table.add_row(*facts)
     terminal.stdout().print(table)
 
 

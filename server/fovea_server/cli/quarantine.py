@@ -36,7 +36,7 @@ def list_images(
     table = terminal.table("sha256", "bytes", "since", "models", "request")
     for kept in rows:
         facts = kept.digest, f"{kept.bytes:,}", kept.since, ",".join(kept.models), kept.request_id
-        table.add_row(*map(terminal.cell, facts))
+        table.add_row(*facts)
     terminal.stdout().print(table)
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
+from fovea_server import strict_json
 from fovea_server.cli import packages, terminal
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _write(report: Report, json_file: Path | None, html_file: Path | None) -> No
     try:
         if json_file:
             json_file.write_text(
-                json.dumps(terminal.finite(report.to_mapping()), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+                json.dumps(strict_json.finite(report.to_mapping()), indent=1, allow_nan=False) + "\n", encoding="utf-8"
             )
         if html_file:
             html_file.write_text(page.render(report), encoding="utf-8")

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from fovea_server import strict_json
 
 State = Annotated[
     Path | None,
@@ -109,16 +111,7 @@ def say_left_out(folder: str, by_suffix: Counter[str], why: str = "they are not 
 
 def say_json(document: dict[str, Any]) -> None:
     """One line of data for programs."""
-    typer.echo(json.dumps(finite(document), default=str, ensure_ascii=False))
-
-
-def finite(document: Any) -> Any:
-    """The same with null for infinity and nan, which JSON does not know."""
-    if isinstance(document, dict):
-        return {name: finite(each) for name, each in document.items()}
-    if isinstance(document, (list, tuple)):
-        return [finite(each) for each in document]
-    return None if isinstance(document, float) and not math.isfinite(document) else document
+    typer.echo(json.dumps(strict_json.finite(document), default=str, ensure_ascii=False))
 
 
 def number(value: float | None) -> float | None:
@@ -136,9 +129,16 @@ def stdout() -> Console:
     return console
 
 
+class _Table(Table):
+    """Whose rows are shown as they are."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        super().add_row(*(cell(each) if isinstance(each, str) else each for each in cells), **options)
+
+
 def table(*heads: str, numbers: Collection[str] = ()) -> Table:
     """Of columns that are not folded, those of `numbers` to the right."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = _Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
         made.add_column(cell(head), justify="right" if head in numbers else "left", no_wrap=True)
     return made

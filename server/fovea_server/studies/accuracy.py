@@ -9,25 +9,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fovea_server.studies.counts import Sample
-from fovea_server.studies.strata import Pair
+from fovea_server.studies.strata import Pair, folded
 from fovea_server.studies.truth import Labelled
 
 
 def pairs(answers: Iterable[Labelled], stages_at: Sequence[float], control: str, candidate: str) -> list[Pair]:
-    """Of each stage what the two arms did; what the candidate did in one without the control goes with the one before.
-    Answers that are not of these arms are left out."""
+    """Of each stage what the two arms did, `folded`; answers that are not of these arms are left out."""
     by_place: dict[tuple[int, str], list[Labelled]] = defaultdict(list)
     for answer in answers:
         by_place[bisect.bisect_right(stages_at, answer.at), answer.arm].append(answer)
     stages = sorted({stage for stage, _ in by_place})
-    found: list[tuple[list[Labelled], list[Labelled]]] = []
-    for stage in stages:
-        one, other = by_place[stage, control], by_place[stage, candidate]
-        if found and not one:
-            found[-1][1].extend(other)
-        else:
-            found.append((one, other))
-    return [(of_units(one), of_units(other)) for one, other in found]
+    steps = ((by_place[stage, control], by_place[stage, candidate]) for stage in stages)
+    return [(of_units(one), of_units(other)) for one, other in folded(steps, len)]
 
 
 def of_units(answers: Sequence[Labelled]) -> Sample:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
+from fovea_server import strict_json
 from fovea_server.studies import verdict
 from fovea_server.studies.plans import shares
 from fovea_server.studies.readout import Comparison, Readout
@@ -46,7 +46,7 @@ def of_kept(kept: Kept) -> dict[str, Any]:
 
 def of_readout(readout: Readout) -> dict[str, Any]:
     """All that an experiment says by now. What is not known is null."""
-    document: dict[str, Any] = _finite(
+    document: dict[str, Any] = strict_json.finite(
         {
             **of_kept(readout.kept),
             "declaration": readout.kept.experiment.to_mapping(),
@@ -88,12 +88,3 @@ def _of_apart(apart: Apart) -> dict[str, Any]:
         "control": apart.control,
         "candidate": apart.candidate,
     }
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no infinity."""
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,8 +4,9 @@ sums over its steps compare the evening with the morning. Within a step both arm
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,11 @@ class Apart:
     candidate: int
 
 
+class _Addable(Protocol):
+    def __iadd__(self, other: Any, /) -> Any: ...
+
+
+_Each = TypeVar("_Each", bound=_Addable)
 Pair = tuple[Sample, Sample]  # of the control and of the candidate, in one step
 
 
@@ -58,19 +64,22 @@ def errors_apart(counted: Counted, control: str, candidate: str, alpha: float, s
 
 
 def by_stage(counted: Counted, control: str, candidate: str, slice_: str = "") -> list[tuple[Counts, Counts]]:
-    """What was counted of the two in each step in which somebody met the control.
+    """What was counted of the two in each step in which somebody met the control, `folded`."""
+    stages = (counts.of_arms(counted, stage, slice_) for stage in counts.stages(counted))
+    steps = ((arms.get(control, Counts()), arms.get(candidate, Counts())) for arms in stages)
+    return folded(steps, lambda counted: counted.exposed)
 
-    What the candidate did in a step without goes with the step before: compared with the same control by itself it
-    would not be independent of that one, and the control would count twice.
-    """
-    found: list[tuple[Counts, Counts]] = []
-    for stage in counts.stages(counted):
-        arms = counts.of_arms(counted, stage, slice_)
-        one, other = arms.get(control, Counts()), arms.get(candidate, Counts())
-        if found and not one.exposed:
-            found[-1][1].__iadd__(other)
+
+def folded(steps: Iterable[tuple[_Each, _Each]], how_many: Callable[[_Each], int]) -> list[tuple[_Each, _Each]]:
+    """Of control and candidate in each step. What the candidate did in a step without the control goes with the step
+    before, by being added to it: compared with the same control by itself it would not be independent of that one, and
+    the control would count twice."""
+    found: list[tuple[_Each, _Each]] = []
+    for control, candidate in steps:
+        if found and not how_many(control):
+            found[-1][1].__iadd__(candidate)
         else:
-            found.append((one, other))
+            found.append((control, candidate))
     return found
 
 
