@@ -14,7 +14,7 @@ import triton_python_backend_utils as pb_utils  # provided by Triton's Python ba
 from fovea_pipelines import garbage
 from fovea_pipelines.dali_executor import DaliGpuExecutor, Device, GpuResult, OnDevice
 from fovea_pipelines.dali_graph import OnGpu
-from fovea_pipelines.engines import choice
+from fovea_pipelines.engines import on_gpu
 from fovea_pipelines.gpu import device_tensor, found
 from fovea_pipelines.gpu.device_tensor import DeviceTensor
 from fovea_pipelines.gpu.host_copy import HostCopy
@@ -65,7 +65,9 @@ class Network:
         settings = ModelSettings(args)
         _check_gpu(settings)
         package = ModelPackage.read(settings.folder)
-        self._engine = _engine(package, settings)
+        chosen = on_gpu.chosen(package, settings.max_batch, settings.device, settings.text("precision"))
+        pb_utils.Logger.log_info(f"{package.name} runs on {chosen.why}")
+        self._engine = chosen.engine
         garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -81,22 +83,6 @@ def _check_gpu(settings: ModelSettings) -> None:
     """An instance that Triton placed on the CPU (KIND_CPU) does the same there, which is how this is tested."""
     if settings.device is not None:
         found.first()
-
-
-def _engine(package: ModelPackage, settings: ModelSettings) -> Any:
-    if (reason := choice.why_not_tensorrt(package)) is None and settings.device is not None:
-        from fovea_pipelines.engines import plans
-        from fovea_pipelines.engines.tensorrt_engine import TensorRtEngine
-
-        return TensorRtEngine(plans.plan_of(package), settings.max_batch, settings.device)
-    from fovea_pipelines.engines.onnxruntime_engine import OnnxRuntimeEngine
-
-    artefact = package.onnx
-    artefact.check()
-    engine = OnnxRuntimeEngine(artefact.path, settings.max_batch, settings.device, settings.text("precision"))
-    found_by = "" if settings.device is None else f"; cuDNN's algorithms by its search {engine.search}"
-    pb_utils.Logger.log_info(f"{package.name} runs on ONNX Runtime: {reason}{found_by}")
-    return engine
 
 
 def _pixels_of(request: Any) -> DeviceTensor:

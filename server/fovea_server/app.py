@@ -90,6 +90,7 @@ class App:
         """
         self._client = TritonClient(self._settings.triton, self._key, self._settings.admission.most_in_flight)
         self._roster = self._build_roster()
+        self._readiness.on_change(lambda ready: self._roster.name_engines() if ready else None)
         self._supervisor = self._build_supervisor()
         catalogue = self._roster.catalogue
         self._followers = Followers(self._settings, self._readiness, catalogue, self._metrics)

@@ -60,11 +60,14 @@ class Desk:
         description = description.replace('name = "efficientnet_lite0"', 'name = "copy"')
         (folder / "model.toml").write_text(description.replace("classify_efficientnet_lite0", "classify_copy"))
         self.triton = Triton()
+        self.engine = "tensorrt"
         self.changes: list[Collection[str]] = []
         self.readiness = Readiness()
         self.readiness.ready(1)
         repositories = Repositories(package.folder.parent, state, state / "moment")
-        self.roster = Roster(repositories, [package], self.triton, self.readiness, self._changing, lambda _: "")
+        self.roster = Roster(
+            repositories, [package], self.triton, self.readiness, self._changing, lambda _: self.engine
+        )
 
     @contextlib.contextmanager
     def _changing(self, leaving: Collection[str]) -> Iterator[None]:
@@ -238,3 +241,14 @@ async def test_after_a_start_the_version_serves_that_took_over_last(
 def _version(desk: Desk, name: str) -> str:
     with desk.roster.catalogue.borrow([name]) as (model,):
         return model.identity.version
+
+
+async def test_what_runs_a_network_is_said_anew_once_it_is_loaded(desk: Desk) -> None:
+    assert [model.engine for model in desk.roster.catalogue] == ["tensorrt"]
+    desk.engine = "onnxruntime-cuda"  # the plan could not be run
+    await desk.roster.add("copy")
+    assert [model.engine for model in desk.roster.catalogue] == ["tensorrt", "onnxruntime-cuda"]
+    desk.roster.name_engines()
+    assert [model.engine for model in desk.roster.catalogue] == ["onnxruntime-cuda"] * 2
+    with desk.roster.catalogue.borrow(["efficientnet_lite0"]) as (model,):
+        assert model.engine == "onnxruntime-cuda"

@@ -18,7 +18,8 @@ def engine_of(package: ModelPackage, device: Device, precision: str) -> str:
     """What `/v1/models` says of it, on a CPU with the precision. Cheap: nothing is loaded that takes long."""
     if device == "cpu":
         return f"{OPENVINO} {choose(package, precision)}"
-    return TENSORRT if why_not_tensorrt(package) is None else ONNXRUNTIME
+    runs = why_not_tensorrt(package) is None and plans.failure(package) is None
+    return TENSORRT if runs else ONNXRUNTIME
 
 
 def why_not_tensorrt(package: ModelPackage) -> str | None:

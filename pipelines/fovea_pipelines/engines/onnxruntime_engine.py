@@ -63,7 +63,7 @@ class OnnxRuntimeEngine:
                 raise
             except Exception as error:  # ONNX Runtime's own classes have no other base
                 self._sessions.clear()
-                failures.append(f"{search}: {_first_line(error)}")
+                failures.append(f"{search}: {first_line(error)}")
             else:
                 return search
         where = "" if device is None else f"; {_memory(device)}"
@@ -109,7 +109,7 @@ def _session(model: Path, device: int | None, precision: str, search: str) -> An
     try:
         session = onnxruntime.InferenceSession(model, options, providers=[(CUDA, settings), CPU])
     except Exception as error:  # its own classes have no other base
-        raise NoGpu(f"ONNX Runtime cannot load {model.name}: {_first_line(error)}; {_memory(device)}") from error
+        raise NoGpu(f"ONNX Runtime cannot load {model.name}: {first_line(error)}; {_memory(device)}") from error
     if CUDA not in session.get_providers():
         raise NoGpu(
             f"ONNX Runtime {onnxruntime.__version__} cannot use the GPU: its CUDA libraries are not all there",
@@ -118,7 +118,8 @@ def _session(model: Path, device: int | None, precision: str, search: str) -> An
     return session
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of what it says; its class where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

@@ -3,6 +3,7 @@ needs another plan."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -63,6 +64,32 @@ def read(package: ModelPackage) -> Record | None:
 
 def write(package: ModelPackage, record: Record) -> None:
     record_of(package).write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+
+
+def note_failure(package: ModelPackage, reason: str) -> None:
+    """Keep beside the plan that it could not be run, and why, until it is; where nothing can be written, do not."""
+    with contextlib.suppress(OSError):
+        plan = sha256_of(plan_of(package))
+        _failure_of(package).write_text(json.dumps({"plan": plan, "reason": reason}) + "\n", encoding="utf-8")
+
+
+def forget_failure(package: ModelPackage) -> None:
+    with contextlib.suppress(OSError):
+        _failure_of(package).unlink()
+
+
+def failure(package: ModelPackage) -> str | None:
+    """Why the plan could not be run when it was last tried; None where it could, or was not tried yet."""
+    try:
+        table = json.loads(_failure_of(package).read_text(encoding="utf-8"))
+        record = read(package)
+        return str(table["reason"]) if record and record.plan == table["plan"] else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _failure_of(package: ModelPackage) -> Path:
+    return plan_of(package).with_suffix(".plan.failure.json")
 
 
 def difference(found: Key, wanted: Key) -> str | None:

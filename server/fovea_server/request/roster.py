@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 
 from fovea_pipelines.errors import PipelineError
@@ -73,6 +74,20 @@ class Roster:
         for proof in list(self._proofs.values()):
             await proof.verify(self._engine)
 
+    def name_engines(self) -> None:
+        """Say anew what runs each model's network: only once it is loaded is it known whether its plan could be."""
+        for network, proof in list(self._proofs.items()):
+            named = self._proofs[network] = self._named(self._packages[network], proof)
+            if named is not proof:
+                self.catalogue.restate(named.model)
+
+    def _named(self, package: ModelPackage, proof: Proof) -> Proof:
+        engine, expected = self._engine_of(package), proof.model.engine
+        if engine == expected:
+            return proof
+        _log.warning("the model runs on another engine", model=package.network, engine=engine, before=expected)
+        return replace(proof, model=replace(proof.model, engine=engine))
+
     async def add(self, name: str) -> Model:
         """Take a model that lies among the added ones into service, once it has proved itself.
 
@@ -87,10 +102,11 @@ class Roster:
             with self._changing(()):
                 await self._load(package, proof)
             self._leaving.pop(name, None)
-            self.catalogue.add(proof.model)
+            model = self._proof(name).model
+            self.catalogue.add(model)
             await self.catalogue.everywhere()
             _log.info("model added", model=name, digest=package.digest)
-            return proof.model
+            return model
 
     async def take_over(self, name: str) -> Model:
         """Let a version that is loaded answer from now on. Who is being answered by another is still; that one stays.
@@ -155,7 +171,7 @@ class Roster:
             self._write_ensemble()
             await self._engine.load(ANALYZE, _LOADING)
             # Only now: who watches over Triton asks for every proof there is, however long loading takes.
-            self._proofs[package.network] = proof
+            self._proofs[package.network] = self._named(package, proof)
         except BaseException as error:
             del self._packages[package.network]
             _log.warning("model refused", model=package.network, reason=str(error))
