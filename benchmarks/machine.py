@@ -7,12 +7,12 @@ import platform
 import re
 import subprocess
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 from benchmarks.photographs import CHECKOUT
+from fovea_pipelines import cpu
 
 _PACKAGES = ("fovea-server", "nvidia-pytriton", "nvidia-dali-cuda130", "openvino", "numpy", "grpcio", "uvicorn")
 # What a model's name has besides its name.
@@ -21,10 +21,9 @@ _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8
 
 
 def describe() -> dict[str, Any]:
-    cpu = _cpuinfo()
     return {
-        "cpu": describe_cpu(cpu),
-        "cpu_flags": [flag for flag in _FLAGS if flag in cpu.get("flags", "").split()],
+        "cpu": cpu.name(),
+        "cpu_flags": [flag for flag in _FLAGS if flag in cpu.flags()],
         "cores": _cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "kernel": platform.release(),
@@ -37,26 +36,12 @@ def describe() -> dict[str, Any]:
 
 def word() -> str:
     """A short name for file names: "cpu2-amd-epyc" is two cores of such a CPU."""
-    model = _NOISE.sub(" ", describe_cpu(_cpuinfo()).lower())
+    model = _NOISE.sub(" ", cpu.name().lower())
     return "-".join([f"cpu{_cores()}", *re.findall(r"[a-z0-9]+", model)])
-
-
-def describe_cpu(cpuinfo: dict[str, str]) -> str:
-    return cpuinfo.get("model name", platform.machine())
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The first core's part of /proc/cpuinfo."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in lines)
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def version(package: str) -> str | None:

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from benchmarks.errors import BenchmarkError, ServerNotReady
 from benchmarks.photographs import CHECKOUT
 from benchmarks.processes import tree
 from benchmarks.stages import MODELS
+from fovea_server.triton.ports import free_ports
 
 _STOP = 45.0  # seconds a stopping server gets: its drain notice, its drain, Triton's exit time-out
 _POLL = 0.05
@@ -45,7 +45,7 @@ class Server:
 @contextlib.contextmanager
 def started(arguments: Sequence[str], timeout: float) -> Iterator[Server]:
     """Run `fovea serve` on loopback while the block runs; `arguments` are added to its own."""
-    rest, grpc, triton, metrics = _free_ports(4)
+    rest, grpc, triton, metrics = free_ports(4)
     command = [
         *(str(Path(sys.executable).with_name("fovea")), "serve", "--host", "127.0.0.1"),
         *("--rest-port", str(rest), "--grpc-port", str(grpc)),
@@ -167,15 +167,6 @@ def _stop(process: subprocess.Popen[bytes], family: list[psutil.Process]) -> Non
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; held together, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def of_running(rest: str | None, grpc: str | None, triton: str | None, pid: int | None) -> Server:

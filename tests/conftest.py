@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import signal
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +77,3 @@ def children_running(module: str, parent: int | None = None) -> list[psutil.Proc
     """The children alive, of this process or of another, that run this module."""
     alive = [child for child in psutil.Process(parent).children() if child.status() != psutil.STATUS_ZOMBIE]
     return [child for child in alive if module in child.cmdline()]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on at this moment; all held at once while choosing, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from benchmarks.peers import environments
 from benchmarks.peers.catalogue import Peer
 from benchmarks.peers.environments import NoPeer
 from benchmarks.processes import tree
+from fovea_server.triton.ports import free_ports
 
 _SERVERS = Path(__file__).resolve().parent / "servers"
 _START = 90.0  # seconds a peer may take until it serves
@@ -114,15 +114,6 @@ def stop(process: subprocess.Popen[bytes]) -> None:
                 member.kill()
         process.wait()
         psutil.wait_procs(family, _GONE)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now; held together, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _until_ready(peer: Peer, port: int, process: subprocess.Popen[bytes], log: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fovea_pipelines import cpu
 from fovea_pipelines import precision as precisions
 from fovea_pipelines.compiled_networks import CompiledNetworks, Trial
 from fovea_pipelines.outputs import Outputs
@@ -136,10 +137,11 @@ class _Graph:
     @functools.cached_property
     def _circumstances(self) -> str:
         """All that what is compiled depends on."""
-        cpu = [self._core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-        flags = sorted(precisions.cpu_flags())
+        names = "FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"
+        properties = [self._core.get_property("CPU", name) for name in names]
+        flags = sorted(cpu.flags())
         graph = hashlib.blake2b(self._content).hexdigest()
-        return f"{_PREPARED} {ov.get_version()} {cpu} {flags} {self._options} {graph}"
+        return f"{_PREPARED} {ov.get_version()} {properties} {flags} {self._options} {graph}"
 
 
 def _pieces(images: int, streams: int, most: int) -> Iterator[tuple[int, int]]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fovea_pipelines import toml
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.errors import BadPackage, MissingArtefact
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -190,8 +185,8 @@ def contract_of(preprocess: Path) -> Contract:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return toml.loads(path.read_bytes().decode())
+    except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadPackage(f"{path} is not valid TOML: {error}") from error
 
 

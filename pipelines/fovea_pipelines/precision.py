@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fovea_pipelines import cpu
 from fovea_pipelines.errors import BadPackage, MissingArtefact
 from fovea_pipelines.package import ModelPackage
 
@@ -28,7 +29,7 @@ def choose(package: ModelPackage, wanted: str = AUTO, flags: frozenset[str] | No
     1.0 point of top-1 below f32. A package that is always served in one precision overrules what is wanted. Raises
     BadPackage or MissingArtefact where what was asked for cannot be.
     """
-    flags = cpu_flags() if flags is None else flags
+    flags = cpu.flags() if flags is None else flags
     wanted = package.served_in or wanted
     if wanted == AUTO:
         return next(each for each in PRECISIONS if _is_native(each, flags) and _is_allowed(package, each))
@@ -53,7 +54,7 @@ def artefact_of(package: ModelPackage, precision: str) -> Path:
 
 def native() -> list[str]:
     """What this CPU has instructions for, fastest first."""
-    flags = cpu_flags()
+    flags = cpu.flags()
     return [each for each in PRECISIONS if _is_native(each, flags)]
 
 
@@ -68,16 +69,7 @@ def of_floats(precision: str) -> str:
     """What the floats of a graph are computed in: in an 8-bit one a few operators stay in the fastest there is."""
     if precision != "int8":
         return precision
-    return "bf16" if _is_native("bf16", cpu_flags()) else "f32"
-
-
-def cpu_flags() -> frozenset[str]:
-    """The instruction sets of this machine's first CPU; none where Linux does not say."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.split(":")[1] for line in lines if line.startswith("flags")), "").split())
+    return "bf16" if _is_native("bf16", cpu.flags()) else "f32"
 
 
 def _is_native(precision: str, flags: frozenset[str]) -> bool:

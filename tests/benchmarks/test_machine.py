@@ -18,5 +18,5 @@ from benchmarks import machine
 )
 def test_the_word_for_file_names_is_cores_and_cpu(monkeypatch: pytest.MonkeyPatch, model: str, word: str) -> None:
     monkeypatch.setattr(machine, "_cores", lambda: 2)
-    monkeypatch.setattr(machine, "_cpuinfo", lambda: {"model name": model})
+    monkeypatch.setattr(machine.cpu, "name", lambda: model)
     assert machine.word() == word

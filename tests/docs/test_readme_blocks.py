@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from tests.conftest import ROOT, free_ports
+from tests.conftest import ROOT
 from tests.e2e.served import FOVEA, Served, served
 
 from fovea_pipelines.package import ModelPackage
+from fovea_server.triton.ports import free_ports
 
 README = (ROOT / "README.md").read_text()
 

@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.conftest import free_ports
 from tests.drills.harness import open_loop
 from tests.drills.harness.bench import Bench
 from tests.drills.harness.drill import Drill
 from tests.drills.harness.figures import Figure, at_least, at_most, none_of
 from tests.drills.harness.running import main
 from tests.e2e.served import Served, served
+
+from fovea_server.triton.ports import free_ports
 
 _RATE = 20.0  # requests a second: what is asked here is not how fast
 _WRITTEN = "fovea_feature_log_records_total"

@@ -10,13 +10,15 @@ import time
 from collections.abc import Iterator
 
 import httpx
-from tests.conftest import ROOT, free_ports
+from tests.conftest import ROOT
 from tests.drills.harness import open_loop
 from tests.drills.harness.bench import Bench
 from tests.drills.harness.drill import Drill
 from tests.drills.harness.figures import Figure, all_of, none_of
 from tests.drills.harness.running import main
 from tests.e2e.served import served
+
+from fovea_server.triton.ports import free_ports
 
 
 def run(bench: Bench) -> list[Figure]:

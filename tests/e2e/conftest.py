@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 import pytest
-from tests.conftest import free_ports
 from tests.e2e.served import Served, served
 
 from fovea_pipelines.package import ModelPackage
+from fovea_server.triton.ports import free_ports
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

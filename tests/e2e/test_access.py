@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import pytest
 from tests import certificates
-from tests.conftest import free_ports
 from tests.e2e.served import FOVEA, Served, served
 from tests.waiting import until
 
 from fovea_client import AsyncClient, AsyncGrpcClient, Client, GrpcClient, NotAllowed
 from fovea_pipelines.package import ModelPackage
+from fovea_server.triton.ports import free_ports
 
 _SOON = 3  # seconds: two are promised, and a busy machine is given one more
 

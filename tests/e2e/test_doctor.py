@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.conftest import free_ports
 from tests.e2e.served import FOVEA, Served, served
+
+from fovea_server.triton.ports import free_ports
 
 
 def _doctor(*words: str) -> subprocess.CompletedProcess[str]:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from PIL import Image
-from tests.conftest import free_ports
 from tests.e2e.served import Served, served
 from tests.pipelines import other_images
 
 from fovea_client import GrpcClient
 from fovea_pipelines.package import ModelPackage
+from fovea_server.triton.ports import free_ports
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.conftest import free_ports
 from tests.e2e.served import Served, served
 
 from fovea_pipelines.package import ModelPackage
+from fovea_server.triton.ports import free_ports
 
 
 @pytest.fixture(scope="module", params=["device", "host"])

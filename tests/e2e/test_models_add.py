@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 from tests import small_networks
-from tests.conftest import free_ports
 from tests.e2e.served import FOVEA, Served, served
 
 from fovea_pipelines.package import ModelPackage
+from fovea_server.triton.ports import free_ports
 
 
 def _models(server: Served, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

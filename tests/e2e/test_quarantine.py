@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.conftest import free_ports
 from tests.e2e.callers import Outcome, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
 
 from fovea_pipelines.package import ModelPackage
+from fovea_server.triton.ports import free_ports
 
 _MARK = b"ends its decoder"
 _FATAL = f"""

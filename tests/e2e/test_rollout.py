@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import Photograph, free_ports
+from tests.conftest import Photograph
 from tests.e2e import rollout_models, rollout_story
 from tests.e2e.rollout_story import DEFAULT, OPTIONS, Story
 from tests.e2e.served import served
 
 from fovea_pipelines.package import ModelPackage
+from fovea_server.triton.ports import free_ports
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import grpc
 import grpc.aio
 import pytest
-from tests.conftest import free_ports
 from tests.edge.faces import alone
 from tests.waiting import eventually
 
@@ -28,6 +27,7 @@ from fovea_server.request.conversion import Conversion, ConversionSettings
 from fovea_server.request.gate import Gate, GateSettings
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
+from fovea_server.triton.ports import free_ports
 
 _PLACES = 2
 

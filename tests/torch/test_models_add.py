@@ -11,11 +11,12 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.conftest import Photograph, free_ports
+from tests.conftest import Photograph
 from tests.e2e.served import FOVEA, Served, served
 
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.parity import measures
+from fovea_server.triton.ports import free_ports
 
 torch = pytest.importorskip("torch", reason="torch is not installed; run `make test-torch`")
 pytestmark = [pytest.mark.torch, pytest.mark.large, pytest.mark.timeout(400)]

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fovea_pipelines import toml
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.contract_sources import Source, from_huggingface, from_timm, from_ultralytics
 from fovea_pipelines.contract_sources.source import channels, deviations
 from fovea_pipelines.errors import BadContract
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _ULTRALYTICS = "ultralytics:"
 
@@ -33,10 +28,10 @@ def read(said: str) -> Source:
     path = Path(said)
     try:
         text = path.read_text(encoding="utf-8")
-        return _from_toml(tomllib.loads(text), path) if path.suffix == ".toml" else _from_json(json.loads(text), path)
+        return _from_toml(toml.loads(text), path) if path.suffix == ".toml" else _from_json(json.loads(text), path)
     except OSError as error:
         raise BadContract(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, toml.TOMLDecodeError) as error:
         raise BadContract(f"{path} is not {'TOML' if path.suffix == '.toml' else 'JSON'}: {error}") from error
 
 

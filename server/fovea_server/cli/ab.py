@@ -6,7 +6,6 @@ import getpass
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fovea_pipelines import toml
 from fovea_server.cli import ab_lines, log_places, packages, running, terminal
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from fovea_server.studies.readouts import Readouts
@@ -267,6 +262,6 @@ def _toml_value(where: str, text: str) -> Any:
     if not text:
         terminal.fail(f"{where} has no value", code=2)
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return toml.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # of a number too long and of lists too deep, too
         return text

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import stat
-import sys
 from pathlib import Path
 from typing import Any
 
+from fovea_pipelines import toml
 from fovea_server.errors import BadExperiment, ExperimentRefused, ExperimentsUnavailable, UnknownExperiment
 from fovea_server.logs import get_logger
 from fovea_server.studies.declaration import Experiment
 from fovea_server.studies.store import DRAFT, Change, Store
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _log = get_logger("experiments")
 
@@ -26,7 +21,7 @@ _UNSEEN = -1  # of a file that cannot even be looked at, such as a link to itsel
 def read_toml(path: Path) -> dict[str, Any]:
     """Raises BadExperiment for what is no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return toml.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # of numbers too long and of lists too deep, too
         raise BadExperiment(f"{path.name}: it cannot be read: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import socket
@@ -94,6 +95,15 @@ def _bound_to(address: Any, one: socket.socket, shared: bool) -> socket.socket:
     return one
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that are free on loopback now, as the kernel chooses them; held together, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
 def _problem(host: str, port: int) -> str | None:
     """Why nothing can listen there; None if something can."""
     try:
@@ -107,13 +117,14 @@ def _problem(host: str, port: int) -> str | None:
 def _hint(taken: Sequence[int]) -> str:
     """A line of options with ports that are free."""
     options = ("--rest-port", "--grpc-port", "--triton-grpc-port", "--triton-metrics-port")
-    free = _free_ports(len(options), avoid=set(taken))
+    free = _free_besides(taken, len(options))
     line = " ".join(f"{option} {port}" for option, port in zip(options, free, strict=True))
     return f"stop what uses it, or use others: fovea serve {line}"
 
 
-def _free_ports(count: int, avoid: set[int]) -> list[int]:
-    free = (port for port in range(9080, 65536) if port not in avoid and _problem("127.0.0.1", port) is None)
+def _free_besides(taken: Sequence[int], count: int) -> list[int]:
+    """The first from 9080 up: easier to remember than what the kernel would choose."""
+    free = (port for port in range(9080, 65536) if port not in taken and _problem("127.0.0.1", port) is None)
     return list(itertools.islice(free, count))
 
 

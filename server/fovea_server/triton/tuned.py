@@ -7,8 +7,6 @@ checkout nor an operator's repository is written to.
 from __future__ import annotations
 
 import os
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +15,10 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from fovea_pipelines import cpu, toml
 from fovea_pipelines.package import ModelPackage
 from fovea_server.errors import StartError
 from fovea_server.logs import get_logger
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 AUTO, OFF = "auto", "off"
 FOLDER = "tuned"  # in the state folder
@@ -89,7 +83,7 @@ class Tuned:
     def read(cls, path: Path) -> Tuned:
         """Raises StartError where it cannot be read."""
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = toml.loads(path.read_text(encoding="utf-8"))
             stages = {name: Stage(**stage) for name, stage in table.get("stages", {}).items()}
             machine = Machine(**table["machine"])
             model, digest, goal = (_text(name, table[name]) for name in ("model", "digest", "goal"))
@@ -217,11 +211,7 @@ def _link_all(folder: Path, target: Path, but: str) -> None:
 
 def _cpu_name() -> str:
     """With family and model, by which CPUs differ that a virtual machine calls by one name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        lines = []
-    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    told = cpu.described()
     if "model name" not in told:
-        return platform.machine()
-    return f"{told['model name']} (family {told.get('cpu family', '?')}, model {told.get('model', '?')})"
+        return cpu.name()
+    return f"{cpu.name()} (family {told.get('cpu family', '?')}, model {told.get('model', '?')})"

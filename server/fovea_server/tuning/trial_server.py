@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import httpx
 import psutil
 
 from fovea_server.errors import StartError
+from fovea_server.triton.ports import free_ports
 
 _START = 90.0  # seconds it may take
 _STOP = 45.0
@@ -40,7 +40,7 @@ class TrialServer:
 @contextlib.contextmanager
 def served(options: Sequence[str]) -> Iterator[TrialServer]:
     """`fovea serve` with these options while the block runs. Raises StartError where it does not get ready."""
-    rest, grpc, triton, metrics = _free_ports(4)
+    rest, grpc, triton, metrics = free_ports(4)
     with (
         tempfile.TemporaryDirectory(prefix="fovea-tune-") as folder,
         tempfile.TemporaryFile("w+", errors="replace") as log,
@@ -116,12 +116,3 @@ def _cpu_seconds(process: psutil.Process) -> float:
         times = process.cpu_times()
         return float(times.user + times.system)
     return 0.0
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; held together, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]

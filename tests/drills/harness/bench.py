@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks import photographs
-from tests.conftest import free_ports
 from tests.drills.harness import capacity, open_loop
 from tests.drills.harness.capacity import Capacity
 from tests.drills.harness.drill import Scale
 from tests.drills.harness.watch import Watch
 from tests.e2e.served import Served, served
+
+from fovea_server.triton.ports import free_ports
 
 _IMAGES = 100
 

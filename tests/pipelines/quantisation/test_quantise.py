@@ -9,17 +9,13 @@ from pathlib import Path
 import pytest
 from tests.conftest import Photograph
 
+from fovea_pipelines import toml
 from fovea_pipelines.errors import BadPackage, MissingArtefact, PipelineError
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.quantisation.accuracy import BadClasses
 from fovea_pipelines.quantisation.calibrate import calibrate
 from fovea_pipelines.quantisation.quantise import quantise, recorded
 from fovea_pipelines.quantisation.ranges import Ranges
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ARTEFACT = {"file": "1/model.int8.onnx", "sha256": "0" * 64, "ranges": "quantisation.npz"}
 PRECISIONS = {"int8": {"top_1": 0.5, "top_5": 0.75, "images": 100, "against": "labels"}}
@@ -28,7 +24,7 @@ PRECISIONS = {"int8": {"top_1": 0.5, "top_5": 0.75, "images": 100, "against": "l
 def test_the_tables_are_replaced_and_all_else_stays_with_its_comments(package: ModelPackage) -> None:
     before = (package.folder / "model.toml").read_text()
     after = recorded(before, ARTEFACT, PRECISIONS)
-    old, new = tomllib.loads(before), tomllib.loads(after)
+    old, new = toml.loads(before), toml.loads(after)
     assert new["artefacts"]["int8"] == ARTEFACT
     assert new["precisions"] == PRECISIONS
     for table in (old, new):
