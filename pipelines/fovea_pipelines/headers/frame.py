@@ -15,7 +15,7 @@ class Load:
 
     metadata  bytes of EXIF, XMP, texts, comments and whatever else a reader of pixels steps over
     profile   bytes of its colour profiles (ICC), as stored
-    frames    pictures it says it has; of a GIF those that begin in its first 20,000 blocks
+    frames    pictures it says it has; of a GIF at most 2,001, as far as its first 20,000 blocks
     """
 
     metadata: int = 0

@@ -9,6 +9,7 @@ from fovea_pipelines.headers.refusals import Damaged
 
 _EXTENSION, _PICTURE, _TRAILER = 0x21, 0x2C, 0x3B
 _MOST_BLOCKS = 20_000  # 5 MB: before the first picture no more is served, behind it no more is looked at
+_MOST_PICTURES = 2_000  # that are counted
 _SCREEN = Struct("<6xHHB2x")  # width, height, flags
 _PLACE = Struct("<xHHHHB")  # left, top, width, height, flags
 _HAS_COLOURS, _BITS = 0x80, 0x07
@@ -51,9 +52,9 @@ def _first_picture(image: bytes, position: int) -> int:
 
 
 def _pictures(image: bytes, position: int) -> int:
-    """How many begin from here on, as far as the blocks can be followed."""
+    """How many begin from here on, as far as the blocks can be followed and it is worth knowing."""
     pictures = blocks = 0
-    while blocks <= _MOST_BLOCKS and position + _PLACE.size < len(image):
+    while pictures <= _MOST_PICTURES and blocks <= _MOST_BLOCKS and position + _PLACE.size < len(image):
         if image[position] == _PICTURE:
             pictures += 1
             position += _PLACE.size + _colours(image[position + _PLACE.size - 1]) + 1

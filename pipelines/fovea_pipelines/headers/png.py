@@ -13,6 +13,7 @@ from fovea_pipelines.headers.refusals import Damaged
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _MOST_CHUNKS = 5_000  # 40 MB of the 8 KB chunks that libpng writes
+_MOST_BESIDE_PIXELS = 256  # a photograph has a dozen; what each says is looked at
 _MOST_PIXELS_A_SIDE = 2**31 - 1
 # libpng unpacks each, up to 8 MB, only to throw it away: 1,000 of them, 7.7 MB, took 49 s.
 _MOST_COMPRESSED_TEXTS = 20
@@ -51,6 +52,8 @@ def read(image: bytes) -> Frame:
             raise not_served("an animated PNG")
         elif kind[0] & _ANCILLARY:
             carried.append((kind, start, end))
+            if len(carried) > _MOST_BESIDE_PIXELS:
+                raise Damaged(f"it has more than {_MOST_BESIDE_PIXELS} chunks beside its pixels")
     _check_texts(image, carried)
     _check_pixels(image, width, height, compressed)
     blocks = [chunk for chunk in carried if chunk[0] == b"eXIf"]
@@ -115,12 +118,14 @@ def pixels(image: bytes) -> Iterator[memoryview]:
 
 def _chunks(image: bytes) -> Iterator[Chunk]:
     """Each chunk before IEND."""
-    position = 8
+    position, ends = 8, len(image)
     for _ in range(_MOST_CHUNKS):
-        length, kind = fields(_CHUNK, image, position, "the next PNG chunk")
         start = position + 8
+        if start > ends:
+            require(image, start, "the next PNG chunk")
+        length, kind = _CHUNK.unpack_from(image, position)
         position = start + length + 4
-        if position > len(image):
+        if position > ends:
             require(image, position, f"the PNG chunk {_name(kind)}")
         if kind == b"IEND":
             return

@@ -203,6 +203,41 @@ async def test_a_burst_is_worked_off_and_what_overflows_is_an_overload_that_shor
     assert all(error.retry_after for error in load.errors)
 
 
+async def test_an_overload_sheds_batch_first_and_leaves_it_its_tenth() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=10, batch=None, patience=4, short_patience=0.5))
+    load.ask(10, "first")
+    await _settle()
+    load.ask(200, "batch", Priority.BATCH)
+    load.ask(40, "interactive")
+    await _settle()
+    assert (load.admission.waiting_of(Priority.BATCH), load.refusals) == (200, {})
+    load.ask(2, "interactive")
+    await _settle()
+    assert load.admission.is_overloaded
+    assert [type(error) for error in load.errors[-231:-36]] == [Shed] * 195
+    assert load.refusals == {("SHED", Priority.BATCH): 195, ("BUSY", Priority.INTERACTIVE): 37}
+    load.ask(10, "late", Priority.BATCH)
+    await _settle()
+    assert load.refusals["BUSY", Priority.BATCH] == 7  # each key has its share of the few that may wait
+    await load.ended()
+    assert (Counter(load.answered)["batch"], Counter(load.answered)["late"]) == (5, 3)
+
+
+async def test_that_batch_is_refused_does_not_keep_an_overload_going() -> None:
+    load = _Load(AdmissionSettings(max_in_flight=1, batch=None, patience=4, short_patience=1))
+    load.ask(7)
+    await _settle()
+    for _ in range(12):
+        load.ask(5, "batch", Priority.BATCH)
+        await asyncio.sleep(0.1)
+    assert load.refusals["BUSY", Priority.BATCH] > 0
+    assert not load.admission.is_overloaded
+    load.ask(5, "batch", Priority.BATCH)
+    await _settle()
+    assert load.admission.waiting_of(Priority.BATCH) >= 4
+    await load.ended()
+
+
 async def test_the_log_says_when_an_overload_begins_and_when_it_was_over(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[tuple[str, dict[str, Any]]] = []
 

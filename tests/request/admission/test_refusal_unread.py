@@ -48,6 +48,22 @@ async def test_during_an_overload_interactive_requests_are_refused_and_batch_may
     await _gone(tasks)
 
 
+async def test_batch_of_which_too_much_waits_is_refused_unread_and_prolongs_nothing() -> None:
+    admission = Admission(_SETTINGS)
+    tasks = await _overloaded(admission)
+
+    async def wait() -> None:
+        async with admission.slot(100, Deadline.after(30), priority=Priority.BATCH):
+            pass
+
+    tasks += [asyncio.create_task(wait()) for _ in range(3)]
+    await asyncio.sleep(0.9)
+    assert isinstance(admission.refusal_unread(Priority.BATCH), Busy)
+    await asyncio.sleep(0.2)
+    assert not admission.is_overloaded
+    await _gone(tasks)
+
+
 async def test_no_more_are_let_past_than_there_are_places_though_none_has_arrived_yet() -> None:
     admission = Admission(_SETTINGS)
     tasks = await _overloaded(admission)

@@ -81,18 +81,17 @@ class Admission:
     def refusal_unread(self, priority: Priority, caller: str = "") -> FoveaError | None:
         """Why a request is turned away before its image was read; None where it has to be looked at.
 
-        Only in an overload, and only interactive ones: reading and refusing every image would take the CPU away from
-        those that are being answered.
+        Only in an overload: reading and refusing every image would take the CPU away from those that are being answered.
         """
-        if not self.is_overloaded or priority is not Priority.INTERACTIVE:
+        if not self.is_overloaded:
             return None
         now = time.monotonic()
-        turn = self.slot(0, Deadline(math.inf), caller=caller)
+        turn = self.slot(0, Deadline(math.inf), priority=priority, caller=caller)
         patience = self._settings.short_patience * self.limit - self._coming.ahead_of(caller, now)
         if not self._room.is_too_much(turn, patience):
             self._coming.passed(caller)
             return None
-        self._overload.begin(now)
+        self._overflowed(turn, now)
         return self._refused(turn, self._overloaded(turn))
 
     def slot(
@@ -193,16 +192,28 @@ class Admission:
             raise self._refused(turn, refusals.too_late(seconds, turn.deadline))
 
     def _check_patience(self, turn: Turn) -> None:
-        short = self._settings.short_patience * self.limit
-        if not self._room.is_too_much(turn, short if self.is_overloaded else self._settings.patience * self.limit):
+        if not self._room.is_too_much(turn, self._patience(turn.priority)):
             return
         try:
             raise self._refused(turn, self._overloaded(turn))
         finally:
-            if not self.is_overloaded:
-                for newest in self._room.beyond(short):
-                    self._turn_away(newest, self._overloaded(newest))
-            self._overload.begin(time.monotonic())
+            self._overflowed(turn, time.monotonic())
+
+    def _patience(self, priority: Priority) -> float:
+        """Units of its class that a request may find waiting; batch waits for any number until there is an overload."""
+        if self.is_overloaded:
+            return self._settings.short_patience * self.limit
+        return self._settings.patience * self.limit if priority is Priority.INTERACTIVE else math.inf
+
+    def _overflowed(self, turn: Turn, now: float) -> None:
+        """An interactive request had to be refused: an overload begins, and the room empties, batch first; or goes on.
+        That batch is refused too is part of it, and prolongs nothing."""
+        if turn.priority is not Priority.INTERACTIVE:
+            return
+        if not self.is_overloaded:
+            for newest in self._room.beyond(self._settings.short_patience * self.limit):
+                self._turn_away(newest, self._gave_way(newest) if newest.priority else self._overloaded(newest))
+        self._overload.begin(now)
 
     def _make_place(self, turn: Turn) -> None:
         if self._room.has_place(turn):

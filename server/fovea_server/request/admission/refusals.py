@@ -31,7 +31,7 @@ def full(room: Room, settings: AdmissionSettings, retry_after: float) -> Busy:
 def overloaded(room: Room, limit: float, retry_after: float) -> Busy:
     return Busy(
         f"{_waiting(room)}, {room.work:.0f} units of work where {limit:.0f} are done at once; "
-        "an interactive request would wait too long",
+        "one more would wait too long",
         retry_after=retry_after,
     )
 

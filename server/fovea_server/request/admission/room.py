@@ -1,8 +1,8 @@
 """The waiting room: compressed images of two classes, within bounds of number, bytes and work.
 
-Interactive requests wait a short time or not at all; batch requests wait as long as their deadline allows. Of the work
-that is let in, batch gets one unit in ten while both wait, so it is slowed but never starved. A full room makes place
-by turning the newest batch request away; among equals, the newest of the caller who has most in it.
+Interactive requests wait a short time or not at all; batch requests wait as long as their deadline allows, but for an
+overload. Of the work that is let in, batch gets one unit in ten while both wait, so it is slowed but never starved. A
+full room makes place by turning the newest batch request away; among equals, the newest of the caller who has most.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ _LOWEST_FIRST = sorted(Priority, reverse=True)
 
 
 class Room:
-    """`patience` is how much interactive work may wait, in units; whoever owns the room sets it."""
-
     def __init__(self, settings: AdmissionSettings) -> None:
         self._settings = settings
         self._queues: dict[Priority, FairQueue[Turn]] = {priority: FairQueue() for priority in Priority}
@@ -50,8 +48,8 @@ class Room:
         return own + others * (_SHARES[Priority.INTERACTIVE] if turn.priority else _SHARES[Priority.BATCH])
 
     def is_too_much(self, turn: Turn, patience: float) -> bool:
-        """Whether this one would wait for more work of its class than the units that interactive requests may."""
-        return turn.priority is Priority.INTERACTIVE and self._queues[turn.priority].ahead_of(turn.caller) > patience
+        """Whether this one would wait for more units of its class than these."""
+        return self._queues[turn.priority].ahead_of(turn.caller) > patience
 
     def has_place(self, turn: Turn) -> bool:
         return self._count < self._settings.max_waiting and self.bytes + turn.size <= self._settings.max_waiting_bytes
@@ -83,10 +81,11 @@ class Room:
                 yield newest
 
     def beyond(self, patience: float) -> Iterator[Turn]:
-        """The interactive requests that are too many for the patience, newest of most first; remove each."""
-        queue = self._queues[Priority.INTERACTIVE]
-        while queue.work > patience:
-            yield queue.newest_of_most()
+        """Who of each class is too much for the patience, batch first, newest of most first; remove each."""
+        for priority in _LOWEST_FIRST:
+            queue = self._queues[priority]
+            while queue.work > patience:
+                yield queue.newest_of_most()
 
     def push(self, turn: Turn) -> None:
         queue = self._queues[turn.priority]
