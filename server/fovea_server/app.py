@@ -88,7 +88,9 @@ class App:
         The result is for how many seconds a stopping server still answers while it already says it is not ready, so
         that balancers notice. Setting `hurry` ends the drain at once.
         """
-        self._client = TritonClient(self._settings.triton, self._key, self._settings.admission.most_in_flight)
+        self._client = TritonClient(
+            self._settings.triton, self._key, self._settings.admission.most_in_flight, self._readiness.again_in
+        )
         self._roster = self._build_roster()
         self._readiness.on_change(lambda ready: self._roster.name_engines() if ready else None)
         self._supervisor = self._build_supervisor()

@@ -324,7 +324,7 @@ _J, _P, _W, _B = _image("jpeg"), _image("png"), _image("webp"), _image("bmp")
             "inside the PNG chunk eXIf; that takes 4,294,",
         ),
         (_png(_chunk(b"IDAT", b"") * 5_000), "more than 5,000 chunks"),
-        (_png(_chunk(b"tEXt", b"") * 257), "more than 256 chunks beside its pixels"),
+        (_png(_chunk(b"tEXt", b"") * 1_001), "more than 1,000 chunks beside its pixels"),
         (_W[:-1], "inside the WebP container"),
         (_riff((b"ABCD", bytes(30))), "VP8, VP8L or VP8X"),
         (_riff((b"VP8 ", bytes(30))), "key frame"),

@@ -148,9 +148,10 @@ def test_events_readings_and_disagreements_are_kept_once(readouts: Readouts) -> 
 
 
 def test_a_database_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
-    for url in ("mysql://host/db", "nonsense"):
-        with pytest.raises(StartError, match="is not the URL of a SQLite file or a PostgreSQL"):
+    for url in ("mysql://host/db", "nonsense", "postgres://user:hunter2", "mysql://host/db?password=hunter2"):
+        with pytest.raises(StartError, match="is not the URL of a SQLite file or a PostgreSQL") as raised:
             url_of(url, tmp_path)
+        assert "hunter2" not in str(raised.value)
     assert url_of("", tmp_path) == f"sqlite:///{tmp_path}/experiments.db"
 
 

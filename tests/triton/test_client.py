@@ -39,11 +39,11 @@ from fovea_server.triton.process import TritonSettings
     ],
 )
 def test_each_of_tritons_errors_has_its_own(status: int, problem: str, expected: type[FoveaError]) -> None:
-    assert type(translate(status, problem)) is expected
+    assert type(translate(status, problem, 2.5)) is expected
 
 
 def test_what_the_decoder_said_reaches_the_caller_without_tritons_frame() -> None:
-    assert str(translate(400, f"in ensemble 'c', {triton_messages.UNDECODABLE}it is damaged")) == "it is damaged"
+    assert str(translate(400, f"in ensemble 'c', {triton_messages.UNDECODABLE}it is damaged", 2.5)) == "it is damaged"
 
 
 _MODEL = Model(ModelIdentity("m", "1", "digest"), "preprocess", "m", "classify_m", ("one",), 5, "", "")
@@ -51,7 +51,7 @@ _MODEL = Model(ModelIdentity("m", "1", "digest"), "preprocess", "m", "classify_m
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[TritonClient]:
-    client = TritonClient(TritonSettings(socket=str(tmp_path / "s")), "", 64)
+    client = TritonClient(TritonSettings(socket=str(tmp_path / "s")), "", 64, lambda: 2.5)
     yield client
     await client.close()
 
@@ -116,7 +116,8 @@ async def test_an_error_is_tritons_text(client: TritonClient, tmp_path: Path) ->
 async def test_an_unhealthy_process_is_noted_by_its_model(client: TritonClient, tmp_path: Path) -> None:
     body = b'{"error":"Stub process \'m_0_0\' is not healthy."}'
     async with speaking(tmp_path / "s", _says(reply(body, status=b"500 Internal Server Error"))):
-        assert isinstance(await _asked(client), WorkerDied)
+        error = await _asked(client)
+    assert (type(error), error.retry_after) == (WorkerDied, 2.5)
     assert client.pulse.unhealthy == {"m"}
 
 

@@ -404,7 +404,7 @@ async def test_a_crash_loop_ends_in_a_state_with_the_last_error_and_seldom_tries
         await eventually(lambda: under_test.tally.looping, 5)
         with pytest.raises(CrashLoop, match=r"5 deaths within 60 s; .*the last: the model answers nonsense") as raised:
             under_test.readiness.check_announced()
-        assert raised.value.retry_after == 0.4
+        assert raised.value.retry_after == 0.5  # no sooner, though it is tried sooner
         tried = under_test.tally.restarts
         await asyncio.sleep(1.0)
         assert under_test.tally.restarts - tried <= 3

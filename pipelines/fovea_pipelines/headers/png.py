@@ -13,7 +13,7 @@ from fovea_pipelines.headers.refusals import Damaged
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _MOST_CHUNKS = 5_000  # 40 MB of the 8 KB chunks that libpng writes
-_MOST_BESIDE_PIXELS = 256  # a photograph has a dozen; what each says is looked at
+_MOST_BESIDE_PIXELS = 1_000  # as many as libpng keeps (PNG_USER_CHUNK_CACHE_MAX); a photograph has a dozen
 _MOST_PIXELS_A_SIDE = 2**31 - 1
 # libpng unpacks each, up to 8 MB, only to throw it away: 1,000 of them, 7.7 MB, took 49 s.
 _MOST_COMPRESSED_TEXTS = 20
@@ -53,7 +53,7 @@ def read(image: bytes) -> Frame:
         elif kind[0] & _ANCILLARY:
             carried.append((kind, start, end))
             if len(carried) > _MOST_BESIDE_PIXELS:
-                raise Damaged(f"it has more than {_MOST_BESIDE_PIXELS} chunks beside its pixels")
+                raise Damaged(f"it has more than {_MOST_BESIDE_PIXELS:,} chunks beside its pixels")
     _check_texts(image, carried)
     _check_pixels(image, width, height, compressed)
     blocks = [chunk for chunk in carried if chunk[0] == b"eXIf"]
@@ -62,8 +62,11 @@ def read(image: bytes) -> Frame:
 
 
 def _texts(image: bytes, carried: list[Chunk]) -> Iterator[png_texts.Text]:
+    """Those that may say it, last first."""
     view = memoryview(image)
-    return ((kind, view[start:end]) for kind, start, end in carried if kind in _TEXTS)
+    for kind, start, end in reversed(carried):
+        if kind in _TEXTS and image.startswith(png_texts.KEYWORDS, start, end):
+            yield kind, view[start:end]
 
 
 def _load(carried: list[Chunk]) -> Load:

@@ -9,6 +9,7 @@ from fovea_pipelines.headers import exif, xmp
 
 _XMP = b"XML:com.adobe.xmp"
 _RAW_EXIF = b"Raw profile type exif"
+KEYWORDS = (_XMP + b"\0", _RAW_EXIF + b"\0")
 _PREFIX = b"Exif\0\0"
 _MOST = xmp.MOST  # bytes of a text that are looked at; a block of EXIF has 64 KiB, and twice as many digits
 _LINES_BEFORE = 3  # the digits: an empty one, the name, the length
@@ -16,22 +17,20 @@ _LINES_BEFORE = 3  # the digits: an empty one, the name, the length
 Text = tuple[bytes, memoryview]  # type of the chunk, its data
 
 
-def orientation(texts: Iterable[Text]) -> int:
-    """Of the last text of each kind, as Pillow keeps them. Raises Damaged where its EXIF can be read in two ways."""
-    said = {keyword: text for kind, data in texts for keyword, text in _said(kind, data)}
+def orientation(last_first: Iterable[Text]) -> int:
+    """Of the last text of each kind, as Pillow keeps them; each begins with one of `KEYWORDS`.
+
+    Raises Damaged where its EXIF can be read in two ways.
+    """
+    said: dict[bytes, bytes] = {}
+    for kind, data in last_first:
+        keyword = _XMP if data[: len(_XMP)] == _XMP else _RAW_EXIF
+        if keyword not in said and (text := _text(kind, data[len(keyword) + 1 :])) is not None:
+            said[keyword] = text
     found = exif.agreed([exif.orientations(_block(said[_RAW_EXIF]))]) if _RAW_EXIF in said else exif.NOTHING
     if found == exif.NOTHING and _XMP in said:
         return xmp.orientation(said[_XMP])
     return found or exif.UPRIGHT
-
-
-def _said(kind: bytes, data: memoryview) -> Iterable[tuple[bytes, bytes]]:
-    """The keyword and the text, if it is one of ours and can be read."""
-    for keyword in (_RAW_EXIF, _XMP):
-        if data[: len(keyword) + 1] == keyword + b"\0":
-            text = _text(kind, data[len(keyword) + 1 :])
-            if text is not None:
-                yield keyword, text
 
 
 def _text(kind: bytes, rest: memoryview) -> bytes | None:

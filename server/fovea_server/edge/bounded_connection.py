@@ -14,6 +14,7 @@ from typing import Any
 
 from fovea_server.edge import request_id
 from fovea_server.edge.doorkeeper import Doorkeeper, header
+from fovea_server.edge.receiving import Receiving
 from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
 from fovea_server.request.admission.quotas import TokenBucket
 
@@ -29,6 +30,7 @@ _AHEAD = 32  # requests that may be sent before the one that is being answered i
 class ConnectionLimits:
     """Of each process.
 
+    received_bytes  of bodies that are not whole yet, of all connections together
     idle_seconds    that a connection is kept for a next request
     dropped_bytes   a second that are read of large bodies of those who do not heed `Retry-After`
     """
@@ -36,6 +38,7 @@ class ConnectionLimits:
     max_connections: int = 4096
     header_seconds: float = 10.0
     body_seconds: float = 30.0
+    received_bytes: int = 256_000_000
     idle_seconds: int = 75
     dropped_bytes: float = 128e6
     header_bytes: int = 32 * 1024
@@ -50,6 +53,7 @@ class Room:
         self.refused = refused  # told the reason of each refusal
         self.open: set[BoundedConnection] = set()
         self.waiting: dict[BoundedConnection, None] = {}
+        self.receiving = Receiving(limits.received_bytes)
         self.dropped = TokenBucket(limits.dropped_bytes, _DROPPED_AT_ONCE, now=0)
 
     def make(self) -> bool:
@@ -96,6 +100,7 @@ class BoundedConnection(Doorkeeper):
         self._unfinished = 0  # bytes since the last read in which headers began or some of a body came
         self._pieces = 0
         self.body_bytes = 0  # that came so far
+        self.body_began = 0.0
         self._refusal: FoveaError | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -103,7 +108,8 @@ class BoundedConnection(Doorkeeper):
         room = self._room
         room.open.add(self)
         if not room.make():
-            self._refuse(TooManyConnections("all connections there may be are at work", retry_after=1.0))
+            most = self._limits.max_connections
+            self._refuse(TooManyConnections(f"all {most:,} connections there may be are at work", retry_after=1.0))
             return
         room.waiting[self] = None
         self.until = self.loop.time() + self._limits.header_seconds
@@ -111,6 +117,7 @@ class BoundedConnection(Doorkeeper):
     def connection_lost(self, error: Exception | None) -> None:
         self._room.open.discard(self)
         self._room.waiting.pop(self, None)
+        self._room.receiving.done(self)
         super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
@@ -148,11 +155,13 @@ class BoundedConnection(Doorkeeper):
         super().on_headers_complete()
         self._phase = _Phase.BODY
         self._unfinished = self._pieces = self.body_bytes = 0
-        self.until = self.loop.time() + self._limits.body_seconds
+        self.body_began = self.loop.time()
+        self.until = self.body_began + self._limits.body_seconds
         self._rest()
 
     def on_body(self, body: bytes) -> None:
-        self.some_body_came(len(body))
+        if error := self.some_body_came(len(body)):
+            self._stop(error)
         self._pieces += 1
         if self._pieces > _MANY_PIECES and self.body_bytes < _LEAST_PIECE * self._pieces:
             mean = self.body_bytes / self._pieces
@@ -160,6 +169,7 @@ class BoundedConnection(Doorkeeper):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._room.receiving.done(self)
         super().on_message_complete()
         self._phase = _Phase.RECEIVED
         self.until = math.inf
@@ -167,12 +177,15 @@ class BoundedConnection(Doorkeeper):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._phase is _Phase.BODY:
+            self._room.receiving.done(self)
         self._rest()
 
-    def some_body_came(self, count: int) -> None:
-        """So many bytes of it, parsed or not."""
+    def some_body_came(self, count: int) -> FoveaError | None:
+        """So many bytes of it, parsed or not. Why no more is taken, if that is so."""
         self._unfinished = 0
         self.body_bytes += count
+        return None if self.is_dropping() else self._room.receiving.came(self, count, self.loop.time())
 
     def is_receiving_body(self) -> bool:
         """Of the request that is to be answered next."""
@@ -198,6 +211,10 @@ class BoundedConnection(Doorkeeper):
     def send_400_response(self, msg: str) -> None:
         """What uvicorn does where the parser gives up: of itself, or because we stopped it."""
         self._refuse(self._refusal or MalformedRequest("this is not HTTP/1.1 as RFC 9112 has it"))
+
+    def stop(self, error: FoveaError) -> None:
+        """Receive no more of a body, though nothing is wrong with it."""
+        self._refuse(error)
 
     def leave(self) -> None:
         """Make room for another; nothing is being asked here."""
@@ -251,6 +268,7 @@ class BoundedConnection(Doorkeeper):
         self._refusal = error
         self.until = math.inf
         self._room.waiting.pop(self, None)
+        self._room.receiving.done(self)
         self._room.refused(error.reason)
         if not self._may_speak():
             self.transport.abort()

@@ -51,7 +51,8 @@ class LargeBodies(BoundedConnection):
 
     def some_came_past(self, count: int) -> None:
         self._unset_keepalive_if_required()
-        self.some_body_came(count)
+        if error := self.some_body_came(count):
+            self.stop(error)
 
     def all_came_past(self, body: bytes) -> None:
         """The body is empty where nobody wants it."""

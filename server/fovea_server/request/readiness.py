@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,8 @@ from fovea_server.domain import Deadline
 from fovea_server.errors import CrashLoop, DeadlineExceeded, Draining, NotReady
 
 Listener = Callable[[bool], None]
+
+_SOON = 0.5  # seconds, where it takes longer than was foretold
 
 
 class Phase(str, enum.Enum):
@@ -23,15 +26,18 @@ class Phase(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Standing:
-    """All there is to know; `reason` is why requests cannot be answered, and `retry_after` when they may be again.
+    """All there is to know; `reason` is why requests cannot be answered.
 
-    `restart_seconds` is how long a start of Triton takes.
+    again_at         when they may be again, in monotonic seconds, which all processes of a machine share
+    restart_seconds  how long a start of Triton takes
+    revival_seconds  how long it takes to give a model a new process
     """
 
     phase: Phase
     reason: str
-    retry_after: float
+    again_at: float
     restart_seconds: float
+    revival_seconds: float = 1.0
     draining: bool = False
 
 
@@ -42,7 +48,8 @@ class Readiness:
     """
 
     def __init__(self, restart_seconds: float = 2.0) -> None:
-        self.standing = Standing(Phase.NOT_READY, "Triton is starting", restart_seconds, restart_seconds)
+        again_at = time.monotonic() + restart_seconds
+        self.standing = Standing(Phase.NOT_READY, "Triton is starting", again_at, restart_seconds)
         self._settled = asyncio.Event()
         self._settled.set()
         self._listeners: list[Listener] = []
@@ -60,21 +67,25 @@ class Readiness:
         self._listeners.append(listener)
         listener(self.is_ready)
 
-    def ready(self, start_seconds: float | None = None) -> None:
-        """Triton answers rightly; it took `start_seconds` to get there, which is what a restart would take."""
-        seconds = start_seconds or self.standing.restart_seconds
-        self._change(phase=Phase.READY, reason="", restart_seconds=seconds)
+    def ready(self, start_seconds: float | None = None, revival_seconds: float | None = None) -> None:
+        """Triton answers rightly; it took so long to get there by a start, or a revival, as the next would take."""
+        self._change(
+            phase=Phase.READY,
+            reason="",
+            restart_seconds=start_seconds or self.standing.restart_seconds,
+            revival_seconds=revival_seconds or self.standing.revival_seconds,
+        )
 
     def not_ready(self, reason: str) -> None:
-        self._change(phase=Phase.NOT_READY, reason=reason, retry_after=self.standing.restart_seconds)
+        self._change(phase=Phase.NOT_READY, reason=reason, again_at=time.monotonic() + self.standing.restart_seconds)
 
     def reviving(self, reason: str) -> None:
         """Not ready for a moment: balancers send nothing more, and what is here waits (see `settled`)."""
-        self._change(phase=Phase.REVIVING, reason=reason, retry_after=self.standing.restart_seconds)
+        self._change(phase=Phase.REVIVING, reason=reason, again_at=time.monotonic() + self.standing.revival_seconds)
 
     def crash_loop(self, reason: str, next_try: float) -> None:
         """Not ready, and `next_try` seconds away from being tried again."""
-        self._change(phase=Phase.CRASH_LOOP, reason=reason, retry_after=next_try)
+        self._change(phase=Phase.CRASH_LOOP, reason=reason, again_at=time.monotonic() + next_try)
 
     def drain(self) -> None:
         """Tell balancers to send nothing more; what comes all the same is still answered."""
@@ -96,6 +107,12 @@ class Readiness:
             raise Draining("the server is stopping; send this to another one", retry_after=seconds)
         if self.standing.phase is not Phase.READY:
             raise self._problem()
+
+    def again_in(self) -> float:
+        """Seconds until who was just turned away by Triton may try again; a process has died, if nobody knows yet."""
+        if self.standing.phase is Phase.READY:
+            return self.standing.revival_seconds
+        return max(self.standing.again_at - time.monotonic(), _SOON)
 
     async def settled(self, deadline: Deadline) -> None:
         """Wait while a model's process is being revived, also one that died again by the time that this task goes on.
@@ -121,4 +138,4 @@ class Readiness:
     def _problem(self) -> NotReady:
         """A new one for each who is told: raised exceptions gather tracebacks."""
         kind = CrashLoop if self.standing.phase is Phase.CRASH_LOOP else NotReady
-        return kind(self.standing.reason, retry_after=self.standing.retry_after)
+        return kind(self.standing.reason, retry_after=self.again_in())

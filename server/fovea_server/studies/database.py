@@ -28,12 +28,13 @@ def url_of(url: str, state: Path) -> str:
     try:
         if make_url(url).get_backend_name() in ("sqlite", "postgresql"):
             return url
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # of a port that is no number, which may be a password
         pass
+    scheme = url.partition("://")[0] if "://" in url else "what was given"  # the rest may hold a password
     raise StartError(
-        f"{url.split('@')[-1]!r} is not the URL of a SQLite file or a PostgreSQL",
+        f"{scheme} is not the URL of a SQLite file or a PostgreSQL",
         "sqlite:////folder/experiments.db, or postgresql+psycopg://user:password@host/database",
-    )
+    ) from None
 
 
 class Database:
@@ -71,7 +72,7 @@ class Database:
         """A transaction: all of it happens, or nothing."""
         with _faults_told():
             self._make()
-            with self._engine.connect().execution_options(fovea_writes=True) as connection, connection.begin():
+            with self._writing() as connection:
                 yield connection
 
     def close(self) -> None:
@@ -83,11 +84,20 @@ class Database:
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            tables.metadata.create_all(self._engine)
+            self._make_tables()
         except (ProgrammingError, OperationalError):  # another process makes them at the same moment
             time.sleep(_MOMENT)
-            tables.metadata.create_all(self._engine)
+            self._make_tables()
         self._is_made = True
+
+    def _make_tables(self) -> None:
+        with self._writing() as connection:
+            tables.metadata.create_all(connection)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(fovea_writes=True) as connection, connection.begin():
+            yield connection
 
 
 @contextlib.contextmanager

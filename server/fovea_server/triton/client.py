@@ -67,10 +67,11 @@ class TritonClient:
 
     `key` opens the API that loads and unloads models; `pulse` knows which calls are under way. Images go over HTTP/1.1,
     which costs a third of what a call of grpc.aio does, so many `at_once`; what nobody waits for any more is said on a
-    board.
+    board. `again_in` says in how many seconds to try again what failed for want of Triton.
     """
 
-    def __init__(self, settings: TritonSettings, key: str, at_once: int) -> None:
+    def __init__(self, settings: TritonSettings, key: str, at_once: int, again_in: Callable[[], float]) -> None:
+        self._again_in = again_in
         self._connections = Connections(settings.http_address, at_once)
         self._board = _board()
         self._board_file = process.file_of_board(self._board.ticket())
@@ -115,18 +116,18 @@ class TritonClient:
         answer: asyncio.Future[Outcome] = loop.create_future()
         timer = loop.call_later(deadline.remaining(), _end, answer, _too_late)
         needed = [name for model in models for name in (model.preprocess, model.network)]
-        with self.pulse.flight(needed, lambda why: _end(answer, lambda: WorkerDied(why, retry_after=1.0))) as flight:
+        with self.pulse.flight(needed, lambda why: _end(answer, lambda: self._died(why))) as flight:
             try:
                 await self._connections.post(path, question, image, answer)
                 said = await answer
             except NotConnected as error:
-                raise NotReady(f"Triton is not there ({error})", retry_after=2.0) from None
+                raise NotReady(f"Triton is not there ({error})", retry_after=self._again_in()) from None
             finally:
                 timer.cancel()
             if callable(said):
                 raise said()
             if said is None:
-                raise WorkerDied(_WENT_AWAY, retry_after=2.0)
+                raise self._died(_WENT_AWAY)
             if said.status == HTTPStatus.OK:
                 self.pulse.answered(flight)
                 return said
@@ -138,7 +139,10 @@ class TritonClient:
                 self.pulse.ails(preprocessing if PREPROCESSING in problem else flight.models)
             else:
                 self.pulse.answered(flight)
-            raise translate(said.status, problem)
+            raise translate(said.status, problem, self._again_in())
+
+    def _died(self, why: str) -> WorkerDied:
+        return WorkerDied(why, retry_after=self._again_in())
 
     async def is_live(self, timeout: float) -> bool:
         """Whether Triton answers at all."""
@@ -258,20 +262,20 @@ def _span(nanoseconds: NDArray[Any]) -> Span | None:
     return Span(begin / 1e9, end / 1e9) if end else None
 
 
-def translate(status: int, problem: str) -> FoveaError:
+def translate(status: int, problem: str, again_in: float) -> FoveaError:
     """What Triton answered with this HTTP status, as an error of ours. Its texts are those of tritonserver 2.51."""
     if UNDECODABLE in problem:
         return Undecodable(problem.rpartition(UNDECODABLE)[2])
     if LATE in problem:
         return _too_late()
     if "maximum queue size" in problem:
-        return Busy("the model's queue is full", retry_after=1.0)
+        return Busy("the model's queue is full", retry_after=again_in)
     if _is_out_of_memory(problem):
-        return NotReady("a model's process got no memory; it is being replaced", retry_after=1.0)
+        return NotReady("a model's process got no memory; it is being replaced", retry_after=again_in)
     if "tub process" in problem:
-        return WorkerDied(_WENT_AWAY, retry_after=2.0)
+        return WorkerDied(_WENT_AWAY, retry_after=again_in)
     if status == HTTPStatus.SERVICE_UNAVAILABLE or any(sign in problem for sign in _STOPPING):
-        return NotReady("Triton went away before it took this image", retry_after=2.0)
+        return NotReady("Triton went away before it took this image", retry_after=again_in)
     return InferenceFailed(f"Triton answered {status}: {problem[:300]}")
 
 

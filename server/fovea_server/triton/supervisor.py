@@ -26,7 +26,7 @@ _REMEDY = "build the model with `fovea models build --force`, or do without an a
 class Readiness(Protocol):
     """Who is told whether requests may be taken."""
 
-    def ready(self, start_seconds: float | None = None) -> None: ...
+    def ready(self, start_seconds: float | None = None, revival_seconds: float | None = None) -> None: ...
     def not_ready(self, reason: str) -> None: ...
     def reviving(self, reason: str) -> None: ...
     def crash_loop(self, reason: str, next_try: float) -> None: ...
@@ -167,12 +167,13 @@ class Supervisor:
         except Exception as error:  # whatever it is: a start is tried next
             _log.error("the models were not revived", models=sorted(models), reason=str(error))
             return False
+        seconds = time.monotonic() - began
         if models:
             self._tally.model_revived()
-        _log.info("the models are revived", models=sorted(models), seconds=round(time.monotonic() - began, 2))
+        _log.info("the models are revived", models=sorted(models), seconds=round(seconds, 2))
         self._watched().revived()
         self._crash_loop.runs(time.monotonic())
-        self._readiness.ready()
+        self._readiness.ready(revival_seconds=seconds if models else None)
         return True
 
     async def _start_again(self, reason: str) -> None:

@@ -53,7 +53,7 @@ class Follower:
         self._catalogue = Catalogue([])
         self._metrics = Metrics(worker)
         self._readiness.on_change(self._metrics.triton_up)
-        self._client = TritonClient(settings.triton, "", settings.admission.most_in_flight)
+        self._client = TritonClient(settings.triton, "", settings.admission.most_in_flight, self._readiness.again_in)
         self._gateway = Gateway(
             settings,
             Entrance.of(settings),

@@ -81,7 +81,7 @@ class Admission:
     def refusal_unread(self, priority: Priority, caller: str = "") -> FoveaError | None:
         """Why a request is turned away before its image was read; None where it has to be looked at.
 
-        Only in an overload: reading and refusing every image would take the CPU away from those that are being answered.
+        Only in an overload: to read and refuse every image would take the CPU from those that are being answered.
         """
         if not self.is_overloaded:
             return None
