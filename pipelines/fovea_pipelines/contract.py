@@ -9,6 +9,7 @@ from typing import Any
 from fovea_pipelines.errors import BadContract
 
 _LARGEST_SIDE = 4096
+_FILL = (114, 114, 114)
 
 
 def _one_of(*choices: object, default: object = None) -> Any:
@@ -36,7 +37,7 @@ class Contract:
     antialias     whether the kernel's support grows with the shrink factor, as Pillow's does
     crop          "centre": the middle of the resized image, halves of the margin rounded to even (torchvision);
                   "centre_down": the same, halves rounded down (transformers); "none": all of it
-    scaled_decode whether a JPEG at least twice as large as needed may be decoded at 1/2, 1/4 or 1/8 of its size
+    scaled_decode whether a large JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which leaves twice what is needed
     layout        "NHWC", the tensor between the stages
     """
 
@@ -53,7 +54,7 @@ class Contract:
     kernel: str = _one_of("nearest", "bilinear", "bicubic", "lanczos")
     antialias: bool = _one_of(True, False)
     crop: str = _one_of("centre", "centre_down", "none")
-    fill: tuple[int, int, int] = (114, 114, 114)
+    fill: tuple[int, int, int] = _FILL
     output_height: int
     output_width: int
     scaled_decode: bool = _one_of(True, False, default=False)
@@ -86,7 +87,27 @@ class Contract:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
         }
-        return cls(**values)
+        contract = cls(**values)
+        contract._check_what_says_nothing(table)
+        return contract
+
+    def _check_what_says_nothing(self, table: Mapping[str, Any]) -> None:
+        """Whoever wrote such settings thinks that they do something."""
+        if self.scaled_decode and not self.antialias:
+            raise BadContract(
+                "contract.scaled_decode is True without antialias, where every source pixel counts and none may be "
+                "averaged away beforehand"
+            )
+        if "fill" in table and self.resize != "letterbox" and self.fill != _FILL:
+            raise BadContract(f"contract.fill is {self.fill!r}; with resize = {self.resize!r} nothing is filled")
+
+    def beyond_triton_dali(self) -> str | None:
+        """What of it Triton's own DALI backend does not do, in NVIDIA's container; None where it does all."""
+        does = {"resize": "short_side", "crop": "centre", "colour": "RGB"}
+        for name, value in does.items():
+            if getattr(self, name) != value:
+                return f"contract.{name} is {getattr(self, name)!r}; Triton's DALI backend does {value!r} only"
+        return None
 
     def to_mapping(self) -> dict[str, Any]:
         """The `[contract]` table that says the same, defaults included."""

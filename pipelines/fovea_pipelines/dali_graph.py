@@ -96,12 +96,8 @@ def upright(contract: Contract, encoded: Any) -> tuple[Any, Any]:
 
     Raises BadContract for what this graph does not do.
     """
-    does = {"resize": "short_side", "crop": "centre", "colour": "RGB"}
-    for name, value in does.items():
-        if getattr(contract, name) != value:
-            raise BadContract(
-                f"contract.{name} is {getattr(contract, name)!r}; Triton's DALI backend does {value!r} only"
-            )
+    if problem := contract.beyond_triton_dali():
+        raise BadContract(problem)
     image = _decoded(encoded, device="mixed", apply_orientation=contract.orientation == "apply")
     begin, end = _kept_region(image.shape(), contract)
     height, width = float(contract.output_height), float(contract.output_width)

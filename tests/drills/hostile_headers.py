@@ -25,14 +25,15 @@ def run(bench: Bench) -> list[Figure]:
         for name, image, error in bombs():
             image = image[: _LARGEST + 1]
             plain = b"text" * (len(image) // 4)
-            usual, _ = _asked(client, plain)
+            with bench.watch() as beside_text:
+                usual, _ = _asked(client, plain)
             with bench.watch() as seen:
                 taken, answer = _asked(client, image)
             if (answer.status_code, answer.json()["reason"]) != (error.http, error.reason):
                 bad[f"{name}: {answer.status_code} {answer.json()['reason']}"] = 1
             if taken - usual > slowest:
                 slowest, worst = taken - usual, name
-            grown = max(grown, seen.peak_growth_mb)
+            grown = max(grown, seen.peak_growth_mb - beside_text.peak_growth_mb)
             bench.note(**{name: f"{taken:.1f} ms, of which {usual:.1f} to send and refuse as much text"})
     bench.note(slowest=worst)
     return [

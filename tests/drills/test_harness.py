@@ -18,6 +18,7 @@ from tests.drills.harness.bench import Bench
 from tests.drills.harness.drill import SHORT, Drill
 from tests.drills.harness.figures import all_of, at_least, at_most, none_of
 from tests.drills.harness.records import ROW, Records
+from tests.drills.harness.watch import Watch
 
 _GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"version":"3"}'
 _BUSY = b'HTTP/1.1 429 Too Many Requests\r\nContent-Length: 17\r\n\r\n{"reason":"BUSY"}'
@@ -167,3 +168,12 @@ def test_every_drill_has_a_name_of_its_own_and_ends() -> None:
 
 def test_the_page_is_what_the_results_say() -> None:
     assert page.PAGE.read_text(encoding="utf-8") == page.text(), "write it again: python -m tests.drills --page"
+
+
+def test_memory_that_was_there_for_a_moment_is_seen() -> None:
+    with Watch(os.getpid()) as watch:
+        bytearray(60_000_000)
+    assert 55 < watch.peak_growth_mb < 100
+    with Watch(os.getpid()) as watch:
+        pass
+    assert watch.peak_growth_mb < 30

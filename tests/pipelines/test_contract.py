@@ -66,6 +66,8 @@ def test_an_unknown_and_a_missing_setting_are_named(table: dict[str, Any]) -> No
         ({"kernel": "nearest"}, "antialias is True with the nearest kernel"),
         ({"fill": [0, 0, 300]}, "three whole numbers from 0 to 255"),
         ({"fill": 5}, "contract.fill is 5; it must be three whole numbers"),
+        ({"fill": [0, 0, 0]}, r"contract.fill is \(0, 0, 0\); with resize = 'short_side' nothing is filled"),
+        ({"antialias": False, "scaled_decode": True}, "scaled_decode is True without antialias"),
     ],
 )
 def test_a_contract_that_contradicts_itself_is_refused(

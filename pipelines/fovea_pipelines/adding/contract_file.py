@@ -40,6 +40,8 @@ def _from_toml(table: Mapping[str, Any], path: Path) -> Source:
         if not isinstance(table.get(name), dict):
             raise BadContract(f"{path} lacks a table [{name}]; a model.toml that is served has both")
     normalisation = table["normalisation"]
+    if unknown := sorted(set(normalisation) - {"mean", "std"}):
+        raise BadContract(f"normalisation in {path} has unknown settings: {', '.join(unknown)}; it has mean and std")
     mean = channels("normalisation.mean", normalisation.get("mean"))
     std = deviations("normalisation.std", normalisation.get("std"))
     if max(mean) <= 1 and max(std) < 1:
@@ -47,7 +49,8 @@ def _from_toml(table: Mapping[str, Any], path: Path) -> Source:
             f"normalisation in {path} has mean {list(mean)} and std {list(std)}, which are of pixels from 0 to 1",
             hint="multiply both by 255: they are in units of 0..255 here",
         )
-    return Source(Contract.from_mapping(table["contract"]), mean, std)
+    contract = Contract.from_mapping(table["contract"])
+    return Source(contract, mean, std, contract.scaled_decode if "scaled_decode" in table["contract"] else None)
 
 
 def _from_json(document: Any, path: Path) -> Source:

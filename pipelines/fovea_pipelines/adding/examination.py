@@ -75,7 +75,8 @@ def _preprocessing(wish: Wish, network: Network) -> Source:
             "config, or ultralytics:classify:SIZE",
         )
     # Without antialiasing every source pixel counts, and none may be averaged away beforehand.
-    scaled = source.contract.antialias and not wish.full_decode
+    may = source.contract.antialias if source.scaled_decode is None else source.scaled_decode
+    scaled = may and not wish.full_decode
     return dataclasses.replace(source, contract=dataclasses.replace(source.contract, scaled_decode=scaled))
 
 

@@ -15,11 +15,15 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Source:
-    """A contract, and the normalisation that follows it: x = (pixel - mean) / std, per RGB channel, in 0..255."""
+    """A contract, and the normalisation that follows it: x = (pixel - mean) / std, per RGB channel, in 0..255.
+
+    `scaled_decode` is what was said of it; None where nothing was, as no library knows of it.
+    """
 
     contract: Contract
     mean: Triple
     std: Triple
+    scaled_decode: bool | None = None
 
 
 def refusal(name: str, value: object, supported: str) -> BadContract:

@@ -196,6 +196,8 @@ def take_into_service(package: ModelPackage, state: Path) -> None:
         else "served from the next start on"
     )
     typer.echo(f"{package.network}: added, {where}; {package.digest}", err=True)
+    if problem := package.contract.beyond_triton_dali():
+        terminal.say(f"NVIDIA's container cannot serve it: {problem}")
 
 
 def _take_out_of_service(name: str, state: Path) -> None:

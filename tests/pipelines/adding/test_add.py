@@ -67,6 +67,15 @@ def test_what_a_fraction_of_a_jpeg_would_spoil_is_decoded_in_full(wish: Wish, pl
     assert contract_of(places.added / package.preprocess) == package.contract
 
 
+def test_a_contract_that_says_no_to_fractions_is_not_overruled(wish: Wish, places: Places) -> None:
+    assert wish.preprocessing is not None
+    said = dataclasses.replace(wish.preprocessing, scaled_decode=False)
+    steps: list[str] = []
+    package = add(dataclasses.replace(wish, full_decode=False, preprocessing=said), places, steps.append)
+    assert not package.contract.scaled_decode
+    assert not any("decoded in full" in step for step in steps)
+
+
 def test_models_of_one_contract_share_its_preprocessing_until_the_last_is_gone(wish: Wish, places: Places) -> None:
     first = add(wish, places)
     second = add(dataclasses.replace(wish, name="second"), places)

@@ -19,6 +19,13 @@ def test_a_toml_of_both_tables_is_read(tmp_path: Path) -> None:
     assert source.mean == (123.675, 116.28, 103.53)
 
 
+@pytest.mark.parametrize(("said", "expected"), [("", None), ("true", True), ("false", False)])
+def test_what_is_said_of_large_photographs_is_heeded(tmp_path: Path, said: str, expected: bool | None) -> None:
+    line = f"scaled_decode = {said}\n" if said else ""
+    (tmp_path / "contract.toml").write_text(small_networks.CONTRACT.replace("[contract]\n", f"[contract]\n{line}"))
+    assert read(str(tmp_path / "contract.toml")).scaled_decode is expected
+
+
 def test_json_of_hugging_face_and_of_timm_is_told_apart(tmp_path: Path) -> None:
     vit = {
         "image_processor_type": "ViTImageProcessor",
@@ -65,6 +72,7 @@ def test_ultralytics_is_a_word_and_a_size() -> None:
             ),
             "are of pixels from 0 to 1",
         ),
+        ("a.toml", small_networks.CONTRACT + '\norder = "BGR"\nrescale = 3\n', "unknown settings: order, rescale"),
     ],
 )
 def test_what_says_nothing_or_the_wrong_thing_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
