@@ -14,9 +14,9 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +32,19 @@ from fovea_client.load.photographs import Photograph
 if TYPE_CHECKING:
     from fovea_pipelines.dali_executor import DaliExecutor
     from fovea_pipelines.openvino_engine import OpenVinoEngine
+    from fovea_pipelines.preprocessed import Result
 
 GENERATOR = "benchmarks.bare_loop"
 BATCH = 8  # what Triton's configurations allow at most
 PARTS = {"whole": BARE, "preprocessing": PREPROCESSING, "network": NETWORK, "one-by-one": ONE_BY_ONE}
 _DECODED = 64  # photographs whose pixels the network alone is given in turn
+_NAMED = 3  # photographs that cannot be decoded, the rest is counted
+
+
+class Executor(Protocol):
+    """What makes pixels of encoded images, or says why there are none."""
+
+    def run(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Result]: ...
 
 
 class CannotRun(BenchmarkError):
@@ -62,23 +70,40 @@ def measure(images: tuple[Photograph, ...], seconds: float, precision: str, part
 def _batches(images: tuple[Photograph, ...], precision: str, part: str, batch: int) -> Callable[[], object]:
     """What does the work of one batch of that part."""
     executor, engine = _stages(precision)
-    encoded = itertools.cycle([np.frombuffer(image.encoded, np.uint8) for image in images])
+    given = itertools.cycle(images)
+
+    def pixels(count: int) -> list[NDArray[np.uint8]]:
+        return _pixels(executor, [next(given) for _ in range(count)], images)
+
     if part == "network":
-        decoded = [_pixels(executor, [next(encoded)])[0] for _ in range(min(_DECODED, len(images)))]
-        pixels = itertools.cycle(decoded)
-        return lambda: engine.run([next(pixels) for _ in range(batch)])
+        decoded = itertools.cycle([pixels(1)[0] for _ in range(min(_DECODED, len(images)))])
+        return lambda: engine.run([next(decoded) for _ in range(batch)])
     if part == "preprocessing":
-        return lambda: _pixels(executor, [next(encoded) for _ in range(batch)])
-    return lambda: engine.run(_pixels(executor, [next(encoded) for _ in range(batch)]))
+        return lambda: pixels(batch)
+    return lambda: engine.run(pixels(batch))
 
 
-def _pixels(executor: DaliExecutor, batch: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+def _pixels(executor: Executor, batch: Sequence[Photograph], images: Sequence[Photograph]) -> list[NDArray[np.uint8]]:
     from fovea_pipelines.preprocessed import Preprocessed
 
-    pixels = [result.pixels for result in executor.run(batch) if isinstance(result, Preprocessed)]
+    results = executor.run(list(map(_encoded, batch)))
+    pixels = [result.pixels for result in results if isinstance(result, Preprocessed)]
     if len(pixels) < len(batch):
-        raise CannotRun("a photograph cannot be decoded", "name a folder of sound ones with --images")
+        raise CannotRun(_unsound(executor, images), "take them out, or name a folder of sound ones with --images")
     return pixels
+
+
+def _unsound(executor: Executor, images: Sequence[Photograph]) -> str:
+    """How many photographs have no pixels, and the first of them with the decoder's reasons."""
+    results = ((image.name, executor.run([_encoded(image)])[0]) for image in images)
+    # In one line, as who reads an error from another process expects it.
+    failed = [f"{name}: {' '.join(str(result).split())}" for name, result in results if isinstance(result, Exception)]
+    more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    return f"{len(failed)} of {len(images)} photographs cannot be decoded: {'; '.join(failed[:_NAMED])}{more}"
+
+
+def _encoded(image: Photograph) -> NDArray[np.uint8]:
+    return np.frombuffer(image.encoded, np.uint8)
 
 
 def _stages(precision: str) -> tuple[DaliExecutor, OpenVinoEngine]:

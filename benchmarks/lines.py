@@ -23,9 +23,10 @@ class Line:
 
     images_per_second, p50_ms, p95_ms, p99_ms, cpu_ms   medians of the rounds
     spread          the most images/s of a round less the fewest, as a fraction of the median
+    cores           that were busy with it on average, the load generator's not among them
     peak_memory_mb  of any round
-    speed_to_bare, cpu_to_bare   multiples of the bare loop's images/s and CPU-ms an image
-    limit, of_limit              what it cannot be faster than, and its images/s as a fraction of that one's
+    speed_to_bare, cpu_to_bare      multiples of the bare loop's images/s and CPU-ms an image
+    limit, of_limit, cpu_of_limit   what it cannot be faster than, and multiples of that one's images/s and CPU-ms
     """
 
     path: str
@@ -40,12 +41,14 @@ class Line:
     p99_ms: float | None
     errors: Mapping[str, int]
     cpu_ms: float | None
+    cores: float | None
     peak_memory_mb: float | None
     noisy: bool
     speed_to_bare: float | None
     cpu_to_bare: float | None
     limit: str | None
     of_limit: float | None
+    cpu_of_limit: float | None
     stages: Mapping[str, Stage]
 
     @property
@@ -69,7 +72,8 @@ def _line(group: Sequence[Row], rows: Sequence[Row]) -> Line:
     first = group[0]
     loads = [row.load for row in group]
     rates = [load.images_per_second for load in loads]
-    limit, fractions = _limit(first.path, first.share), [_of_limit(row, rows) for row in group]
+    below = [_below(row, rows) for row in group]
+    of_limit = _median(_ratio(row.load.images_per_second, speed) for row, (speed, _) in zip(group, below, strict=True))
     errors: Counter[str] = Counter()
     for load in loads:
         errors.update(load.errors)
@@ -86,12 +90,14 @@ def _line(group: Sequence[Row], rows: Sequence[Row]) -> Line:
         _median(load.p99_ms for load in loads),
         dict(errors),
         _median(row.cpu_ms for row in group),
+        _median(row.cores for row in group),
         max((row.cost.peak_memory_mb for row in group if row.cost), default=None),
         any(row.cost and row.cost.others_percent >= NOISY for row in group),
         _median(_ratio(row.load.images_per_second, _speed(_bare_around(row, rows))) for row in group),
-        _median(_ratio(row.cpu_ms, _mean(bare.cpu_ms for bare in _bare_around(row, rows))) for row in group),
-        limit if any(fractions) else None,
-        _median(fractions),
+        _median(_ratio(row.cpu_ms, _cost(_bare_around(row, rows))) for row in group),
+        _limit(first.path, first.share) if of_limit else None,
+        of_limit,
+        _median(_ratio(row.cpu_ms, cost) for row, (_, cost) in zip(group, below, strict=True)),
         combined([row.stages for row in group]),
     )
 
@@ -108,6 +114,10 @@ def _speed(rows: Iterable[Row]) -> float | None:
     return _mean(row.load.images_per_second for row in rows)
 
 
+def _cost(rows: Iterable[Row]) -> float | None:
+    return _mean(row.cpu_ms for row in rows)
+
+
 def _limit(path: str, share: float | None) -> str | None:
     """What lies below the path; an open loop is only as fast as it is asked."""
     if share is not None:
@@ -115,25 +125,28 @@ def _limit(path: str, share: float | None) -> str | None:
     return {BARE: "its stages in turn", TRITON: BARE, REST: TRITON, GRPC: TRITON}.get(path)
 
 
-def _of_limit(row: Row, rows: Sequence[Row]) -> float | None:
+def _below(row: Row, rows: Sequence[Row]) -> tuple[float | None, float | None]:
+    """Images/s and CPU-ms an image of what lies below the path, in the same round."""
     same = [other for other in rows if other.round == row.round]
     limit = _limit(row.path, row.share)
     if limit is None:
-        return None
+        return None, None
     if limit == TRITON:
-        below = _speed(
-            other for other in same if other.path == TRITON and other.load.concurrency == row.load.concurrency
-        )
-    else:
-        below = _speed(_bare_around(row, same)) if limit == BARE else _in_turn(same)
-    return _ratio(row.load.images_per_second, below)
+        load = row.load.concurrency
+        triton = [other for other in same if other.path == TRITON and other.load.concurrency == load]
+        return _speed(triton), _cost(triton)
+    if limit == BARE:
+        bare = _bare_around(row, same)
+        return _speed(bare), _cost(bare)
+    return _in_turn(same)
 
 
-def _in_turn(rows: Sequence[Row]) -> float | None:
-    """Images/s of both stages one after the other, were there nothing between them."""
-    alone = [_mean(row.load.images_per_second for row in rows if row.path == path) for path in (PREPROCESSING, NETWORK)]
-    times = [1 / speed for speed in alone if speed]
-    return 1 / sum(times) if len(times) == len(alone) else None
+def _in_turn(rows: Sequence[Row]) -> tuple[float | None, float | None]:
+    """Images/s and CPU-ms an image of both stages one after the other, were there nothing between them."""
+    alone = [[row for row in rows if row.path == path] for path in (PREPROCESSING, NETWORK)]
+    times = [1 / speed for stage in alone if (speed := _speed(stage))]
+    costs = [cost for stage in alone if (cost := _cost(stage))]
+    return 1 / sum(times) if len(times) == len(alone) else None, sum(costs) if len(costs) == len(alone) else None
 
 
 def _ratio(value: float | None, below: float | None) -> float | None:

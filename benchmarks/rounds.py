@@ -30,6 +30,12 @@ _SETTLE = 1.0  # seconds after which a ready server is at rest
 
 def measured(plan: Plan, count: int, find: Find, tool: PerfAnalyzer | None) -> Iterator[Serving]:
     """The result so far, after each line of each of `count` rounds; `find` gives a round its server."""
+    began = time.monotonic()
+    for result in _rounds(plan, count, find, tool):
+        yield replace(result, about={**result.about, "elapsed_seconds": round(time.monotonic() - began, 1)})
+
+
+def _rounds(plan: Plan, count: int, find: Find, tool: PerfAnalyzer | None) -> Iterator[Serving]:
     result = Serving(_about(plan, count), [], (), _measured_elsewhere())
     for number in range(1, count + 1):
         with find() as under_test:

@@ -40,6 +40,11 @@ class Row:
             return None
         return 1000 * self.cost.cpu_seconds / self.load.served
 
+    @property
+    def cores(self) -> float | None:
+        """How many were busy on average with what all the server's processes did."""
+        return None if self.cpu_ms is None else self.load.images_per_second * self.cpu_ms / 1000
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 

@@ -20,10 +20,12 @@ _HEADINGS = (
     "p99 ms",
     "errors",
     "CPU-ms/image",
+    "cores",
     "peak MB",
     "speed",
     "CPU",
     "of limit",
+    "its CPU",
 )
 
 
@@ -31,7 +33,7 @@ def show(result: Serving) -> None:
     """Print the lines, what they mean, and the goals, to stdout."""
     console = Console()
     # Piped into a file there is no terminal to fit into.
-    console = console if console.is_terminal else Console(width=150)
+    console = console if console.is_terminal else Console(width=170)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("path", "load"):
         table.add_column(heading, no_wrap=True)
@@ -54,21 +56,24 @@ def _cells(line: Line) -> list[str]:
         *(_number(value, ".1f") for value in (line.p50_ms, line.p95_ms, line.p99_ms)),
         str(sum(line.errors.values())),
         _number(line.cpu_ms, ".2f"),
+        _number(line.cores, ".2f"),
         _number(line.peak_memory_mb, ".0f"),
         _number(line.speed_to_bare, ".2f"),
         _number(line.cpu_to_bare, ".2f"),
         _number(line.of_limit, ".2f"),
+        _number(line.cpu_of_limit, ".2f"),
     ]
 
 
 def _notes(result: Serving) -> Iterator[str]:
     sent = result.about["photographs"]
     yield f"{sent['count']} photographs of {sent['mean_kilobytes']} KB on average, from {sent['source']}."
-    yield "CPU-ms and MB: all of the server's processes, the load generator not among them."
+    yield "CPU-ms, cores (busy on average) and MB: all of the server's processes, the load generator not among them."
     yield "spread: between the rounds. speed, CPU: images/s and CPU-ms against the bare loops before and after it."
     limits = {line.path: line.limit for line in result.lines if line.limit}
     if limits:
-        yield f"of limit: images/s against {', '.join(f'{limit} ({path})' for path, limit in limits.items())}."
+        below = ", ".join(f"{limit} ({path})" for path, limit in limits.items())
+        yield f"of limit, its CPU: images/s and CPU-ms against {below}."
     if any(line.share for line in result.lines):
         yield "a load in percent: an open loop at that share of the most images/s above; latency since each was due."
     for line in result.lines:

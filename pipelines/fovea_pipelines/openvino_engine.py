@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fovea_pipelines import cpu
 from fovea_pipelines import precision as precisions
 from fovea_pipelines.compiled_networks import CompiledNetworks, Trial
+from fovea_pipelines.one_batch import one_batch
 from fovea_pipelines.outputs import Outputs
 from fovea_pipelines.quiet_openvino import ov
 
@@ -66,7 +67,7 @@ class OpenVinoEngine:
                 waiting.callback(queue.wait_all)
             for first, count in _pieces(len(images), self._streams, max(self._queues)):
                 some = images[first : first + count]
-                kept.append(np.stack(some) if count > 1 else np.ascontiguousarray(some[0])[np.newaxis])
+                kept.append(one_batch(some))
                 self._queues[count].start_async({"PIXELS": kept[-1]}, (results, first), share_inputs=True)
         return [result for result in results if result is not None]
 

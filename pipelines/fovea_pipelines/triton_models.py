@@ -19,6 +19,7 @@ import triton_python_backend_utils as pb_utils  # provided by Triton's Python ba
 from numpy.typing import NDArray
 
 from fovea_pipelines import garbage, precision
+from fovea_pipelines.one_batch import one_batch
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.preprocessed import Preprocessed, Result, Undecodable
 from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, PREPROCESSING, TICKET, UNDECODABLE
@@ -138,8 +139,8 @@ def _preprocessed(group: list[Result], span: tuple[int, int]) -> Any:
     if len(decoded) < len(group):
         return failed(next(result for result in group if not isinstance(result, Preprocessed)))
     return answered(
-        PIXELS=np.stack([result.pixels for result in decoded]),
-        QUALITY=np.stack([result.quality for result in decoded]),
+        PIXELS=one_batch([result.pixels for result in decoded]),
+        QUALITY=one_batch([result.quality for result in decoded]),
         PREPROCESS_SPAN=span_of(*span, len(decoded)),
     )
 
@@ -156,8 +157,8 @@ def failed(culprit: Undecodable | RuntimeError | GivenUp) -> Any:
 def scored(group: list[Outputs], span: tuple[int, int]) -> Any:
     scores = [outputs.scores for outputs in group if outputs.scores is not None]
     return answered(
-        **({"SCORES": np.stack(scores)} if scores else {}),
-        EMBEDDING=np.stack([outputs.embedding for outputs in group]),
+        **({"SCORES": one_batch(scores)} if scores else {}),
+        EMBEDDING=one_batch([outputs.embedding for outputs in group]),
         MODEL_SPAN=span_of(*span, len(group)),
     )
 

@@ -44,6 +44,23 @@ def test_each_path_is_a_fraction_of_what_lies_below_it() -> None:
     assert (rest.limit, rest.of_limit) == (TRITON, 0.8)  # under the same load
 
 
+def test_cpu_time_too_is_a_fraction_of_what_lies_below() -> None:
+    rows = [
+        row(BARE, 100, 1.1),
+        row(PREPROCESSING, 200, 0.8),
+        row(NETWORK, 200, 1.2),
+        row(TRITON, 100, 1.32),
+        row(REST, 100, 1.65),
+    ]
+    assert _of(rows, BARE).cpu_of_limit == 1.1  # its stages in turn take 10 CPU-ms an image
+    assert [_of(rows, path).cpu_of_limit for path in (TRITON, REST)] == [1.2, 1.25]
+
+
+def test_cores_are_those_that_were_busy_on_average() -> None:
+    rows = [row(BARE, 200, 1.6), row(BARE, 200, 1.5, number=2), row(BARE, 200, 1.8, number=3)]
+    assert (_of(rows, BARE).cores, _of([row(BARE, 200, None)], BARE).cores) == (1.6, None)
+
+
 def test_without_what_lies_below_a_fraction_is_left_open() -> None:
     rest = _of([row(REST, 50, None)], REST)
     assert (rest.limit, rest.of_limit, rest.speed_to_bare, rest.cpu_ms, rest.peak_memory_mb) == (None,) * 5

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from fovea_pipelines import toml
 from fovea_pipelines.package import ModelPackage
 from fovea_server.cli.main import app
 from fovea_server.triton import tuned
@@ -94,6 +95,28 @@ def test_where_there_was_time_for_the_default_alone_it_is_said_and_kept(
     assert "the time was over before the search" in result.stderr
     assert "no setting kept" not in result.output
     assert list((tmp_path / "tuned").glob("*.toml"))
+
+
+def test_who_tunes_with_one_picture_is_warned_and_the_record_has_the_number_of_pictures(
+    tmp_path: Path, package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _swept(monkeypatch, [60.0])
+    alone = _tune(tmp_path / "alone")
+    warning = "give --images FOLDER with photographs like those that will come"
+    assert (alone.exit_code, warning in alone.stderr, warning in alone.stdout) == (0, True, False)
+    assert _images_on_record(tmp_path / "alone") == 1
+
+    (tmp_path / "photographs").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(package.golden.image, tmp_path / "photographs" / name)
+    several = _tune(tmp_path / "several", "--images", str(tmp_path / "photographs"))
+    assert (several.exit_code, "warning" in several.stderr) == (0, False)
+    assert _images_on_record(tmp_path / "several") == 2
+
+
+def _images_on_record(state: Path) -> int:
+    (file,) = (state / "tuned").glob("*.toml")
+    return int(toml.loads(file.read_text())["images"])
 
 
 def test_where_the_time_was_over_nothing_is_said_of_settings_that_were_not_tried(

@@ -202,6 +202,40 @@ def test_a_python_model_that_takes_every_core_twice_is_an_error_of_cores(tmp_pat
     assert (finding.severity, finding.what) == ("error", "3 instances of 2 threads on 2 cores")
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import cv2\nimport numpy as np\n\ndef run(b):\n    return cv2.imdecode(b, 1).astype(np.float32)\n",
+        "from PIL import Image\n\ndef run(f):\n    return Image.open(f).convert('RGB')\n",
+        "from PIL import Image\n\ndef run(im):\n    return im.convert('RGB').resize(fitted(im))\n",
+    ],
+)
+def test_more_instances_that_decode_pictures_than_cores_are_warned_of(tmp_path: Path, source: str) -> None:
+    config = strangers.python("pre", "dynamic_batching {}\ninstance_group [ { kind: KIND_CPU count: 8 } ]")
+    strangers.model(tmp_path, "pre", config, {"model.py": source})
+    finding = _found(tmp_path, "crowded-cores")
+    assert (finding.severity, finding.what) == ("warning", "8 instances of at least 1 thread on 2 cores")
+    assert finding.do == ("instance_group [ { kind: KIND_CPU count: 2 } ]",)
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("import numpy as np\n\ndef run(scores):\n    return np.argsort(scores.decode())\n", 8),
+        ("import numpy as np\n\ndef run(values):\n    return np.resize(values, (4, 4))\n", 8),
+        ("import cv2\n\ndef run(boxes, scores):\n    return cv2.dnn.NMSBoxes(boxes, scores, 0.5, 0.4)\n", 8),
+        ("from PIL import ImageDraw\n\ndef run(im, box):\n    ImageDraw.Draw(im).rectangle(box)\n", 8),
+        ("import cv2\n\ndef run(b):\n    return cv2.imdecode(b, 1)\n", 2),
+    ],
+)
+def test_instances_that_leave_pictures_alone_or_have_a_core_each_are_not_crowded(
+    tmp_path: Path, source: str, count: int
+) -> None:
+    config = strangers.python("post", f"dynamic_batching {{}}\ninstance_group [ {{ kind: KIND_CPU count: {count} }} ]")
+    strangers.model(tmp_path, "post", config, {"model.py": source})
+    assert ("post", "crowded-cores") not in _rules(tmp_path)
+
+
 def test_several_models_that_each_take_every_core_are_counted_together(tmp_path: Path) -> None:
     for number in range(4):
         config = strangers.python(f"net{number}", "dynamic_batching {}\ninstance_group [ { kind: KIND_CPU count: 1 } ]")
@@ -240,6 +274,7 @@ def test_a_serialised_dali_pipeline_is_looked_into(tmp_path: Path, how: dict[str
         ("np.resize(values, (224, 224))", False),
         ("numpy.resize(values, (224, 224))", False),
         ("layer.resize((2, 3))", False),
+        ("Image.open(file).convert('RGB').resize((224, 224))", True),
         ("figure.resize(('100%', '50%'))", False),
         ("fn.resize(images, resize_x=8, resize_y=8)", False),
         ("fn.resize(images, resize_x=size[0], resize_y=size[1])", True),
@@ -251,3 +286,45 @@ def test_only_a_picture_is_called_stretched(tmp_path: Path, call: str, told: boo
     config = strangers.python("pre", "dynamic_batching {}")
     strangers.model(tmp_path, "pre", config, {"model.py": f"{call}\n"})
     assert (("pre", "stretched") in _rules(tmp_path)) is told
+
+
+_IN_A_METHOD = """\
+class M:
+    def initialize(self, args):
+        self.size = (224, 224)
+    def execute(self, im):
+        return im.resize(self.size)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ("SIZE = (224, 224)\ncv2.resize(im, SIZE)\n", "224 x 224"),
+        ("SIZE = (224, 224)\nim.resize(SIZE)\n", "224 x 224"),
+        ("SIZE: Final = [320, 240]\ncv2.resize(im, dsize=SIZE)\n", "320 x 240"),
+        ("W = H = 224\ndef run(im):\n    return cv2.resize(im, (W, H))\n", "224 x 224"),
+        ("def run(im):\n    size = (224, 224)\n    return im.resize(size)\n", "224 x 224"),
+        ("W, H = 320, 240\nSIZE = (W, H)\ntransforms.Resize(SIZE)\n", "320 x 240"),
+        (_IN_A_METHOD, "224 x 224"),
+        ("class M:\n    SIDE = 224\n    def b(self, im):\n        im.resize((self.SIDE, self.SIDE))\n", "224 x 224"),
+        ("W = H = 8\nfn.resize(images, resize_x=W, resize_y=H)\n", None),
+        ("SIZE = 256\ntransforms.Resize(SIZE)\n", None),
+        ("SIZE = (4, 4)\ncv2.resize(im, SIZE)\n", None),
+        ("SIZE = (224, 224)\nSIZE = fitted(SIZE)\ncv2.resize(im, SIZE)\n", None),
+        ("SIZE = (224, 224)\ndef run(im, SIZE):\n    return cv2.resize(im, SIZE)\n", None),
+        ("W = H = 224\ndef run(im):\n    W, H = fitted(im)\n    return cv2.resize(im, (W, H))\n", None),
+        ("def run(im):\n    size = (224, 224)\ndef other(im, size):\n    return im.resize(size)\n", None),
+        (f"{_IN_A_METHOD}    def c(self, im):\n        self.size = fitted(im)\n", None),
+        ("config().size = (224, 224)\ncv2.resize(im, fitted(im))\n", None),
+        ("A = B\nB = A\ncv2.resize(im, A)\n", None),
+        ("SIZE = (224, 224)\nnp.resize(values, SIZE)\n", None),
+        ("SIZE = (512, 512)\ncv2.resize(mask, SIZE, interpolation=cv2.INTER_NEAREST)\n", None),
+    ],
+)
+def test_a_size_with_a_name_is_read_where_nothing_else_has_that_name(
+    tmp_path: Path, source: str, size: str | None
+) -> None:
+    strangers.model(tmp_path, "pre", strangers.python("pre", "dynamic_batching {}"), {"model.py": source})
+    whats = [each.what for each in _examined(tmp_path) if each.rule == "stretched"]
+    assert whats == ([f"pictures are resized to {size}, whatever their shape"] if size else [])

@@ -107,7 +107,7 @@ def test_what_is_configured_is_read_back(repository: Path) -> None:
 def test_where_nothing_beat_the_default_the_file_says_so_and_changes_nothing(
     tmp_path: Path, package: ModelPackage
 ) -> None:
-    plan = {"goal": "throughput", "p99_ms": 100.0, "seconds": 5.0, "photographs": "the golden image"}
+    plan = {"goal": "throughput", "p99_ms": 100.0, "seconds": 5.0, "photographs": "the golden image", "images": 1}
     text = evidence.evidence_file(package, Machine.here(), plan, Search.begin(SETTING), [])
     path = tuned.file_of(tmp_path, package)
     path.parent.mkdir()

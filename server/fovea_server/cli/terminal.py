@@ -86,6 +86,12 @@ def say_error(message: str, hint: str | None = None) -> None:
         typer.echo(_lines(hint), err=True)
 
 
+def say_warning(message: str) -> None:
+    """Say what goes on all the same, and what to do about it."""
+    typer.secho("warning: ", fg=typer.colors.YELLOW, err=True, nl=False)
+    typer.echo(_lines(message), err=True)
+
+
 def _lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from fovea_server.tuning.trial import Goal, Trial
 
 _SHOWN = 12  # trials of the table, the best
+_ONE_IMAGE = (
+    "one picture of one size is sent, and `fovea serve` will use what wins with it, fastest for others or not: "
+    "give --images FOLDER with photographs like those that will come"
+)
 
 
 def tune(
@@ -34,7 +38,11 @@ def tune(
         typer.Option(metavar="MS", help="What the 99th percentile may be.", min=1, max=1e6, callback=terminal.number),
     ] = 100.0,
     images: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Photographs to send; by default the model's golden image.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Photographs to send, like those that will come; by default the golden image alone, which is not.",
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(help="Of load at each rate.", min=0.5, max=86_400, callback=terminal.number)
@@ -112,6 +120,8 @@ def _run(sweep: Sweep, resume: bool) -> None:
     known = journal.remembered
     signal.signal(signal.SIGTERM, _stop_in_order)
     typer.echo(f"tuning {sweep.plan['model']} on {sweep.plan['machine']}, {sweep.plan['photographs']}", err=True)
+    if len(sweep.conditions.images) == 1:
+        terminal.say_warning(_ONE_IMAGE)
     try:
         with _progress(trials_at_most(sweep)) as progress:
             found = sweep.run(journal, progress)

@@ -19,6 +19,11 @@ _THREADS = {
     "tensorflow": ("TF_NUM_INTRA_THREADS",),
 }
 _POOLS = frozenset(("torch", "onnxruntime", "openvino", "tensorflow"))  # that take every core unless they are told
+# What decodes and resamples pictures, on a thread at least, and by which calls. Boxes are sorted and drawn with the
+# same libraries, so importing one says nothing yet.
+_IMAGING = frozenset(("cv2", "PIL", "torchvision", "skimage", "imageio", "simplejpeg", "pyvips"))
+_DECODING = frozenset(("imdecode", "imread", "Image.open", "PIL.Image.open", "decode_jpeg", "decode_image"))
+_RESAMPLING = frozenset(("resize", "Resize", "thumbnail", "warpAffine", "warpPerspective", "remap"))
 _MOST_TOGETHER = 3  # threads a core over all models: two for the two stages of an ensemble, and one to spare
 _TWO_BY_DEFAULT = ("onnxruntime", "tensorflow")  # instances on a CPU (Triton core, SetDefaultInstanceCount)
 
@@ -26,24 +31,27 @@ _TWO_BY_DEFAULT = ("onnxruntime", "tensorflow")  # instances on a CPU (Triton co
 def examine(repository: Repository, cores: int, has_gpu: bool) -> Iterator[Finding]:
     wanted: dict[str, int] = {}
     for model in repository.models.values():
-        instances, threads = _instances_on_cpu(model, has_gpu), _threads(model, cores)
-        if threads is None or model.is_ensemble or not instances:
+        instances, said = _instances_on_cpu(model, has_gpu), _threads(model, cores)
+        threads = said or _seen_at_work(model)
+        if not threads or model.is_ensemble or not instances:
             continue
         wanted[model.name] = instances * threads
         if wanted[model.name] > cores:
-            yield _crowded(model, instances, threads, cores)
+            yield _crowded(model, instances, threads, cores, at_least=said is None)
     if sum(wanted.values()) > _MOST_TOGETHER * cores and max(wanted.values()) <= cores:
         yield _crowded_together(repository, wanted, cores)
 
 
-def _crowded(model: Model, instances: int, threads: int, cores: int) -> Finding:
+def _crowded(model: Model, instances: int, threads: int, cores: int, *, at_least: bool) -> Finding:
     wanted = instances * threads
+    each = f"{'at least ' if at_least else ''}{_count(threads, 'thread')}"
     return Finding(
-        "error" if wanted > 2 * cores and instances > 1 else "warning",
+        # Where only calls are seen, instances may spend their time waiting, for a download of the picture say.
+        "error" if wanted > 2 * cores and instances > 1 and not at_least else "warning",
         "crowded-cores",
         model.name,
         model.place,
-        f"{_count(instances, 'instance')} of {_count(threads, 'thread')} on {_count(cores, 'core')}",
+        f"{_count(instances, 'instance')} of {each} on {_count(cores, 'core')}",
         f"{wanted} threads take turns on {_count(cores, 'core')}; measured on two, one instance with a thread a core "
         "answers as many images/s as two, with a p99 of 118 to 129 ms instead of 118 to 281 at 32 callers.",
         _remedy(model, instances, cores),
@@ -94,6 +102,15 @@ def _threads(model: Model, cores: int) -> int | None:
     return None
 
 
+def _seen_at_work(model: Model) -> int:
+    """1 thread of a Python model that decodes or resamples pictures by itself, else 0."""
+    if model.backend != "python" or not _IMAGING & _imported(model):
+        return 0
+    calls = (node for tree in sources.trees(model) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    named = (frozenset((sources.dotted(call.func), sources.last_name(call.func))) for call in calls)
+    return int(any(names & (_DECODING | _RESAMPLING) for names in named))
+
+
 def _imported(model: Model) -> frozenset[str]:
     return frozenset(name for tree in sources.trees(model) for name in _top_level_imports(tree))
 
@@ -122,6 +139,8 @@ def _remedy(model: Model, instances: int, cores: int) -> tuple[str, ...]:
         return (f'parameters {{ key: "num_threads" value {{ string_value: "{each}" }} }}',)
     if model.parameter("threads") is not None:
         return (f'parameters {{ key: "threads" value {{ string_value: "{each}" }} }}',)
+    if not _POOLS & _imported(model):
+        return (f"instance_group [ {{ kind: KIND_CPU count: {cores} }} ]",)
     return ("instance_group [ { kind: KIND_CPU count: 1 } ]", f"# or start tritonserver with OMP_NUM_THREADS={each}")
 
 

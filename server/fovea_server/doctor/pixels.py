@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.errors import PipelineError
 from fovea_pipelines.package import contract_of
 from fovea_server.doctor import sources
+from fovea_server.doctor.constants import constants
 from fovea_server.doctor.finding import Finding
 from fovea_server.doctor.reading import Model, Repository, line_of
 
@@ -51,8 +52,9 @@ def _by_contract(model: Model) -> Iterator[Finding]:
 
 def _by_source(model: Model) -> Iterator[Finding]:
     for source, tree in sources.parsed(model):
+        named = constants(tree)
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            if size := _stretch(call):
+            if size := _stretch(call, named):
                 yield _stretched(model, _place(model, source), call.lineno, size, _SOURCE_REMEDY)
 
 
@@ -65,20 +67,25 @@ def _by_pipeline(model: Model) -> Iterator[Finding]:
             yield _stretched(model, _place(model, pipeline), None, "a fixed width and height", _SOURCE_REMEDY)
 
 
-def _stretch(call: ast.Call) -> str | None:
+def _stretch(call: ast.Call, constants: Mapping[str, ast.expr]) -> str | None:
     """The size in words of a picture's resize to a fixed width and height; None of any other call."""
     function = sources.dotted(call.func)
-    if function.rpartition(".")[2] not in _PAIRS or function in _OF_ARRAYS or _is_of_mask(call):
+    if sources.last_name(call.func) not in _PAIRS or function in _OF_ARRAYS or _is_of_mask(call):
         return None
     named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     if _KEEPS_RATIO & set(named):
         return None
     if {"resize_x", "resize_y"} <= set(named):
-        return _in_words([named["resize_x"], named["resize_y"]])
-    for value in (named.get("size"), *call.args[:2]):
-        if isinstance(value, ast.Tuple | ast.List) and _is_two_sides(value.elts):
-            return _in_words(value.elts)
+        return _in_words([_meant(named[side], constants) for side in ("resize_x", "resize_y")])
+    for value in (named.get("size"), named.get("dsize"), *call.args[:2]):
+        if value is not None and (sides := _two_sides(_meant(value, constants), constants)):
+            return _in_words(sides)
     return None
+
+
+def _meant(value: ast.expr, constants: Mapping[str, ast.expr]) -> ast.expr:
+    """What a name stands for where that is known, else the expression as it is."""
+    return constants.get(sources.dotted(value), value)
 
 
 def _is_of_mask(call: ast.Call) -> bool:
@@ -86,8 +93,11 @@ def _is_of_mask(call: ast.Call) -> bool:
     return any(sources.dotted(value).rpartition(".")[2] in _OF_MASKS for value in given)
 
 
-def _is_two_sides(sides: list[ast.expr]) -> bool:
-    return len(sides) == 2 and all(isinstance(side, ast.Constant) and _is_side(side.value) for side in sides)
+def _two_sides(value: ast.expr, constants: Mapping[str, ast.expr]) -> list[ast.expr] | None:
+    """Width and height, where both are known and those of a picture."""
+    sides = [_meant(side, constants) for side in value.elts] if isinstance(value, ast.Tuple | ast.List) else []
+    known = all(isinstance(side, ast.Constant) and _is_side(side.value) for side in sides)
+    return sides if len(sides) == 2 and known else None
 
 
 def _is_side(value: object) -> bool:

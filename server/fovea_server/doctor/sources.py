@@ -29,3 +29,8 @@ def dotted(node: ast.expr) -> str:
         names.append(node.attr)
         node = node.value
     return ".".join((node.id, *reversed(names))) if isinstance(node, ast.Name) else ""
+
+
+def last_name(node: ast.expr) -> str:
+    """`resize` of `cv2.resize` and of `Image.open(file).resize`, which has no dotted name."""
+    return node.attr if isinstance(node, ast.Attribute) else dotted(node)

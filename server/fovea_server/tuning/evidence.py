@@ -35,6 +35,7 @@ def evidence_file(
             "p99_ms": plan["p99_ms"],
             "seconds": plan["seconds"],
             "photographs": plan["photographs"],
+            "images": plan["images"],
             "result": {
                 "unit": UNITS[plan["goal"]],
                 "default": round(search.first, 2),

@@ -96,7 +96,8 @@ class Sweep:
         """The settings with their evidence, where `fovea serve` looks for them. Raises StartError."""
         package = self.conditions.package
         path = tuned.file_of(self.state, package)
-        text = evidence.evidence_file(package, Machine.here(), self.plan, found, journal.trials)
+        plan = {**self.plan, "images": len(self.conditions.images)}
+        text = evidence.evidence_file(package, Machine.here(), plan, found, journal.trials)
         try:
             drafts.write(path, text.encode())
         except OSError as error:
