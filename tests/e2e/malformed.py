@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -17,7 +18,8 @@ from tests.e2e.served import Served
 from fovea_client.wire import vision_pb2
 from fovea_server.edge.grpc_servicer import NAME
 
-_METHODS = ("Classify", "Analyze", "ListModels")
+_METHODS = ("Classify", "Analyze", "ListModels", "GiveFeedback")  # and ClassifyStream
+_Call = Callable[[bytes], object]
 _CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 
 
@@ -38,9 +40,9 @@ def protobufs(server: Served, image: bytes, seconds: float) -> Counter[tuple[str
     """Messages that are random or damaged, for so long: how many got each code and reason."""
     until, outcomes = time.monotonic() + seconds, Counter[tuple[str, str]]()
     with grpc.insecure_channel(server.grpc) as channel:
-        methods = [channel.unary_unary(f"/{NAME}/{method}", bytes, bytes) for method in _METHODS]
+        calls = list(_calls(channel))
         for message in _messages(image):
-            outcomes.update(_outcome(method, message) for method in methods)
+            outcomes.update(_outcome(call, message) for call in calls)
             if time.monotonic() > until:
                 return outcomes
     raise AssertionError("there are always more messages")
@@ -56,9 +58,17 @@ def reason(error: grpc.RpcError) -> str:
     return ""
 
 
-def _outcome(method: grpc.UnaryUnaryMultiCallable, message: bytes) -> tuple[str, str]:
+def _calls(channel: grpc.Channel) -> Iterator[_Call]:
+    """Of one message each."""
+    for method in _METHODS:
+        yield functools.partial(channel.unary_unary(f"/{NAME}/{method}", bytes, bytes), timeout=20)
+    stream = channel.stream_stream(f"/{NAME}/ClassifyStream", bytes, bytes)
+    yield lambda message: list(stream(iter((message,)), timeout=20))
+
+
+def _outcome(call: _Call, message: bytes) -> tuple[str, str]:
     try:
-        method(message, timeout=20)
+        call(message)
     except grpc.RpcError as error:
         return error.code().name, reason(error)
     return "OK", ""
@@ -70,6 +80,7 @@ def _messages(image: bytes) -> Iterator[bytes]:
     sound = [
         vision_pb2.ClassifyRequest(image=image[:2000], top_k=3, embedding=True, request_id="id").SerializeToString(),
         vision_pb2.AnalyzeRequest(image=image[:200], models=["efficientnet_lite0"]).SerializeToString(),
+        vision_pb2.GiveFeedbackRequest(feedback=[vision_pb2.Feedback(id="id", label="cup")] * 3).SerializeToString(),
     ]
     while True:
         yield chance.randbytes(chance.randint(0, 60))
