@@ -81,7 +81,8 @@ class _Kept:
 
 def _made(seed: int) -> Iterator[Specimen]:
     scenes = _Scenes(seed)
-    for part in (_orientations, _colours, _depths, _jpegs, _sizes, _others):
+    # What is new goes to the end: some take images by their place (adding/examination.py).
+    for part in (_orientations, _colours, _depths, _jpegs, _sizes, _others, _profiles):
         for name, kind, content in part(scenes):
             yield Specimen(f"generated/{name}", (GENERATED, *kind.split()), content)
 
@@ -166,3 +167,8 @@ def _others(scenes: _Scenes) -> _Part:
         yield f"plain-{number}.bmp", "bmp", saved(scenes(number), "BMP")
         yield f"lossy-{number}.webp", "webp", saved(scenes(number), "WEBP", quality=80)
         yield f"lossless-{number}.webp", "webp", saved(scenes(number), "WEBP", lossless=True)
+
+
+def _profiles(scenes: _Scenes) -> _Part:
+    for form in ("jpeg", "png"):
+        yield f"icc-wide.{form}", "icc", encodings.with_wide_profile(scenes(1), _FORMS[form])

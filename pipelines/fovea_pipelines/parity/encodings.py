@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from fovea_pipelines.parity import wide_gamut
+
 ORIENTATION = 0x0112
 _ADOBE = b"\xff\xee\x00\x0eAdobe"
 _ADOBE_SIZE = 16
@@ -60,6 +62,11 @@ def oriented_by_xmp(upright: Image.Image, orientation: int) -> bytes:
 def with_srgb_profile(image: Image.Image, form: str) -> bytes:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     return saved(image, form, icc_profile=profile.tobytes())
+
+
+def with_wide_profile(image: Image.Image, form: str, **options: Any) -> bytes:
+    """Its numbers mean other colours than sRGB's, which a decoder that applies the profile goes by."""
+    return saved(image, form, icc_profile=wide_gamut.profile(), **options)
 
 
 def cmyk(image: Image.Image, quality: int = 85) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from fovea_pipelines import headers
 from fovea_pipelines.parity import corpus, encodings
@@ -82,6 +82,21 @@ def test_ycck_is_read_as_the_colours_it_was_made_of() -> None:
 def test_16_bit_rgb_keeps_the_high_bytes() -> None:
     picture = scene(60, 40, 0)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encodings.rgb_16(picture)))), np.asarray(picture))
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png"])
+def test_a_wide_profile_is_one_and_means_clearly_other_colours(specimens: list[Specimen], form: str) -> None:
+    opened = _opened(specimens, f"icc-wide.{form}")
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(opened.info["icc_profile"]))
+    assert (profile.profile.version, profile.profile.is_matrix_shaper) == (2.4, True)
+    np.testing.assert_allclose(profile.profile.green_colorant[0], (0.205, 0.626, 0.061), atol=1e-3)
+    meant = ImageCms.profileToProfile(opened, profile, ImageCms.createProfile("sRGB"))
+    assert np.abs(np.asarray(opened).astype(int) - np.asarray(meant)).mean() > 4
+
+
+def test_those_who_take_images_by_their_place_get_the_same_ones(specimens: list[Specimen]) -> None:
+    names = [each.name.partition("/")[2] for each in specimens[48:97:24]]
+    assert names == ["orientation-6-xmp.webp", "chroma-444-5.jpeg", "odd-257x225.webp"]
 
 
 def test_a_folder_is_read_by_name_with_what_lies_below(tmp_path: Path, specimens: list[Specimen]) -> None:
