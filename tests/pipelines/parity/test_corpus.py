@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from fovea_pipelines import headers
 from fovea_pipelines.parity import corpus, encodings
@@ -69,6 +69,22 @@ def test_every_orientation_shows_the_same_upright_scene(specimens: list[Specimen
         header = headers.read(each.content)
         assert header.orientation == number
         assert (header.width > header.height) is (number > 4)
+
+
+HELD = ("grey", "cmyk", "palette", "alpha", "16-bit", "progressive", "odd", "tiny", "extreme", "icc", "huge")
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_what_decoders_treat_in_their_own_way_is_held_in_every_way(specimens: list[Specimen], kind: str) -> None:
+    held = {f"orientation-{number}": number for number in range(2, 9)}
+    found = [(each, held[turn]) for each in specimens if kind in each.kinds for turn in held if turn in each.kinds]
+    assert [orientation for _, orientation in found] == list(range(2, 9))
+    for each, orientation in found:
+        header = headers.read(each.content)
+        assert header.orientation == orientation
+        assert (header.width > header.height) is (orientation < 5)
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(each.content)))
+        assert upright.width > upright.height
 
 
 def test_ycck_is_read_as_the_colours_it_was_made_of() -> None:
