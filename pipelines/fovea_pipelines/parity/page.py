@@ -14,6 +14,7 @@ from fovea_pipelines.parity.columns import COLUMNS, cells
 from fovea_pipelines.parity.comparison import Best
 from fovea_pipelines.parity.corpus import PHOTOGRAPHS, SUMS
 from fovea_pipelines.parity.executors import Pixels
+from fovea_pipelines.parity.reduction import REDUCED
 from fovea_pipelines.parity.report import Report, Worst
 from fovea_pipelines.parity.tally import Row
 from fovea_pipelines.parity.thresholds import AT_LEAST
@@ -79,10 +80,17 @@ def _facts(report: Report) -> str:
 def _table(report: Report, executor: str) -> str:
     heads = "".join(f"<th>{name}</th>" for name in ("images", *(head for head, _ in COLUMNS.values())))
     rows = "".join(_row(row) for row in report.rows if row.executor == executor)
+    reduced = (
+        " Images of the kind reduced are large JPEGs that the CPU decodes at a fraction of their size; those who do it "
+        "“in full” decode just these, whole."
+        if any(row.executor == executor and row.kind == REDUCED for row in report.rows)
+        else ""
+    )
     return (
         f'<h2>{escape(executor)}</h2><p class="soft">Against the reference. Differences of pixels are in 0…255; the '
         "mean is over all images of a kind, 99%, maximum and the drifts are of its worst. Generated scenes show "
-        "nothing that a model knows, so their best classes are near ties.</p>"
+        "nothing that a model knows, so their best classes are near ties."
+        f"{reduced}</p>"
         f'<div class="scroll"><table><thead><tr><th>kind</th>{heads}<th>looks like</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
