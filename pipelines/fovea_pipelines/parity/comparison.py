@@ -66,6 +66,16 @@ class Compared:
     embedding_drift: float
     scores: ScoresCompared | None
 
+    @property
+    def flipped(self) -> bool:
+        """Whether the model finds another class best."""
+        return self.scores is not None and not self.scores.top_1_agrees
+
+    @property
+    def surety(self) -> float:
+        """The score of the class that is best for the reference's pixels; 0 where there are no classes."""
+        return self.scores.top_1[0].score if self.scores else 0.0
+
 
 @dataclass(frozen=True)
 class Refused:

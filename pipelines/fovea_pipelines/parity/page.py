@@ -15,7 +15,7 @@ from fovea_pipelines.parity.comparison import Best
 from fovea_pipelines.parity.corpus import PHOTOGRAPHS, SUMS
 from fovea_pipelines.parity.executors import Pixels
 from fovea_pipelines.parity.reduction import REDUCED
-from fovea_pipelines.parity.report import Report, Worst
+from fovea_pipelines.parity.report import Report, Why, Worst
 from fovea_pipelines.parity.tally import Row
 from fovea_pipelines.parity.thresholds import AT_LEAST
 
@@ -111,13 +111,24 @@ def _cell(text: str, measure: str, exceeded: float | None) -> str:
     return f'<td class="off">{text}<small>{bound} {COLUMNS[measure][1].format(exceeded)}</small></td>'
 
 
+_MEANING = {
+    Why.FURTHEST_OFF: "What training saw, what is served, and where the two differ.",
+    Why.FLIPPED: "Less far off, but the model finds another class best. What it was surest of comes first.",
+}
+
+
 def _gallery(report: Report) -> str:
-    return "".join(
-        f"<h2>Furthest off{f', {escape(executor)}' if len(report.executors) > 1 else ''}</h2>"
-        '<p class="soft">What training saw, what is served, and where the two differ.</p><div class="cases">'
-        + "".join(_case(worst, report.labels) for worst in report.worst if worst.case.executor == executor)
-        + "</div>"
-        for executor in report.executors
+    return "".join(_worst(report, executor, why) for executor in report.executors for why in Why)
+
+
+def _worst(report: Report, executor: str, why: Why) -> str:
+    of = [worst for worst in report.worst if worst.case.executor == executor and worst.why is why]
+    if not of:
+        return ""
+    return (
+        f"<h2>{why.value}{f', {escape(executor)}' if len(report.executors) > 1 else ''}</h2>"
+        f'<p class="soft">{_MEANING[why]}</p><div class="cases">'
+        f"{''.join(_case(worst, report.labels) for worst in of)}</div>"
     )
 
 
@@ -134,13 +145,14 @@ def _case(worst: Worst, labels: tuple[str, ...]) -> str:
     scores = (
         f" · logits <b>{case.scores.logit_drift:.2f}</b> · top-5 <b>{case.scores.top_5:.0%}</b>" if case.scores else ""
     )
-    cause = f'<p><span class="badge bad">looks like: {escape(worst.looks_like)}</span></p>' if worst.looks_like else ""
+    said = ("another best class" if case.flipped else "", f"looks like: {worst.looks_like}" if worst.looks_like else "")
+    badges = " ".join(f'<span class="badge bad">{escape(each)}</span>' for each in said if each)
     return (
         f"<article><h3>{escape(case.specimen.name)}</h3>"
         f'<div class="strip">{"".join(_figure(*figure) for figure in figures)}</div>'
         f"<p>mean <b>{case.pixels.mean:.2f}</b> · 99% <b>{case.pixels.p99:.0f}</b> · max "
         f"<b>{case.pixels.maximum:.0f}</b> · embedding <b>{case.embedding_drift:.3f}</b>{scores}</p>"
-        f"{cause}</article>"
+        f"{f'<p>{badges}</p>' if badges else ''}</article>"
     )
 
 

@@ -15,7 +15,7 @@ from fovea_pipelines.parity.corpus import SUMS, Specimen
 from fovea_pipelines.parity.diagnosis import diagnose, verdict
 from fovea_pipelines.parity.executors import Executor
 from fovea_pipelines.parity.reduction import REDUCED
-from fovea_pipelines.parity.report import Report, Worst
+from fovea_pipelines.parity.report import Report, Why, Worst
 from fovea_pipelines.parity.tally import KEPT, Row, Tally
 from fovea_pipelines.parity.thresholds import Thresholds
 
@@ -63,7 +63,12 @@ def run(
         labels=package.labels,
         images=images,
         rows=tuple(_row(tally, thresholds, explain) for tally in _in_order(tallies, names)),
-        worst=tuple(Worst(case, explain(case)) for name in names for case in _worst(tallies, name)),
+        worst=tuple(
+            Worst(case, why, explain(case))
+            for name in names
+            for why, cases in _worst([tally for tally in tallies.values() if tally.executor == name]).items()
+            for case in cases
+        ),
         refusals=tuple(refusals),
     )
 
@@ -83,15 +88,16 @@ def _row(tally: Tally, thresholds: Thresholds, explain: _Explanations) -> Row:
     row = tally.row(thresholds)
     if not row.exceeded:
         return row
-    return tally.row(thresholds, verdict(explain(case) for case in tally.worst_first()[:_EXPLAINED]))
+    return tally.row(thresholds, verdict(explain(case) for case in tally.furthest.in_order()[:_EXPLAINED]))
 
 
-def _worst(tallies: _Tallies, executor: str) -> list[Compared]:
-    """The images furthest off, whatever their kind."""
-    cases = {
-        case.specimen: case for tally in tallies.values() if tally.executor == executor for case in tally.worst_first()
-    }
-    return sorted(cases.values(), key=lambda case: case.pixels.mean, reverse=True)[:KEPT]
+def _worst(tallies: list[Tally]) -> dict[Why, list[Compared]]:
+    """Of one executor, whatever their kind; what is among the furthest off is not named again."""
+    off = {case.specimen: case for tally in tallies for case in tally.furthest.in_order()}
+    furthest = sorted(off.values(), key=lambda case: case.pixels.mean, reverse=True)[:KEPT]
+    other = {case.specimen: case for tally in tallies for case in tally.flipped.in_order()}
+    flipped = sorted(other.values(), key=lambda case: case.surety, reverse=True)
+    return {Why.FURTHEST_OFF: furthest, Why.FLIPPED: [case for case in flipped if case not in furthest][:KEPT]}
 
 
 class _Explanations:

@@ -18,7 +18,7 @@ from fovea_pipelines.parity import page, reduction, skew
 from fovea_pipelines.parity.corpus import Specimen
 from fovea_pipelines.parity.encodings import saved
 from fovea_pipelines.parity.executors import DaliCpu, Pixels
-from fovea_pipelines.parity.report import Report
+from fovea_pipelines.parity.report import Report, Why
 
 First = Callable[..., list[Specimen]]
 
@@ -150,3 +150,28 @@ def test_a_jpeg_of_four_inks_is_decoded_in_full_however_large(package: ModelPack
     inks = saved(Image.open(io.BytesIO(huge.content)).convert("CMYK"), "JPEG")
     marks = reduction.marked([huge, Specimen("inks", ("cmyk",), inks)], package.contract)
     assert [each.kinds for each in marks] == [(*huge.kinds, "reduced"), ("cmyk",)]
+
+
+def test_an_image_whose_best_class_flips_is_shown_though_others_are_further_off(
+    package: ModelPackage, of_kind: First, espresso: bytes
+) -> None:
+    def off(images: Sequence[bytes]) -> list[Pixels | Exception]:
+        right = [reference.pixels(image, package.contract) for image in images]
+        return [_speckled(pixels, 3 if image == espresso else 1) for image, pixels in zip(images, right, strict=True)]
+
+    others = of_kind(*(f"orientation-{number}" for number in range(1, 9)), "grey", "cmyk", "palette", "alpha", "16-bit")
+    report = skew.run(package, [Specimen("espresso", ("photographs",), espresso), *others], {"off": off})
+    flipped = [worst.case.specimen.name for worst in report.worst if worst.why is Why.FLIPPED]
+    assert flipped[0] == "espresso"
+    assert [worst.why for worst in report.worst[:12]] == [Why.FURTHEST_OFF] * 12
+    told = [each for each in report.to_mapping()["worst"] if each["why"] == "another best class"]
+    assert [each["image"] for each in told] == flipped
+    html = page.render(report)
+    assert html.index("<h2>Furthest off</h2>") < html.index("<h2>Another best class</h2>") < html.index("<h3>espresso")
+
+
+def _speckled(pixels: Pixels, step: int) -> Pixels:
+    """Every so many pixels of both axes as their negatives."""
+    speckled = pixels.copy()
+    speckled[::step, ::step] = 255 - speckled[::step, ::step]
+    return speckled
