@@ -81,8 +81,8 @@ def _table(report: Report, executor: str) -> str:
     heads = "".join(f"<th>{name}</th>" for name in ("images", *(head for head, _ in COLUMNS.values())))
     rows = "".join(_row(row) for row in report.rows if row.executor == executor)
     reduced = (
-        " Images of the kind reduced are large JPEGs that the CPU decodes at a fraction of their size; those who do it "
-        "“in full” decode just these, whole."
+        " Images of the kind reduced are large JPEGs that the CPU decodes at a fraction of their size; an executor “in "
+        "full” decodes just these, and whole."
         if any(row.executor == executor and row.kind == REDUCED for row in report.rows)
         else ""
     )
@@ -145,14 +145,14 @@ def _case(worst: Worst, labels: tuple[str, ...]) -> str:
     scores = (
         f" · logits <b>{case.scores.logit_drift:.2f}</b> · top-5 <b>{case.scores.top_5:.0%}</b>" if case.scores else ""
     )
-    said = ("another best class" if case.flipped else "", f"looks like: {worst.looks_like}" if worst.looks_like else "")
-    badges = " ".join(f'<span class="badge bad">{escape(each)}</span>' for each in said if each)
+    flipped = " · <b>another best class</b>" if case.flipped else ""
+    cause = f'<p><span class="badge bad">looks like: {escape(worst.looks_like)}</span></p>' if worst.looks_like else ""
     return (
         f"<article><h3>{escape(case.specimen.name)}</h3>"
         f'<div class="strip">{"".join(_figure(*figure) for figure in figures)}</div>'
         f"<p>mean <b>{case.pixels.mean:.2f}</b> · 99% <b>{case.pixels.p99:.0f}</b> · max "
-        f"<b>{case.pixels.maximum:.0f}</b> · embedding <b>{case.embedding_drift:.3f}</b>{scores}</p>"
-        f"{f'<p>{badges}</p>' if badges else ''}</article>"
+        f"<b>{case.pixels.maximum:.0f}</b> · embedding <b>{case.embedding_drift:.3f}</b>{scores}{flipped}</p>"
+        f"{cause}</article>"
     )
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
+from tests.conftest import ROOT
 
 from fovea_pipelines import headers
 from fovea_pipelines.parity import corpus, encodings
 from fovea_pipelines.parity.corpus import Specimen
+from fovea_pipelines.parity.reduction import REDUCED
 from fovea_pipelines.parity.scenes import scene
 
 KINDS = {
@@ -31,6 +33,12 @@ def _opened(specimens: list[Specimen], name: str) -> Image.Image:
 def test_every_kind_is_there(specimens: list[Specimen]) -> None:
     assert {kind for each in specimens for kind in each.kinds} == KINDS
     assert len({each.name for each in specimens}) == len(specimens) > 100
+
+
+def test_the_documents_count_it_as_it_is(specimens: list[Specimen]) -> None:
+    kinds = len(KINDS - {"generated"} | {REDUCED})
+    assert f"on {len(specimens)} generated images of {kinds} kinds" in (ROOT / "README.md").read_text()
+    assert f"on generated images of {kinds} kinds" in (ROOT / "docs/models.md").read_text()
 
 
 def test_it_is_the_same_each_time_and_another_with_another_seed(specimens: list[Specimen]) -> None:
