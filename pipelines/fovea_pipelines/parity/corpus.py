@@ -68,7 +68,7 @@ def _kept(seed: int) -> _Kept:
 
 
 class _Kept:
-    """Made when they are first asked for (seconds for all), and kept for whoever asks next (11 MB)."""
+    """Made when they are first asked for (seconds for all), and kept for whoever asks next (15 MB)."""
 
     def __init__(self, coming: Iterator[Specimen]) -> None:
         self._there: list[Specimen] = []
