@@ -27,6 +27,7 @@ __all__ = [
     "Preprocessed",
     "Result",
     "Undecodable",
+    "is_reduced",
 ]
 
 # Four inks are always stored inverted, and Pillow reads them so; DALI only if this segment says who wrote them.
@@ -61,19 +62,14 @@ class DaliExecutor:
 
     def _reduced_where_allowed(self, jobs: list[Job | Undecodable]) -> list[Job | Undecodable]:
         """Large JPEGs decoded at a fraction of their size, several at once; the rest as it is."""
-        large = [job for job in jobs if isinstance(job, Job) and self._factor(job) > 1]
+        large = [job for job in jobs if isinstance(job, Job) and _fraction(job, self._contract) > 1]
         if not large:
             return jobs
         smaller = iter(self._readers.map(self._at_a_fraction, large))
-        return [next(smaller) if isinstance(job, Job) and self._factor(job) > 1 else job for job in jobs]
-
-    def _factor(self, job: Job) -> int:
-        if not self._contract.scaled_decode or job.header.format != "jpeg":
-            return 1
-        return reduced_jpeg.factor(*geometry.upright_size(job.header), job.plan.resized)
+        return [next(smaller) if isinstance(job, Job) and _fraction(job, self._contract) > 1 else job for job in jobs]
 
     def _at_a_fraction(self, job: Job) -> Job:
-        by = self._factor(job)
+        by = _fraction(job, self._contract)
         pixels = reduced_jpeg.decode(job.source, job.header.height, job.header.width, by)
         return job if pixels is None else dataclasses.replace(job, source=pixels, fraction=by)
 
@@ -120,6 +116,17 @@ def _job(image: EncodedImage, contract: Contract) -> Job | Undecodable:
     if contract.orientation == "ignore":
         header = dataclasses.replace(header, orientation=1)
     return Job(image, header, geometry.plan(*geometry.upright_size(header), contract))
+
+
+def _fraction(job: Job, contract: Contract) -> int:
+    return reduced_jpeg.fraction(job.header, job.plan.resized, contract)
+
+
+def is_reduced(image: EncodedImage, contract: Contract) -> bool:
+    """Whether `DaliExecutor` decodes this image at a fraction of its size, as far as its header tells: one that is
+    damaged further on is decoded in full, and judged so."""
+    job = _job(image, contract)
+    return isinstance(job, Job) and _fraction(job, contract) > 1 and reduced_jpeg.becomes_rgb(job.source)
 
 
 def _all_sound(

@@ -130,9 +130,13 @@ def _resized(contract: Contract, image: Any, begin: Any, end: Any, size: Any) ->
         roi_start=begin,
         roi_end=end,
         roi_relative=False,
+        # One kernel both ways: it also takes the place of `min_filter` and `mag_filter`.
         interp_type=_KERNELS[contract.kernel],
         # The kernel's support grows with the shrink factor, as Pillow's does.
         antialias=contract.antialias,
+        # The region becomes the size, neither is adjusted to the other. Sizes are whole, so True gives the same pixels.
+        subpixel_scale=False,
+        # Rounded and cut to 0..255 after each pass, as Pillow does.
         dtype=types.UINT8,
     )
 

@@ -8,11 +8,23 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from fovea_pipelines.geometry import Size
+from fovea_pipelines.contract import Contract
+from fovea_pipelines.geometry import Size, upright_size
+from fovea_pipelines.headers import Header
 
 _FACTORS = (8, 4, 2)
 _COLOUR_SPACES = frozenset(("Gray", "YCbCr", "RGB"))
 _SPARE = 2  # how many times what the resize needs is to be left
+
+
+def fraction(header: Header, needed: Size, contract: Contract) -> int:
+    """By how much the contract lets the sides of this image be divided in decoding; 1 if it is to be decoded in full.
+
+    `needed` is the (height, width) that all of the upright image is resized to.
+    """
+    if not contract.scaled_decode or header.format != "jpeg":
+        return 1
+    return factor(*upright_size(header), needed)
 
 
 def factor(height: int, width: int, needed: Size) -> int:
@@ -30,13 +42,21 @@ def factor(height: int, width: int, needed: Size) -> int:
 def decode(image: NDArray[np.uint8], height: int, width: int, by: int) -> NDArray[np.uint8] | None:
     """The pixels as stored at 1/`by` of `height` x `width`, rounded up, RGB UINT8.
 
-    None where libjpeg-turbo would even complain, or cannot make RGB of it (CMYK): the full decoder is to judge then.
+    None where libjpeg-turbo would even complain, or cannot make RGB of it: the full decoder is to judge then.
     """
+    if not becomes_rgb(image):
+        return None
     least = {"min_height": math.ceil(height / by), "min_width": math.ceil(width / by)}
     try:
-        if simplejpeg.decode_jpeg_header(image)[2] not in _COLOUR_SPACES:
-            return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(image, "RGB", min_factor=float(by), strict=True, **least)
     except ValueError:
         return None
     return pixels
+
+
+def becomes_rgb(image: NDArray[np.uint8]) -> bool:
+    """Whether libjpeg-turbo can make RGB of it, by its header: not of four inks."""
+    try:
+        return simplejpeg.decode_jpeg_header(image)[2] in _COLOUR_SPACES
+    except ValueError:
+        return False

@@ -25,6 +25,15 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
+class Expected:
+    """One image through the reference: its pixels, or why there are none, and what the model makes of them."""
+
+    specimen: Specimen
+    pixels: Pixels | Exception
+    outputs: Outputs | None
+
+
+@dataclass(frozen=True)
 class Best:
     """The class a model finds best, and its score."""
 
@@ -57,6 +66,16 @@ class Compared:
     embedding_drift: float
     scores: ScoresCompared | None
 
+    @property
+    def flipped(self) -> bool:
+        """Whether the model finds another class best."""
+        return self.scores is not None and not self.scores.top_1_agrees
+
+    @property
+    def surety(self) -> float:
+        """The score of the class that is best for the reference's pixels; 0 where there are no classes."""
+        return self.scores.top_1[0].score if self.scores else 0.0
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -79,15 +98,22 @@ def compare(
     specimens: Sequence[Specimen], executors: Mapping[str, Executor], contract: Contract, engine: Engine
 ) -> list[Outcome]:
     """Every specimen on every executor."""
-    expected = [_reference(specimen, contract) for specimen in specimens]
-    expected_outputs = _outputs(expected, engine)
+    return against(expect(specimens, contract, engine), executors, engine)
+
+
+def expect(specimens: Sequence[Specimen], contract: Contract, engine: Engine) -> list[Expected]:
+    """What every executor is to make of the specimens."""
+    pixels = [_reference(specimen, contract) for specimen in specimens]
+    return [Expected(*each) for each in zip(specimens, pixels, _outputs(pixels, engine), strict=True)]
+
+
+def against(expected: Sequence[Expected], executors: Mapping[str, Executor], engine: Engine) -> list[Outcome]:
+    """What each executor makes of the same images."""
     outcomes: list[Outcome] = []
     for name, executor in executors.items():
-        found = executor([specimen.content for specimen in specimens])
-        found_outputs = _outputs(found, engine)
-        for place, specimen in enumerate(specimens):
-            pair = expected[place], found[place]
-            outcomes.append(_outcome(name, specimen, pair, (expected_outputs[place], found_outputs[place])))
+        found = executor([each.specimen.content for each in expected])
+        every = zip(expected, found, _outputs(found, engine), strict=True)
+        outcomes += [_outcome(name, wanted, pixels, outputs) for wanted, pixels, outputs in every]
     return outcomes
 
 
@@ -104,25 +130,19 @@ def _outputs(images: Sequence[Pixels | Exception], engine: Engine) -> list[Outpu
     return [None if isinstance(image, Exception) else next(outputs) for image in images]
 
 
-def _outcome(
-    executor: str,
-    specimen: Specimen,
-    images: tuple[Pixels | Exception, Pixels | Exception],
-    outputs: tuple[Outputs | None, Outputs | None],
-) -> Outcome:
-    (expected, found), (expected_outputs, found_outputs) = images, outputs
-    if isinstance(expected, Exception) or isinstance(found, Exception):
-        return Refused(executor, specimen, _reason(expected), _reason(found))
-    assert expected_outputs is not None
-    assert found_outputs is not None
+def _outcome(executor: str, expected: Expected, found: Pixels | Exception, outputs: Outputs | None) -> Outcome:
+    if isinstance(expected.pixels, Exception) or isinstance(found, Exception):
+        return Refused(executor, expected.specimen, _reason(expected.pixels), _reason(found))
+    assert expected.outputs is not None
+    assert outputs is not None
     return Compared(
         executor=executor,
-        specimen=specimen,
-        reference=expected,
+        specimen=expected.specimen,
+        reference=expected.pixels,
         served=found,
-        pixels=measures.pixel_difference(expected, found),
-        embedding_drift=measures.embedding_drift(expected_outputs.embedding, found_outputs.embedding),
-        scores=_scores(expected_outputs.scores, found_outputs.scores),
+        pixels=measures.pixel_difference(expected.pixels, found),
+        embedding_drift=measures.embedding_drift(expected.outputs.embedding, outputs.embedding),
+        scores=_scores(expected.outputs.scores, outputs.scores),
     )
 
 

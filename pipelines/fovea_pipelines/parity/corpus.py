@@ -24,6 +24,10 @@ _ODD = ((225, 257), (301, 199), (257, 225), (333, 501))
 _TINY = ((1, 1), (2, 3), (7, 9))
 _HUGE = ((4000, 3000), (2049, 1537))  # of the second no fraction has whole sides
 _EXTREME = ((3000, 40), (40, 3000))
+# What is held in every way is small, for there are many. Of fewer pixels than these tiny ones Lanczos makes so much of
+# the image's edge that the limits of an orientation could not be those of every other kind.
+_HELD = {"odd": (121, 93), "tiny": (24, 18), "extreme": (900, 30)}
+_HELD_HUGE = (1537, 1153)  # decoded at a half for 224x224, which leaves a part of a pixel at the end of both sides
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def _kept(seed: int) -> _Kept:
 
 
 class _Kept:
-    """Made when they are first asked for (seconds for all), and kept for whoever asks next (11 MB)."""
+    """Made when they are first asked for (seconds for all), and kept for whoever asks next (15 MB)."""
 
     def __init__(self, coming: Iterator[Specimen]) -> None:
         self._there: list[Specimen] = []
@@ -81,7 +85,8 @@ class _Kept:
 
 def _made(seed: int) -> Iterator[Specimen]:
     scenes = _Scenes(seed)
-    for part in (_orientations, _colours, _depths, _jpegs, _sizes, _others):
+    # What is new goes to the end: some take images by their place (adding/examination.py).
+    for part in (_orientations, _colours, _depths, _jpegs, _sizes, _others, _profiles, _held):
         for name, kind, content in part(scenes):
             yield Specimen(f"generated/{name}", (GENERATED, *kind.split()), content)
 
@@ -166,3 +171,32 @@ def _others(scenes: _Scenes) -> _Part:
         yield f"plain-{number}.bmp", "bmp", saved(scenes(number), "BMP")
         yield f"lossy-{number}.webp", "webp", saved(scenes(number), "WEBP", quality=80)
         yield f"lossless-{number}.webp", "webp", saved(scenes(number), "WEBP", lossless=True)
+
+
+def _profiles(scenes: _Scenes) -> _Part:
+    for form in ("jpeg", "png"):
+        yield f"icc-wide.{form}", "icc", encodings.with_wide_profile(scenes(1), _FORMS[form])
+
+
+def _held(scenes: _Scenes) -> _Part:
+    """What decoders treat each in its own way, in every orientation but the upright one."""
+    huge = scenes(8, 1000, 750).resize(_HELD_HUGE, Image.Resampling.BICUBIC)
+    for orientation in range(2, 9):
+        exif = encodings.exif_of(orientation)
+        picture = encodings.held(scenes(11, 120, 90), orientation)
+        contents = {
+            "grey.jpeg": saved(picture.convert("L"), "JPEG", exif=exif),
+            "cmyk.jpeg": encodings.cmyk(picture, exif=exif),
+            "palette.png": saved(encodings.with_palette(picture, 64), "PNG", exif=exif),
+            "alpha.png": encodings.with_alpha(picture, "PNG", exif=exif),
+            "16-bit.png": (encodings.grey_16 if orientation % 2 else encodings.rgb_16)(picture, exif=exif),
+            "progressive.jpeg": saved(picture, "JPEG", progressive=True, exif=exif),
+            "icc.jpeg": encodings.with_wide_profile(picture, "JPEG", exif=exif),
+            "huge.jpeg": encodings.oriented(huge, orientation, "JPEG"),
+            **{
+                f"{kind}.png": encodings.oriented(scenes(11, *size), orientation, "PNG") for kind, size in _HELD.items()
+            },
+        }
+        for name, content in contents.items():
+            kind, _, form = name.partition(".")
+            yield f"{kind}-held-{orientation}.{form}", f"{kind} orientation-{orientation}", content

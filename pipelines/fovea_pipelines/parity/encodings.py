@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from fovea_pipelines.parity import wide_gamut
+
 ORIENTATION = 0x0112
 _ADOBE = b"\xff\xee\x00\x0eAdobe"
 _ADOBE_SIZE = 16
@@ -45,16 +47,24 @@ def with_palette(image: Image.Image, colours: int) -> Image.Image:
 
 def oriented(upright: Image.Image, orientation: int, form: str) -> bytes:
     """The scene as a camera held that way stores it, with the EXIF orientation that says so."""
+    return saved(held(upright, orientation), form, exif=exif_of(orientation))
+
+
+def held(upright: Image.Image, orientation: int) -> Image.Image:
+    """The scene as a camera held that way stores it."""
+    return upright.transpose(_STORED[orientation]) if orientation in _STORED else upright
+
+
+def exif_of(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    stored = upright.transpose(_STORED[orientation]) if orientation in _STORED else upright
-    return saved(stored, form, exif=exif)
+    return exif
 
 
 def oriented_by_xmp(upright: Image.Image, orientation: int) -> bytes:
     """The same as a WebP that only its XMP packet says it of."""
     packet = f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"/>'
-    return saved(upright.transpose(_STORED[orientation]), "WEBP", xmp=packet.encode())
+    return saved(held(upright, orientation), "WEBP", xmp=packet.encode())
 
 
 def with_srgb_profile(image: Image.Image, form: str) -> bytes:
@@ -62,9 +72,14 @@ def with_srgb_profile(image: Image.Image, form: str) -> bytes:
     return saved(image, form, icc_profile=profile.tobytes())
 
 
-def cmyk(image: Image.Image, quality: int = 85) -> bytes:
+def with_wide_profile(image: Image.Image, form: str, **options: Any) -> bytes:
+    """Its numbers mean other colours than sRGB's, which a decoder that applies the profile goes by."""
+    return saved(image, form, icc_profile=wide_gamut.profile(), **options)
+
+
+def cmyk(image: Image.Image, quality: int = 85, **options: Any) -> bytes:
     """A CMYK JPEG as Photoshop writes it: inverted, with an Adobe segment."""
-    return saved(image.convert("CMYK"), "JPEG", quality=quality)
+    return saved(image.convert("CMYK"), "JPEG", quality=quality, **options)
 
 
 def cmyk_without_adobe(image: Image.Image) -> bytes:
@@ -102,24 +117,25 @@ def with_alpha(image: Image.Image, form: str, **options: Any) -> bytes:
     return saved(image, form, **options)
 
 
-def grey_16(image: Image.Image) -> bytes:
+def grey_16(image: Image.Image, **options: Any) -> bytes:
     """A 16-bit grey PNG whose low bytes are not those of the high ones."""
     grey = np.asarray(image.convert("L")).astype(np.uint16)
-    return saved(Image.fromarray(grey * 256 + (grey * 7) % 256), "PNG")
+    return saved(Image.fromarray(grey * 256 + (grey * 7) % 256), "PNG", **options)
 
 
-def rgb_16(image: Image.Image) -> bytes:
+def rgb_16(image: Image.Image, exif: Image.Exif | None = None) -> bytes:
     """A 16-bit RGB PNG, which Pillow cannot write."""
     samples = np.asarray(image.convert("RGB")).astype(np.uint16)
-    return _png(samples * 256 + (samples * 7) % 256)
+    return _png(samples * 256 + (samples * 7) % 256, exif)
 
 
-def _png(samples: NDArray[np.uint16]) -> bytes:
+def _png(samples: NDArray[np.uint16], exif: Image.Exif | None) -> bytes:
     """Shape (height, width, 3); rows unfiltered."""
     height, width, _ = samples.shape
     rows = b"".join(b"\0" + row.tobytes() for row in samples.astype(">u2"))
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
+    said = [(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))] if exif else []
+    chunks = [(b"IHDR", header), *said, (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )

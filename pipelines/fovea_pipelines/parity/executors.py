@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Protocol
@@ -27,8 +28,10 @@ class DaliCpu:
     """Exactly what Triton serves on a CPU, in this process."""
 
     def __init__(self, contract: Contract, max_batch: int = 8, threads: int | None = None) -> None:
+        self._contract = contract
         self._max_batch = max_batch
-        self._executor = DaliExecutor(contract, max_batch, threads or len(os.sched_getaffinity(0)))
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._executor = DaliExecutor(contract, max_batch, self._threads)
 
     def __call__(self, images: Sequence[bytes], /) -> list[Pixels | Exception]:
         arrays = [np.frombuffer(image, np.uint8) for image in images]
@@ -38,6 +41,12 @@ class DaliCpu:
             for result in self._executor.run(arrays[begin : begin + self._max_batch])
         ]
         return [result.pixels if isinstance(result, Preprocessed) else result for result in results]
+
+    def in_full(self) -> DaliCpu | None:
+        """The same, but that it decodes every image in full; None where this one does so anyway."""
+        if not self._contract.scaled_decode:
+            return None
+        return DaliCpu(dataclasses.replace(self._contract, scaled_decode=False), self._max_batch, self._threads)
 
 
 class DaliGpu:

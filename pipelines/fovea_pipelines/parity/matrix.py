@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from PIL import Image, ImageOps, features
 
@@ -12,9 +13,12 @@ from fovea_pipelines.contract import Contract
 from fovea_pipelines.parity import measures
 from fovea_pipelines.parity.comparison import Outcome, Refused
 from fovea_pipelines.parity.corpus import Specimen, generated
-from fovea_pipelines.parity.encodings import ORIENTATION, saved
+from fovea_pipelines.parity.encodings import exif_of, oriented, rgb_16, saved
 from fovea_pipelines.parity.executors import DaliCpu
 from fovea_pipelines.parity.scenes import scene
+
+# As far as anybody reads it who refuses it; to write one takes the extra [formats].
+_HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
 
 def specimens() -> Iterator[Specimen]:
@@ -27,8 +31,16 @@ def specimens() -> Iterator[Specimen]:
         if name not in seen:
             seen.add(name)
             yield Specimen(name, (name,), specimen.content)
-    for name, content in _beyond():
+    for name, content in chain(_variants(), _beyond()):
         yield Specimen(name, (name,), content)
+
+
+def _variants() -> Iterator[tuple[str, bytes]]:
+    """Of kinds that have more than one form."""
+    picture = scene(300, 225, 1)
+    for form in ("jpeg", "png", "webp"):
+        yield f"{form}, orientation 6", oriented(picture, 6, form.upper())
+    yield "png, 16-bit rgb", rgb_16(picture)
 
 
 def _beyond() -> Iterator[tuple[str, bytes]]:
@@ -39,6 +51,7 @@ def _beyond() -> Iterator[tuple[str, bytes]]:
     yield "png, animated", saved(picture, "PNG", **animated)
     yield "webp, animated", saved(picture, "WEBP", **animated)
     yield "tiff", saved(picture, "TIFF")
+    yield "heic", _HEIC
     for name, form, codec in (("avif", "AVIF", "avif"), ("jpeg 2000", "JPEG2000", "jpg_2000")):
         if _writes(codec):
             yield name, saved(picture, form)
@@ -88,15 +101,16 @@ def _converted() -> Iterator[tuple[str, str, bytes, Image.Image]]:
     for name, image in {"": picture, ", grey": picture.convert("L"), ", palette": picture.quantize(16)}.items():
         yield from _as_pillow_sees(f"tiff{name}", "tiff", saved(image, "TIFF", compression="tiff_lzw"))
     yield from _as_pillow_sees("tiff, cmyk", "tiff", saved(picture.convert("CMYK"), "TIFF"))
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6
-    yield from _as_pillow_sees("tiff, orientation 6", "tiff", saved(picture, "TIFF", exif=exif))
+    yield from _as_pillow_sees("tiff, orientation 6", "tiff", saved(picture, "TIFF", exif=exif_of(6)))
     yield from _as_pillow_sees("avif", "avif", saved(picture, "AVIF", quality=90))
     import pillow_heif  # of the extra [formats]
 
     heic = io.BytesIO()
     pillow_heif.encode("RGB", picture.size, picture.tobytes(), heic, quality=90)
     yield "heic", "heic", heic.getvalue(), pillow_heif.open_heif(heic).to_pillow()
+    turned = io.BytesIO()
+    pillow_heif.encode("RGB", picture.size, picture.tobytes(), turned, quality=90, exif=exif_of(6).tobytes())
+    yield "heic, orientation 6", "heic", turned.getvalue(), pillow_heif.open_heif(turned).to_pillow()
 
 
 def _as_pillow_sees(name: str, form: str, encoded: bytes) -> Iterator[tuple[str, str, bytes, Image.Image]]:

@@ -14,7 +14,8 @@ from fovea_pipelines.parity.columns import COLUMNS, cells
 from fovea_pipelines.parity.comparison import Best
 from fovea_pipelines.parity.corpus import PHOTOGRAPHS, SUMS
 from fovea_pipelines.parity.executors import Pixels
-from fovea_pipelines.parity.report import Report, Worst
+from fovea_pipelines.parity.reduction import REDUCED
+from fovea_pipelines.parity.report import Report, Why, Worst
 from fovea_pipelines.parity.tally import Row
 from fovea_pipelines.parity.thresholds import AT_LEAST
 
@@ -79,10 +80,17 @@ def _facts(report: Report) -> str:
 def _table(report: Report, executor: str) -> str:
     heads = "".join(f"<th>{name}</th>" for name in ("images", *(head for head, _ in COLUMNS.values())))
     rows = "".join(_row(row) for row in report.rows if row.executor == executor)
+    reduced = (
+        " Images of the kind reduced are large JPEGs that the CPU decodes at a fraction of their size; an executor “in "
+        "full” decodes just these, and whole."
+        if any(row.executor == executor and row.kind == REDUCED for row in report.rows)
+        else ""
+    )
     return (
         f'<h2>{escape(executor)}</h2><p class="soft">Against the reference. Differences of pixels are in 0…255; the '
         "mean is over all images of a kind, 99%, maximum and the drifts are of its worst. Generated scenes show "
-        "nothing that a model knows, so their best classes are near ties.</p>"
+        "nothing that a model knows, so their best classes are near ties."
+        f"{reduced}</p>"
         f'<div class="scroll"><table><thead><tr><th>kind</th>{heads}<th>looks like</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
@@ -103,13 +111,24 @@ def _cell(text: str, measure: str, exceeded: float | None) -> str:
     return f'<td class="off">{text}<small>{bound} {COLUMNS[measure][1].format(exceeded)}</small></td>'
 
 
+_MEANING = {
+    Why.FURTHEST_OFF: "What training saw, what is served, and where the two differ.",
+    Why.FLIPPED: "Less far off, but the model finds another class best. What it was surest of comes first.",
+}
+
+
 def _gallery(report: Report) -> str:
-    return "".join(
-        f"<h2>Furthest off{f', {escape(executor)}' if len(report.executors) > 1 else ''}</h2>"
-        '<p class="soft">What training saw, what is served, and where the two differ.</p><div class="cases">'
-        + "".join(_case(worst, report.labels) for worst in report.worst if worst.case.executor == executor)
-        + "</div>"
-        for executor in report.executors
+    return "".join(_worst(report, executor, why) for executor in report.executors for why in Why)
+
+
+def _worst(report: Report, executor: str, why: Why) -> str:
+    of = [worst for worst in report.worst if worst.case.executor == executor and worst.why is why]
+    if not of:
+        return ""
+    return (
+        f"<h2>{why.value}{f', {escape(executor)}' if len(report.executors) > 1 else ''}</h2>"
+        f'<p class="soft">{_MEANING[why]}</p><div class="cases">'
+        f"{''.join(_case(worst, report.labels) for worst in of)}</div>"
     )
 
 
@@ -126,12 +145,13 @@ def _case(worst: Worst, labels: tuple[str, ...]) -> str:
     scores = (
         f" · logits <b>{case.scores.logit_drift:.2f}</b> · top-5 <b>{case.scores.top_5:.0%}</b>" if case.scores else ""
     )
+    flipped = " · <b>another best class</b>" if case.flipped else ""
     cause = f'<p><span class="badge bad">looks like: {escape(worst.looks_like)}</span></p>' if worst.looks_like else ""
     return (
         f"<article><h3>{escape(case.specimen.name)}</h3>"
         f'<div class="strip">{"".join(_figure(*figure) for figure in figures)}</div>'
         f"<p>mean <b>{case.pixels.mean:.2f}</b> · 99% <b>{case.pixels.p99:.0f}</b> · max "
-        f"<b>{case.pixels.maximum:.0f}</b> · embedding <b>{case.embedding_drift:.3f}</b>{scores}</p>"
+        f"<b>{case.pixels.maximum:.0f}</b> · embedding <b>{case.embedding_drift:.3f}</b>{scores}{flipped}</p>"
         f"{cause}</article>"
     )
 

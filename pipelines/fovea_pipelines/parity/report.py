@@ -5,17 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from fovea_pipelines.parity.comparison import Compared, Refused
 from fovea_pipelines.parity.tally import Row
 
 
+class Why(Enum):
+    """Why an image is among the worst, as headings say it."""
+
+    FURTHEST_OFF = "Furthest off"
+    FLIPPED = "Another best class"
+
+
 @dataclass(frozen=True)
 class Worst:
-    """An image among those furthest off, and what it looks like."""
+    """An image among the worst, and what it looks like."""
 
     case: Compared
+    why: Why
     looks_like: str | None
 
 
@@ -23,7 +32,8 @@ class Worst:
 class Report:
     """Of one model package on so many images.
 
-    `rows` by executor and kind; `worst` by executor, of all kinds, furthest off first.
+    `rows` by executor and kind; `worst` by executor, of all kinds: furthest off first, then those with another best
+    class that are not among them, what the model was surest of first.
     """
 
     model: str
@@ -67,6 +77,7 @@ def _worst(worst: Worst) -> dict[str, Any]:
     return {
         "executor": case.executor,
         "image": case.specimen.name,
+        "why": worst.why.value.lower(),
         "kinds": case.specimen.kinds,
         **{f"pixel_{name}": value for name, value in dataclasses.asdict(case.pixels).items()},
         "embedding_drift": case.embedding_drift,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.package import ModelPackage
-from fovea_pipelines.parity.comparison import Compared, Refused, compare
+from fovea_pipelines.parity import reduction
+from fovea_pipelines.parity.comparison import Compared, Refused, against, expect
 from fovea_pipelines.parity.corpus import SUMS, Specimen
 from fovea_pipelines.parity.diagnosis import diagnose, verdict
 from fovea_pipelines.parity.executors import Executor
-from fovea_pipelines.parity.report import Report, Worst
+from fovea_pipelines.parity.reduction import REDUCED
+from fovea_pipelines.parity.report import Report, Why, Worst
 from fovea_pipelines.parity.tally import KEPT, Row, Tally
 from fovea_pipelines.parity.thresholds import Thresholds
 
@@ -31,18 +33,24 @@ def run(
 ) -> Report:
     """Compare every executor with the reference on every specimen; `progress` hears how many are done since.
 
-    The model runs in f32 for both, whatever precision is served: what is measured is the pixels' doing alone.
+    The model runs in f32 for both, whatever precision is served: what is measured is the pixels' doing alone. Images
+    that the CPU decodes at a fraction of their size are of the kind "reduced" too, and are compared decoded in full as
+    well, so that the two rows of that kind show what the reduction does.
     """
     thresholds = Thresholds.of(package)
     artefact = package.onnx
     artefact.check()
     engine = OpenVinoEngine(artefact.path, "f32", streams=len(os.sched_getaffinity(0)))
+    in_full = reduction.in_full(executors)
+    names = [*executors, *in_full]
     tallies: _Tallies = {}
     refusals: list[Refused] = []
     images = 0
-    for batch in _batches(specimens):
-        for outcome in compare(batch, executors, package.contract, engine):
-            for kind in outcome.specimen.kinds:
+    for batch in _batches(reduction.marked(specimens, package.contract)):
+        expected = expect(batch, package.contract, engine)
+        reduced = [each for each in expected if REDUCED in each.specimen.kinds]
+        for outcome in chain(against(expected, executors, engine), against(reduced, in_full, engine)):
+            for kind in [REDUCED] if outcome.executor in in_full else outcome.specimen.kinds:
                 tallies.setdefault((outcome.executor, kind), Tally(outcome.executor, kind)).add(outcome)
             if isinstance(outcome, Refused):
                 refusals.append(outcome)
@@ -54,8 +62,13 @@ def run(
         digest=package.digest,
         labels=package.labels,
         images=images,
-        rows=tuple(_row(tally, thresholds, explain) for tally in _in_order(tallies, executors)),
-        worst=tuple(Worst(case, explain(case)) for name in executors for case in _worst(tallies, name)),
+        rows=tuple(_row(tally, thresholds, explain) for tally in _in_order(tallies, names)),
+        worst=tuple(
+            Worst(case, why, explain(case))
+            for name in names
+            for why, cases in _worst([tally for tally in tallies.values() if tally.executor == name]).items()
+            for case in cases
+        ),
         refusals=tuple(refusals),
     )
 
@@ -66,9 +79,8 @@ def _batches(specimens: Iterable[Specimen]) -> Iterator[list[Specimen]]:
         yield batch
 
 
-def _in_order(tallies: _Tallies, executors: Mapping[str, Executor]) -> list[Tally]:
+def _in_order(tallies: _Tallies, names: list[str]) -> list[Tally]:
     """By executor as given, the sums before the kinds they are made of."""
-    names = list(executors)
     return sorted(tallies.values(), key=lambda each: (names.index(each.executor), each.kind not in SUMS, each.kind))
 
 
@@ -76,15 +88,16 @@ def _row(tally: Tally, thresholds: Thresholds, explain: _Explanations) -> Row:
     row = tally.row(thresholds)
     if not row.exceeded:
         return row
-    return tally.row(thresholds, verdict(explain(case) for case in tally.worst_first()[:_EXPLAINED]))
+    return tally.row(thresholds, verdict(explain(case) for case in tally.furthest.in_order()[:_EXPLAINED]))
 
 
-def _worst(tallies: _Tallies, executor: str) -> list[Compared]:
-    """The images furthest off, whatever their kind."""
-    cases = {
-        case.specimen: case for tally in tallies.values() if tally.executor == executor for case in tally.worst_first()
-    }
-    return sorted(cases.values(), key=lambda case: case.pixels.mean, reverse=True)[:KEPT]
+def _worst(tallies: list[Tally]) -> dict[Why, list[Compared]]:
+    """Of one executor, whatever their kind; what is among the furthest off is not named again."""
+    off = {case.specimen: case for tally in tallies for case in tally.furthest.in_order()}
+    furthest = sorted(off.values(), key=lambda case: case.pixels.mean, reverse=True)[:KEPT]
+    other = {case.specimen: case for tally in tallies for case in tally.flipped.in_order()}
+    flipped = sorted(other.values(), key=lambda case: case.surety, reverse=True)
+    return {Why.FURTHEST_OFF: furthest, Why.FLIPPED: [case for case in flipped if case not in furthest][:KEPT]}
 
 
 class _Explanations:

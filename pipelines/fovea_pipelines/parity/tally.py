@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fovea_pipelines.parity.comparison import Compared, Outcome
 from fovea_pipelines.parity.thresholds import Exceeded, Thresholds
 
-KEPT = 12  # images with their pixels, the worst first
+KEPT = 12  # images with their pixels, of those furthest off and of those with another best class each
 _MEANS = ("pixel_mean", "top_1", "top_5")
 _LARGEST = ("pixel_p99", "pixel_max", "embedding_drift", "logit_drift")
 
@@ -43,15 +43,38 @@ class Row:
 
 
 @dataclass
+class Foremost:
+    """The few cases of the largest values."""
+
+    _entries: list[tuple[float, int, Compared]] = field(default_factory=list)
+    _offered: int = 0
+
+    def offer(self, value: float, case: Compared) -> None:
+        self._offered += 1
+        # The count breaks ties: cases have no order of their own.
+        entry = (value, -self._offered, case)
+        (heapq.heappush if len(self._entries) < KEPT else heapq.heappushpop)(self._entries, entry)
+
+    def in_order(self) -> list[Compared]:
+        """The largest first."""
+        return [case for _, _, case in sorted(self._entries, reverse=True)]
+
+
+@dataclass
 class Tally:
-    """What one executor did with the images of one kind so far; `worst` holds those furthest off."""
+    """What one executor did with the images of one kind so far.
+
+    `furthest` holds the images furthest off, `flipped` those of which the model says another best class: of these the
+    ones it was surest of, for a near tie says little.
+    """
 
     executor: str
     kind: str
     images: int = 0
     executor_refused: int = 0
     reference_refused: int = 0
-    worst: list[tuple[float, int, Compared]] = field(default_factory=list)
+    furthest: Foremost = field(default_factory=Foremost)
+    flipped: Foremost = field(default_factory=Foremost)
     _sums: dict[str, float] = field(default_factory=dict)
     _largest: dict[str, float] = field(default_factory=dict)
     _compared: int = 0
@@ -85,15 +108,12 @@ class Tally:
             self._sums[name] = self._sums.get(name, 0.0) + value
         for name, value in _extremes(case).items():
             self._largest[name] = max(self._largest.get(name, 0.0), value)
-        # The count breaks ties: cases have no order of their own.
-        entry = (case.pixels.mean, -self._compared, case)
-        (heapq.heappush if len(self.worst) < KEPT else heapq.heappushpop)(self.worst, entry)
+        self.furthest.offer(case.pixels.mean, case)
+        if case.flipped:
+            self.flipped.offer(case.surety, case)
 
     def _measured(self) -> dict[str, float]:
         return {**{name: value / self._compared for name, value in self._sums.items()}, **self._largest}
-
-    def worst_first(self) -> list[Compared]:
-        return [case for _, _, case in sorted(self.worst, reverse=True)]
 
 
 def _means(case: Compared) -> dict[str, float]:

@@ -50,6 +50,9 @@ def skew(
 ) -> None:
     """Compare the served pixels, and what the model says of them, with the training code's.
 
+    Large JPEGs that are decoded at a fraction of their size are of the kind "reduced" too, and are compared decoded in
+    full as well, by the executor "dali-cpu in full".
+
     Exits with 0 if every kind of image is within its limits, 1 if any is not, 2 if there was nothing to compare.
     """
     from fovea_pipelines.errors import PipelineError

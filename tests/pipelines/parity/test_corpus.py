@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
+from tests.conftest import ROOT
 
 from fovea_pipelines import headers
 from fovea_pipelines.parity import corpus, encodings
 from fovea_pipelines.parity.corpus import Specimen
+from fovea_pipelines.parity.reduction import REDUCED
 from fovea_pipelines.parity.scenes import scene
 
 KINDS = {
@@ -31,6 +33,12 @@ def _opened(specimens: list[Specimen], name: str) -> Image.Image:
 def test_every_kind_is_there(specimens: list[Specimen]) -> None:
     assert {kind for each in specimens for kind in each.kinds} == KINDS
     assert len({each.name for each in specimens}) == len(specimens) > 100
+
+
+def test_the_documents_count_it_as_it_is(specimens: list[Specimen]) -> None:
+    kinds = len(KINDS - {"generated"} | {REDUCED})
+    assert f"on {len(specimens)} generated images of {kinds} kinds" in (ROOT / "README.md").read_text()
+    assert f"on generated images of {kinds} kinds" in (ROOT / "docs/models.md").read_text()
 
 
 def test_it_is_the_same_each_time_and_another_with_another_seed(specimens: list[Specimen]) -> None:
@@ -71,6 +79,22 @@ def test_every_orientation_shows_the_same_upright_scene(specimens: list[Specimen
         assert (header.width > header.height) is (number > 4)
 
 
+HELD = ("grey", "cmyk", "palette", "alpha", "16-bit", "progressive", "odd", "tiny", "extreme", "icc", "huge")
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_what_decoders_treat_in_their_own_way_is_held_in_every_way(specimens: list[Specimen], kind: str) -> None:
+    held = {f"orientation-{number}": number for number in range(2, 9)}
+    found = [(each, held[turn]) for each in specimens if kind in each.kinds for turn in held if turn in each.kinds]
+    assert [orientation for _, orientation in found] == list(range(2, 9))
+    for each, orientation in found:
+        header = headers.read(each.content)
+        assert header.orientation == orientation
+        assert (header.width > header.height) is (orientation < 5)
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(each.content)))
+        assert upright.width > upright.height
+
+
 def test_ycck_is_read_as_the_colours_it_was_made_of() -> None:
     picture = scene(60, 40, 0)
     opened = Image.open(io.BytesIO(encodings.ycck(picture)))
@@ -82,6 +106,21 @@ def test_ycck_is_read_as_the_colours_it_was_made_of() -> None:
 def test_16_bit_rgb_keeps_the_high_bytes() -> None:
     picture = scene(60, 40, 0)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encodings.rgb_16(picture)))), np.asarray(picture))
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png"])
+def test_a_wide_profile_is_one_and_means_clearly_other_colours(specimens: list[Specimen], form: str) -> None:
+    opened = _opened(specimens, f"icc-wide.{form}")
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(opened.info["icc_profile"]))
+    assert (profile.profile.version, profile.profile.is_matrix_shaper) == (2.4, True)
+    np.testing.assert_allclose(profile.profile.green_colorant[0], (0.205, 0.626, 0.061), atol=1e-3)
+    meant = ImageCms.profileToProfile(opened, profile, ImageCms.createProfile("sRGB"))
+    assert np.abs(np.asarray(opened).astype(int) - np.asarray(meant)).mean() > 4
+
+
+def test_those_who_take_images_by_their_place_get_the_same_ones(specimens: list[Specimen]) -> None:
+    names = [each.name.partition("/")[2] for each in specimens[48:97:24]]
+    assert names == ["orientation-6-xmp.webp", "chroma-444-5.jpeg", "odd-257x225.webp"]
 
 
 def test_a_folder_is_read_by_name_with_what_lies_below(tmp_path: Path, specimens: list[Specimen]) -> None:

@@ -56,6 +56,7 @@ def _rewriting(package: ModelPackage, rewrite: Callable[[bytes], bytes | None]) 
     [
         ("alpha", lambda image: redecoded.over(image, "white"), "alpha over white"),
         ("cmyk", redecoded.inverted_ink, "CMYK inverted"),
+        ("icc", redecoded.by_its_profile, "embedded profile applied"),
     ],
 )
 def test_a_decoder_of_another_mind_is_named(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.conftest import Photograph
 
 from fovea_pipelines import reference
 from fovea_pipelines.package import ModelPackage
-from fovea_pipelines.parity import page, skew
+from fovea_pipelines.parity import page, reduction, skew
 from fovea_pipelines.parity.corpus import Specimen
+from fovea_pipelines.parity.encodings import saved
 from fovea_pipelines.parity.executors import DaliCpu, Pixels
-from fovea_pipelines.parity.report import Report
+from fovea_pipelines.parity.report import Report, Why
 
 First = Callable[..., list[Specimen]]
 
@@ -110,3 +113,65 @@ def test_the_page_needs_nothing_else_and_shows_the_worst(package: ModelPackage, 
     assert "&lt;broken&gt;" in html
     assert "<broken>" not in html
     assert "looks like: orientation ignored" in html
+
+
+def _named(specimens: list[Specimen], *names: str) -> list[Specimen]:
+    return [each for each in specimens if each.name.partition("/")[2] in names]
+
+
+def test_what_the_reduction_of_large_jpegs_does_is_told_apart(
+    package: ModelPackage, served: DaliCpu, specimens: list[Specimen]
+) -> None:
+    some = _named(specimens, "grey.jpeg", "extreme-3000x40.jpeg", "huge-2049x1537.jpeg", "huge-held-6.jpeg")
+    report = skew.run(package, some, {"dali-cpu": served})
+    reduced, in_full = (row for row in report.rows if row.kind == "reduced")
+    assert (reduced.executor, reduced.images) == ("dali-cpu", 2)
+    assert (in_full.executor, in_full.images) == ("dali-cpu in full", 2)
+    assert reduced.pixel_mean is not None
+    assert in_full.pixel_mean is not None
+    assert in_full.pixel_mean < 0.1 < reduced.pixel_mean
+    assert {row.kind for row in report.rows if row.executor == "dali-cpu in full"} == {"reduced"}
+    assert [row.images for row in report.rows if row.kind == "generated"] == [4]
+    assert report.images == 4
+
+
+def test_nothing_is_told_of_a_reduction_where_there_is_none(package: ModelPackage, specimens: list[Specimen]) -> None:
+    some = _named(specimens, "grey.jpeg", "huge-2049x1537.jpeg")
+    contract = {**package.table["contract"], "scaled_decode": False}
+    whole = dataclasses.replace(package, table={**package.table, "contract": contract})
+    for of, images in ((whole, some), (package, some[:1])):
+        report = skew.run(of, images, {"dali-cpu": DaliCpu(of.contract)})
+        assert report.executors == ("dali-cpu",)
+        assert "reduced" not in {row.kind for row in report.rows}
+
+
+def test_a_jpeg_of_four_inks_is_decoded_in_full_however_large(package: ModelPackage, specimens: list[Specimen]) -> None:
+    (huge,) = _named(specimens, "huge-2049x1537.jpeg")
+    inks = saved(Image.open(io.BytesIO(huge.content)).convert("CMYK"), "JPEG")
+    marks = reduction.marked([huge, Specimen("inks", ("cmyk",), inks)], package.contract)
+    assert [each.kinds for each in marks] == [(*huge.kinds, "reduced"), ("cmyk",)]
+
+
+def test_an_image_whose_best_class_flips_is_shown_though_others_are_further_off(
+    package: ModelPackage, of_kind: First, espresso: bytes
+) -> None:
+    def off(images: Sequence[bytes]) -> list[Pixels | Exception]:
+        right = [reference.pixels(image, package.contract) for image in images]
+        return [_speckled(pixels, 3 if image == espresso else 1) for image, pixels in zip(images, right, strict=True)]
+
+    others = of_kind(*(f"orientation-{number}" for number in range(1, 9)), "grey", "cmyk", "palette", "alpha", "16-bit")
+    report = skew.run(package, [Specimen("espresso", ("photographs",), espresso), *others], {"off": off})
+    flipped = [worst.case.specimen.name for worst in report.worst if worst.why is Why.FLIPPED]
+    assert flipped[0] == "espresso"
+    assert [worst.why for worst in report.worst[:12]] == [Why.FURTHEST_OFF] * 12
+    told = [each for each in report.to_mapping()["worst"] if each["why"] == "another best class"]
+    assert [each["image"] for each in told] == flipped
+    html = page.render(report)
+    assert html.index("<h2>Furthest off</h2>") < html.index("<h2>Another best class</h2>") < html.index("<h3>espresso")
+
+
+def _speckled(pixels: Pixels, step: int) -> Pixels:
+    """Every so many pixels of both axes as their negatives."""
+    speckled = pixels.copy()
+    speckled[::step, ::step] = 255 - speckled[::step, ::step]
+    return speckled
