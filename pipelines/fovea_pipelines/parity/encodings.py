@@ -17,6 +17,7 @@ ORIENTATION = 0x0112
 _ADOBE = b"\xff\xee\x00\x0eAdobe"
 _ADOBE_SIZE = 16
 _YCCK = 2
+_MADE = slice(24, 36)  # of a profile: the date and time (ICC.1:2001-04, 6.1.8)
 
 # What a camera did to the upright scene for each EXIF orientation: the inverse of `ImageOps.exif_transpose`.
 _STORED = {
@@ -68,8 +69,9 @@ def oriented_by_xmp(upright: Image.Image, orientation: int) -> bytes:
 
 
 def with_srgb_profile(image: Image.Image, form: str) -> bytes:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    return saved(image, form, icc_profile=profile.tobytes())
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[_MADE] = bytes(12)  # or the file would be another each second
+    return saved(image, form, icc_profile=bytes(profile))
 
 
 def with_wide_profile(image: Image.Image, form: str, **options: Any) -> bytes:

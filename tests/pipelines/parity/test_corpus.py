@@ -47,6 +47,19 @@ def test_it_is_the_same_each_time_and_another_with_another_seed(specimens: list[
     assert next(corpus.generated(seed=1)).content != specimens[0].content
 
 
+def test_a_profile_does_not_say_when_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ImageCms.createProfile
+    first = encodings.with_srgb_profile(scene(8, 8, 0), "PNG")
+    monkeypatch.setattr(ImageCms, "createProfile", lambda name: _dated(made(name)))
+    assert encodings.with_srgb_profile(scene(8, 8, 0), "PNG") == first
+
+
+def _dated(profile: ImageCms.core.CmsProfile) -> io.BytesIO:
+    content = bytearray(ImageCms.ImageCmsProfile(profile).tobytes())
+    content[24:36] = b"\x07\xd0" + bytes((0, 1) * 5)
+    return io.BytesIO(content)
+
+
 def test_it_takes_less_than_five_seconds_of_one_core() -> None:
     began = time.process_time()
     assert sum(1 for _ in corpus.generated()) > 100
