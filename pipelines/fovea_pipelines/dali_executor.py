@@ -113,6 +113,8 @@ def _job(image: EncodedImage, contract: Contract) -> Job | Undecodable:
     if header.unmarked_inks:
         image = np.concatenate((image[:2], _ADOBE_MARKER, image[2:]))
         header = dataclasses.replace(header, scan=header.scan and header.scan + _ADOBE_MARKER.size)
+    if header.format == "webp" and (even := headers.evened(encoded)) is not encoded:
+        image = np.frombuffer(even, np.uint8)
     if contract.orientation == "ignore":
         header = dataclasses.replace(header, orientation=1)
     return Job(image, header, geometry.plan(*geometry.upright_size(header), contract))

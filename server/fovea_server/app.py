@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from fovea_server import state_folder
 from fovea_server.access import policy
 from fovea_server.edge import control_app
 from fovea_server.edge.http_face import ControlFace
+from fovea_server.endings import each_in_turn
 from fovea_server.errors import StartError
 from fovea_server.feature_log import opening
 from fovea_server.feature_log.keeping import Keeping
@@ -109,7 +110,7 @@ class App:
         control = ControlFace(
             control_app.create(self._roster, self._metrics, self._gateway.model_is_needed), self._settings.state
         )
-        await _each_in_turn(
+        await each_in_turn(
             lambda: self._serve(control, stop, hurry, on_ready),
             lambda: control.close(0),
             self._gateway.end,
@@ -271,18 +272,3 @@ async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) 
     starting.cancel()
     await asyncio.wait({starting})
     return False
-
-
-async def _each_in_turn(*steps: Callable[[], Awaitable[None]]) -> None:
-    """Every step, whatever those before it did. The first error is raised once all are done, others are logged."""
-    first: BaseException | None = None
-    for step in steps:
-        try:
-            await step()
-        except BaseException as error:
-            if first is None:
-                first = error
-            else:
-                _log.error("stopping did not go well", exc_info=error)
-    if first is not None:
-        raise first

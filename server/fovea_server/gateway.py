@@ -20,6 +20,7 @@ from fovea_server.edge.problems import Problems
 from fovea_server.edge.request_id import WithId
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates
+from fovea_server.endings import each_in_turn
 from fovea_server.feature_log.log import FeatureLog
 from fovea_server.feature_log.places import Places
 from fovea_server.metrics import Metrics
@@ -144,12 +145,14 @@ class Gateway:
 
     async def end(self) -> None:
         """Close at once, and end every process of its own."""
-        await self._rest.close(0)
-        await self._grpc.close(0)
-        await self._conversion.close()
-        await self._experiments.stop()
-        if self._log:
-            await self._log.stop()
+        logs = [self._log.stop] if self._log else []
+        await each_in_turn(
+            lambda: self._rest.close(0),
+            lambda: self._grpc.close(0),
+            self._conversion.close,
+            self._experiments.stop,
+            *logs,
+        )
 
 
 def _feature_log(settings: Settings, metrics: Metrics, catalogue: Catalogue) -> FeatureLog | None:

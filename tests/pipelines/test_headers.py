@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fovea_pipelines import headers
-from fovea_pipelines.headers import Damaged, Empty, FormatNotServed, Header, NotAnImage, Refused
+from fovea_pipelines.headers import Damaged, Empty, FormatNotServed, Header, NotAnImage, Refused, webp
 
 SIZE = (37, 23)
 MODES = {
@@ -199,9 +199,17 @@ def test_exif_that_only_some_readers_of_a_webp_find_is_refused(image: bytes, rea
         headers.read(image)
 
 
-def test_exif_behind_an_odd_chunk_of_a_webp_is_not_served() -> None:
-    with pytest.raises(FormatNotServed, match="EXIF behind a chunk of odd length"):
-        headers.read(_extended(8, (b"ICCP", b"odd"), PIXELS, (b"EXIF", _tiff(6))))
+def test_exif_behind_an_odd_chunk_of_a_webp_counts_and_the_decoder_is_given_an_even_one() -> None:
+    odd = _extended(8, (b"ICCP", b"odd"), PIXELS, (b"EXIF", _tiff(6)), (b"XMP ", b"odd"))
+    assert headers.read(odd).orientation == 6
+    even = headers.evened(odd)
+    assert headers.read(even) == headers.read(odd)
+    sizes = [size for _, _, size in webp._chunks(even, len(even))]
+    assert (len(even), sizes[1], sizes[-1]) == (len(odd), 4, 3)  # what lies behind the EXIF may be as it is
+    for image in (even, _extended(8, PIXELS, (b"EXIF", _tiff(6))), _extended(0, (b"ICCP", b"odd"), PIXELS)):
+        assert headers.evened(image) is image
+    plain = _image("webp")
+    assert headers.evened(plain) is plain
 
 
 def test_nothing_is_no_image() -> None:

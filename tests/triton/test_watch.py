@@ -103,7 +103,21 @@ async def test_a_process_that_was_overlooked_after_a_revival_is_found_by_the_nex
 ) -> None:
     async with _running(tmp_path) as triton:
         network, watch = _pid(triton, "network"), _watch(triton, search=0.2)
-        searches.overlooked = [network, network]
+        searches.overlooked = [network, 0, 0, network]
         watch.revived()
         assert network not in watch._running()
         await eventually(lambda: network in watch._running(), 10)
+        os.kill(network, signal.SIGKILL)
+        await eventually(lambda: watch.lost() == {"network"}, 10)
+
+
+async def test_what_triton_calls_unhealthy_may_have_died_by_itself_a_moment_ago(
+    tmp_path: Path, searches: _Searches
+) -> None:
+    async with _running(tmp_path) as triton:
+        network, watch = _pid(triton, "network"), _watch(triton, search=60)
+        trouble = asyncio.create_task(watch.until_trouble())
+        await asyncio.sleep(0.2)
+        searches.overlooked = [network]  # it has no memory any more, and no command line
+        watch._engine.pulse.ails(["network"])
+        assert (await asyncio.wait_for(trouble, 5)).lost == {"network"}

@@ -3,5 +3,17 @@
 from fovea_pipelines.headers.frame import Load
 from fovea_pipelines.headers.reading import ON_REQUEST, Header, read
 from fovea_pipelines.headers.refusals import Damaged, Empty, FormatNotServed, NotAnImage, Refused
+from fovea_pipelines.headers.webp import evened
 
-__all__ = ["ON_REQUEST", "Header", "Load", "read", "Refused", "Empty", "NotAnImage", "FormatNotServed", "Damaged"]
+__all__ = [
+    "ON_REQUEST",
+    "Damaged",
+    "Empty",
+    "FormatNotServed",
+    "Header",
+    "Load",
+    "NotAnImage",
+    "Refused",
+    "evened",
+    "read",
+]

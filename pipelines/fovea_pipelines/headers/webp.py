@@ -18,6 +18,7 @@ _PREFIX = b"Exif\0\0"  # as in a JPEG; some writers put it here too
 _PIXELS = frozenset((b"VP8X", b"ALPH", b"VP8 ", b"VP8L"))
 _RIFF = Struct("<4sI4s")
 _CHUNK = Struct("<4sI")
+_SIZE = Struct("<I")  # of a chunk, without the byte that makes it even
 _SOUND = re.compile(rb"VP8X(?:ICCP)?(?:EXIF|XMP )*(?:VP8L|(?:ALPH)?VP8 )(?:EXIF|XMP )*")
 _LOSSY = Struct("<3s3sHH")  # frame tag, sync code, width, height
 _LOSSLESS = Struct("<BI")  # signature; 14 bits of width - 1, 14 bits of height - 1
@@ -36,6 +37,28 @@ def read(image: bytes) -> Frame:
     if kind == b"VP8X":
         return _extended(image, size, 8 + riff_size)
     raise Damaged(f"a WebP begins with VP8, VP8L or VP8X; this one with the bytes {kind.hex(' ')}")
+
+
+def evened(image: bytes) -> bytes:
+    """A WebP that was read, without chunks of odd length before its EXIF: the byte that pads one becomes its last.
+
+    nvImageCodec 0.9 forgets that byte, and finds no EXIF, or one that nobody else sees. libwebp steps over what lies
+    behind the data of a chunk.
+    """
+    if image[12:16] != b"VP8X" or not image[20] & _HAS_EXIF:
+        return image
+    odd: list[tuple[int, int]] = []
+    for kind, start, size in _chunks(image, 8 + fields(_RIFF, image, 0, "the WebP container")[1]):
+        if kind == b"EXIF":
+            break
+        if size % 2:
+            odd.append((start - _SIZE.size, size + 1))
+    if not odd:
+        return image
+    even = bytearray(image)
+    for place, size in odd:
+        _SIZE.pack_into(even, place, size)
+    return bytes(even)
 
 
 def _lossy(image: bytes) -> Frame:
@@ -91,9 +114,6 @@ def _orientation(image: bytes, end: int, *, has_xmp: bool) -> int:
         if kind == b"EXIF":
             block = memoryview(image)[start : start + size]
             readings.append(exif.orientations(block[len(_PREFIX) :] if block[: len(_PREFIX)] == _PREFIX else block))
-        elif size % 2 and not readings:
-            # nvImageCodec 0.9 forgets the byte that pads it, and finds no EXIF, or one that nobody else sees.
-            raise not_served("a WebP with EXIF behind a chunk of odd length, which the decoder cannot step over")
         elif kind == b"XMP " and has_xmp and not packet:
             packet = image[start : start + min(size, xmp.MOST)]
         kinds += kind

@@ -189,6 +189,7 @@ def _held(scenes: _Scenes) -> _Part:
             "cmyk.jpeg": encodings.cmyk(picture, exif=exif),
             "palette.png": saved(encodings.with_palette(picture, 64), "PNG", exif=exif),
             "alpha.png": encodings.with_alpha(picture, "PNG", exif=exif),
+            "alpha.webp": encodings.with_alpha(picture, "WEBP", quality=85, exif=exif),
             "16-bit.png": (encodings.grey_16 if orientation % 2 else encodings.rgb_16)(picture, exif=exif),
             "progressive.jpeg": saved(picture, "JPEG", progressive=True, exif=exif),
             "icc.jpeg": encodings.with_wide_profile(picture, "JPEG", exif=exif),

@@ -96,8 +96,10 @@ def _worst(tallies: list[Tally]) -> dict[Why, list[Compared]]:
     off = {case.specimen: case for tally in tallies for case in tally.furthest.in_order()}
     furthest = sorted(off.values(), key=lambda case: case.pixels.mean, reverse=True)[:KEPT]
     other = {case.specimen: case for tally in tallies for case in tally.flipped.in_order()}
+    for case in furthest:
+        other.pop(case.specimen, None)
     flipped = sorted(other.values(), key=lambda case: case.surety, reverse=True)
-    return {Why.FURTHEST_OFF: furthest, Why.FLIPPED: [case for case in flipped if case not in furthest][:KEPT]}
+    return {Why.FURTHEST_OFF: furthest, Why.FLIPPED: flipped[:KEPT]}
 
 
 class _Explanations:

@@ -77,7 +77,7 @@ def skew(
         terminal.say_error(failure)
     if not report.passed:
         raise typer.Exit(1)
-    terminal.say(f"every kind of image is within the limits of {package.name}'s model.toml")
+    terminal.say(f"every kind of image is within the limits of {package.name}, built in or in its model.toml")
 
 
 def _executors(package: ModelPackage, triton: str | None, triton_model: str | None, device: str) -> dict[str, Executor]:

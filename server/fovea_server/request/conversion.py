@@ -100,12 +100,12 @@ class Conversion:
         priority: Priority = Priority.INTERACTIVE,
         caller: str = "",
     ) -> AsyncIterator[bytes]:
-        """`async with` it: the image in a format that the executors read, which most are in already.
+        """`async with` it: the image in a form that the executors read, which most are in already.
 
         Raises Busy, Shed, DeadlineUnreachable, DeadlineExceeded, TooManyPixels, FormatNotServed or Undecodable.
         """
         if facts.format not in self._settings.formats:
-            yield image
+            yield headers.evened(image) if facts.format == "webp" else image
             return
         async with self._places.slot(len(image), deadline, priority=priority, caller=caller):
             yield await self._in_time(image, facts.format, deadline)

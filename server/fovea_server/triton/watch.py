@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
+import operator
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
@@ -21,6 +23,7 @@ from fovea_server.triton.process import TritonProcess, exit_in_words, models_of
 from fovea_server.triton.pulse import Pulse
 
 _log = get_logger("watch")
+_SEARCHES = 3
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,11 @@ class Watch:
         return self._missing(self._process.models_by_pid())
 
     def revived(self) -> None:
-        """What runs now is what must go on running; what was wrong was wrong with what ran before."""
-        self._models = self._process.model_processes()
+        """What runs now is what must go on running; what was wrong was wrong with what ran before.
+
+        What was killed may still be ending, and a search then overlooks others: what several find is what there is.
+        """
+        self._models = functools.reduce(operator.or_, (self._process.model_processes() for _ in range(_SEARCHES)))
         self._searched = -math.inf
         self._engine.pulse.unhealthy.clear()
 
@@ -170,8 +176,8 @@ class Watch:
         return _cpu_seconds(pids) - before < 0.04 * self._settings.sample
 
     def _hung(self, models: Collection[str], why: str) -> Trouble:
-        """What hangs is killed, so that it can be revived as what has died can."""
-        hung = frozenset(self._process.models_by_pid().values()) & frozenset(models)
+        """What hangs is killed, so that it can be revived as what has died can: perhaps by itself, a moment ago."""
+        hung = frozenset((*self._process.models_by_pid().values(), *self._models)) & frozenset(models)
         if not hung:
             return Trouble(f"tritonserver hangs: {why}")
         self._process.end_model_processes(hung)

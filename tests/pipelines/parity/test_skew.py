@@ -170,6 +170,14 @@ def test_an_image_whose_best_class_flips_is_shown_though_others_are_further_off(
     assert html.index("<h2>Furthest off</h2>") < html.index("<h2>Another best class</h2>") < html.index("<h3>espresso")
 
 
+def test_an_image_that_is_there_twice_is_told_of_once(package: ModelPackage, espresso: bytes) -> None:
+    def off(images: Sequence[bytes]) -> list[Pixels | Exception]:
+        return [_speckled(reference.pixels(image, package.contract), 3) for image in images]
+
+    report = skew.run(package, [Specimen("espresso", ("photographs",), espresso)] * 20, {"off": off})
+    assert [worst.why for worst in report.worst] == [Why.FURTHEST_OFF]
+
+
 def _speckled(pixels: Pixels, step: int) -> Pixels:
     """Every so many pixels of both axes as their negatives."""
     speckled = pixels.copy()

@@ -1,4 +1,4 @@
-"""However serving ends, and whatever goes wrong while it does, every part is stopped."""
+"""Whatever goes wrong at the end, every part is stopped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from fovea_server.app import _each_in_turn
+from fovea_server.endings import each_in_turn
 from fovea_server.errors import StartError
 
 
@@ -31,7 +31,7 @@ async def test_what_fails_keeps_nothing_from_being_stopped_and_the_first_error_i
 ) -> None:
     done = list[str]()
     with pytest.raises(StartError, match="the port is taken"):
-        await _each_in_turn(*_steps(done, a=StartError("the port is taken", "use another"), c=OSError("disk full")))
+        await each_in_turn(*_steps(done, a=StartError("the port is taken", "use another"), c=OSError("disk full")))
     assert done == list("abcde")
     said = capsys.readouterr()
     assert "disk full" in said.out + said.err
@@ -39,7 +39,7 @@ async def test_what_fails_keeps_nothing_from_being_stopped_and_the_first_error_i
 
 async def test_being_cancelled_keeps_nothing_from_being_stopped_either() -> None:
     done = list[str]()
-    ending = asyncio.create_task(_each_in_turn(*_steps(done)))
+    ending = asyncio.create_task(each_in_turn(*_steps(done)))
     await asyncio.sleep(0)
     ending.cancel()
     with pytest.raises(asyncio.CancelledError):
