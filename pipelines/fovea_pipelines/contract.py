@@ -87,18 +87,16 @@ class Contract:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in table.items()
         }
-        contract = cls(**values)
-        contract._check_what_says_nothing(table)
-        return contract
+        return cls(**values)
 
-    def _check_what_says_nothing(self, table: Mapping[str, Any]) -> None:
-        """Whoever wrote such settings thinks that they do something."""
+    def check_that_all_says_something(self) -> None:
+        """Whoever writes settings that change nothing, or cannot be heeded, thinks that they do something."""
         if self.scaled_decode and not self.antialias:
             raise BadContract(
                 "contract.scaled_decode is True without antialias, where every source pixel counts and none may be "
                 "averaged away beforehand"
             )
-        if "fill" in table and self.resize != "letterbox" and self.fill != _FILL:
+        if self.resize != "letterbox" and self.fill != _FILL:
             raise BadContract(f"contract.fill is {self.fill!r}; with resize = {self.resize!r} nothing is filled")
 
     def beyond_triton_dali(self) -> str | None:

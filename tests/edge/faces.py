@@ -23,6 +23,7 @@ from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.http_face import RestFace
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.problems import Problems
+from fovea_server.edge.receiving import Receiving
 from fovea_server.edge.request_id import WithId
 from fovea_server.edge.rest_access import GuardedApp
 from fovea_server.edge.tls import Certificates
@@ -67,6 +68,7 @@ class Faces:
     app: DirectPaths
     experiments: Experiments
     state: Path
+    receiving: Receiving
 
     @property
     def rest(self) -> str:
@@ -141,7 +143,9 @@ async def faces(
     readiness.ready(1)
     await asyncio.sleep(0)
     try:
-        yield Faces(rest_port, f"127.0.0.1:{grpc_port}", service, metrics, app, experiments, state)
+        yield Faces(
+            rest_port, f"127.0.0.1:{grpc_port}", service, metrics, app, experiments, state, rest._room.receiving
+        )
     finally:
         await rest.close(0)
         await grpc.close(0)

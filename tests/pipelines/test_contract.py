@@ -66,8 +66,6 @@ def test_an_unknown_and_a_missing_setting_are_named(table: dict[str, Any]) -> No
         ({"kernel": "nearest"}, "antialias is True with the nearest kernel"),
         ({"fill": [0, 0, 300]}, "three whole numbers from 0 to 255"),
         ({"fill": 5}, "contract.fill is 5; it must be three whole numbers"),
-        ({"fill": [0, 0, 0]}, r"contract.fill is \(0, 0, 0\); with resize = 'short_side' nothing is filled"),
-        ({"antialias": False, "scaled_decode": True}, "scaled_decode is True without antialias"),
     ],
 )
 def test_a_contract_that_contradicts_itself_is_refused(
@@ -75,6 +73,22 @@ def test_a_contract_that_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises(BadContract, match=message):
         Contract.from_mapping({**table, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fill": [0, 0, 0]}, r"contract.fill is \(0, 0, 0\); with resize = 'short_side' nothing is filled"),
+        ({"antialias": False, "scaled_decode": True}, "scaled_decode is True without antialias"),
+    ],
+)
+def test_what_says_nothing_is_refused_of_who_writes_it_and_read_where_it_is_served(
+    table: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    contract = Contract.from_mapping({**table, **changes})
+    with pytest.raises(BadContract, match=message):
+        contract.check_that_all_says_something()
+    Contract.from_mapping(table).check_that_all_says_something()
 
 
 def test_a_crop_larger_than_the_resized_image_is_refused(table: dict[str, Any]) -> None:

@@ -41,6 +41,8 @@ def test_the_wait_that_is_advised_is_what_is_left_of_how_long_the_start_took(clo
     assert _advised(readiness) == 1.5
     clock[0] += 30  # longer than the last time
     assert _advised(readiness) == 0.5
+    readiness.not_ready("it did not start", pause=8.0)
+    assert _advised(readiness) == 12.5
 
 
 def test_a_crash_loop_says_when_it_is_tried_again(clock: list[float]) -> None:
@@ -57,7 +59,7 @@ def test_a_model_comes_back_sooner_than_triton(clock: list[float]) -> None:
     readiness.reviving("a process ended")
     assert _advised(readiness) == 1.0
     readiness.ready(revival_seconds=0.75)
-    assert readiness.again_in() == 0.75
+    assert (readiness.again_in(), readiness.again_in(all_gone=True)) == (0.75, 4.5)
     readiness.not_ready("tritonserver ended with signal 9")
     assert _advised(readiness) == 4.5
 

@@ -168,6 +168,15 @@ def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
         Store(Database(f"sqlite:///{tmp_path}/experiments.db")).all()
 
 
+def test_who_reads_does_not_wait_for_who_writes(tmp_path: Path) -> None:
+    writing, reading = (Store(Database(url_of("", tmp_path))) for _ in range(2))
+    writing.create(split(name="trial"), ME)
+    with writing.database.write():
+        assert len(reading.all()) == 1  # its first question
+    for store in (writing, reading):
+        store.database.close()
+
+
 def test_many_who_come_to_a_new_store_at_once_all_find_it_made(tmp_path: Path) -> None:
     stores = [Store(Database(url_of("", tmp_path))) for _ in range(8)]
     failures = []

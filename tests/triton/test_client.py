@@ -51,7 +51,9 @@ _MODEL = Model(ModelIdentity("m", "1", "digest"), "preprocess", "m", "classify_m
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[TritonClient]:
-    client = TritonClient(TritonSettings(socket=str(tmp_path / "s")), "", 64, lambda: 2.5)
+    client = TritonClient(
+        TritonSettings(socket=str(tmp_path / "s")), "", 64, lambda *, all_gone=False: 4.5 if all_gone else 2.5
+    )
     yield client
     await client.close()
 

@@ -88,7 +88,7 @@ tempfile.tempdir, leftovers.SHARED_MEMORY, withdrawn._FOLDER = temporary, Path(s
 os.getpid = lambda: int(pid)
 
 async def main():
-    client = TritonClient(process.TritonSettings(), "", 1, lambda: 1.0)
+    client = TritonClient(process.TritonSettings(), "", 1, lambda **_: 1.0)
     folders = process.folder_of_this_gateway(), process.shared_folder_of_this_gateway()
     Path(f"{folders[1]}_region").write_bytes(bytes(10))
     (folders[0] / "python_environments").write_text(f"{temporary}/python_env_abcdef")

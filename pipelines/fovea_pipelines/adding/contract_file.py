@@ -50,6 +50,7 @@ def _from_toml(table: Mapping[str, Any], path: Path) -> Source:
             hint="multiply both by 255: they are in units of 0..255 here",
         )
     contract = Contract.from_mapping(table["contract"])
+    contract.check_that_all_says_something()
     return Source(contract, mean, std, contract.scaled_decode if "scaled_decode" in table["contract"] else None)
 
 

@@ -55,10 +55,11 @@ def evened(image: bytes) -> bytes:
             odd.append((start - _SIZE.size, size + 1))
     if not odd:
         return image
-    even = bytearray(image)
+    rest, position, pieces = memoryview(image), 0, list[bytes | memoryview]()
     for place, size in odd:
-        _SIZE.pack_into(even, place, size)
-    return bytes(even)
+        pieces += rest[position:place], _SIZE.pack(size)
+        position = place + _SIZE.size
+    return b"".join((*pieces, rest[position:]))
 
 
 def _lossy(image: bytes) -> Frame:

@@ -177,7 +177,7 @@ class BoundedConnection(Doorkeeper):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._phase is _Phase.BODY:
+        if self._phase is _Phase.BODY and self.cycle.response_complete:  # of this body, and not of one before it
             self._room.receiving.done(self)
         self._rest()
 
@@ -211,6 +211,9 @@ class BoundedConnection(Doorkeeper):
     def send_400_response(self, msg: str) -> None:
         """What uvicorn does where the parser gives up: of itself, or because we stopped it."""
         self._refuse(self._refusal or MalformedRequest("this is not HTTP/1.1 as RFC 9112 has it"))
+
+    def is_read(self) -> bool:
+        return not self.flow.read_paused
 
     def stop(self, error: FoveaError) -> None:
         """Receive no more of a body, though nothing is wrong with it."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from fovea_server.edge.bounded_connection import BoundedConnection
 from fovea_server.edge.doorkeeper import header
+from fovea_server.errors import FoveaError
 
 _MUCH = 64 * 1024  # bytes that are missing; less is not worth a second protocol
 _MOST = 32 << 20  # bytes of a body that somebody may want to have: 20 MB of image in base64, and some
@@ -71,6 +72,11 @@ class LargeBodies(BoundedConnection):
             self.cycle.body = bytearray()  # which some endpoints do not read
             if self._past:
                 self._past.drop()
+
+    def stop(self, error: FoveaError) -> None:
+        super().stop(error)
+        if self._past:
+            self._past.drop()
 
     def is_hasty(self) -> bool:
         return self._is_refused and self._is_hasty

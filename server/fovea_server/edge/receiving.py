@@ -10,6 +10,7 @@ from typing import Protocol
 from fovea_server.errors import Busy, FoveaError
 
 _YOUNG = 2.0  # seconds in which nobody is called slow
+_LITTLE = 64 * 1024  # bytes; who holds no more is not worth stopping
 _AGAIN = 1.0  # seconds; in about that time those who had to stop are gone
 
 
@@ -18,11 +19,14 @@ class Receiver(Protocol):
 
     body_began: float
 
+    def is_read(self) -> bool:
+        """Whether we take what comes, or keep the caller waiting."""
+
     def stop(self, error: FoveaError) -> None: ...
 
 
 class Receiving:
-    """Who sends slowest has to stop first: who sends fast is soon done and takes nothing any more. While all are young
+    """Who sends slowest has to stop first: who sends fast is soon done and takes nothing any more. While nobody is slow
     it is the one that came last."""
 
     def __init__(self, most: int) -> None:
@@ -34,17 +38,31 @@ class Receiving:
         """Some of its body. Why it has to stop; None where it may go on, perhaps because another had to stop."""
         self._bytes[receiver] = self._bytes.get(receiver, 0) + count
         self.total += count
-        while self.total > self._most:
-            slow = [each for each in self._bytes if now - each.body_began >= _YOUNG]
-            slowest = min(slow, key=lambda each: self._bytes[each] / (now - each.body_began), default=receiver)
-            error = Busy(
-                f"{self.total:,} bytes of bodies are being received; at most {self._most:,} may", retry_after=_AGAIN
-            )
-            self.done(slowest)
+        if self.total <= self._most:
+            return None
+        for slowest in self._slowest_first(now):
             if slowest is receiver:
-                return error
+                break
+            error = self._too_much()
+            self.done(slowest)
             slowest.stop(error)
-        return None
+            if self.total <= self._most:
+                return None
+        error = self._too_much()
+        self.done(receiver)
+        return error
+
+    def _slowest_first(self, now: float) -> list[Receiver]:
+        slow = [
+            each
+            for each, count in self._bytes.items()
+            if count > _LITTLE and now - each.body_began >= _YOUNG and each.is_read()
+        ]
+        return sorted(slow, key=lambda each: self._bytes[each] / (now - each.body_began))
+
+    def _too_much(self) -> Busy:
+        said = f"{self.total:,} bytes of bodies are being received; at most {self._most:,} may"
+        return Busy(said, retry_after=_AGAIN)
 
     def done(self, receiver: Receiver) -> None:
         """Its body is whole, or nobody wants it any more."""

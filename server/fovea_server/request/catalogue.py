@@ -81,9 +81,9 @@ class Catalogue:
         self._current.setdefault(model.identity.name, version)
 
     def restate(self, model: Model) -> None:
-        """Say something else of a version that is loaded; who has it already goes on with what was said before."""
-        assert versioned(model.identity) in self._versions
-        self._versions[versioned(model.identity)] = model
+        """Say something else of a version, unless it has left; who has it already goes on with what was said before."""
+        if versioned(model.identity) in self._versions:
+            self._versions[versioned(model.identity)] = model
 
     def take_over(self, identity: ModelIdentity) -> None:
         """From now on the name leads to this version; who has another finishes with it."""

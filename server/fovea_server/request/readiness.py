@@ -76,8 +76,10 @@ class Readiness:
             revival_seconds=revival_seconds or self.standing.revival_seconds,
         )
 
-    def not_ready(self, reason: str) -> None:
-        self._change(phase=Phase.NOT_READY, reason=reason, again_at=time.monotonic() + self.standing.restart_seconds)
+    def not_ready(self, reason: str, pause: float = 0.0) -> None:
+        """Triton is started again, after a pause of so many seconds."""
+        again_at = time.monotonic() + pause + self.standing.restart_seconds
+        self._change(phase=Phase.NOT_READY, reason=reason, again_at=again_at)
 
     def reviving(self, reason: str) -> None:
         """Not ready for a moment: balancers send nothing more, and what is here waits (see `settled`)."""
@@ -108,10 +110,11 @@ class Readiness:
         if self.standing.phase is not Phase.READY:
             raise self._problem()
 
-    def again_in(self) -> float:
-        """Seconds until who was just turned away by Triton may try again; a process has died, if nobody knows yet."""
+    def again_in(self, *, all_gone: bool = False) -> float:
+        """Seconds until who was just turned away by Triton may try again. What died, if nobody knows yet, is a model's
+        process, or all of Triton."""
         if self.standing.phase is Phase.READY:
-            return self.standing.revival_seconds
+            return self.standing.restart_seconds if all_gone else self.standing.revival_seconds
         return max(self.standing.again_at - time.monotonic(), _SOON)
 
     async def settled(self, deadline: Deadline) -> None:

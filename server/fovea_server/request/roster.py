@@ -77,7 +77,11 @@ class Roster:
     def name_engines(self) -> None:
         """Say anew what runs each model's network: only once it is loaded is it known whether its plan could be."""
         for network, proof in list(self._proofs.items()):
-            named = self._proofs[network] = self._named(self._packages[network], proof)
+            try:
+                named = self._proofs[network] = self._named(self._packages[network], proof)
+            except (PipelineError, OSError) as error:
+                _log.error("nobody knows what runs the model", model=network, reason=str(error))
+                continue
             if named is not proof:
                 self.catalogue.restate(named.model)
 

@@ -9,9 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from fovea_server.errors import ExperimentsUnavailable, StartError
 from fovea_server.studies import tables
@@ -83,9 +90,13 @@ class Database:
             return
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._engine.connect() as connection:
+            self._is_made = not tables.metadata.tables.keys() - set(inspect(connection).get_table_names())
+        if self._is_made:  # to find that out nobody waits for who writes
+            return
         try:
             self._make_tables()
-        except (ProgrammingError, OperationalError):  # another process makes them at the same moment
+        except (ProgrammingError, OperationalError, IntegrityError):  # another process makes them at the same moment
             time.sleep(_MOMENT)
             self._make_tables()
         self._is_made = True

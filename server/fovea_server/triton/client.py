@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -62,15 +62,21 @@ class WorkerDied(NotReady):
     """Triton or one of its processes ended while this image was inside. To a caller it is NotReady like any other."""
 
 
+class AgainIn(Protocol):
+    """In how many seconds to try again what failed for want of a model's process, or of all of Triton."""
+
+    def __call__(self, *, all_gone: bool = False) -> float: ...
+
+
 class TritonClient:
     """To one tritonserver. Create it inside a running event loop.
 
     `key` opens the API that loads and unloads models; `pulse` knows which calls are under way. Images go over HTTP/1.1,
     which costs a third of what a call of grpc.aio does, so many `at_once`; what nobody waits for any more is said on a
-    board. `again_in` says in how many seconds to try again what failed for want of Triton.
+    board.
     """
 
-    def __init__(self, settings: TritonSettings, key: str, at_once: int, again_in: Callable[[], float]) -> None:
+    def __init__(self, settings: TritonSettings, key: str, at_once: int, again_in: AgainIn) -> None:
         self._again_in = again_in
         self._connections = Connections(settings.http_address, at_once)
         self._board = _board()
@@ -121,7 +127,7 @@ class TritonClient:
                 await self._connections.post(path, question, image, answer)
                 said = await answer
             except NotConnected as error:
-                raise NotReady(f"Triton is not there ({error})", retry_after=self._again_in()) from None
+                raise NotReady(f"Triton is not there ({error})", retry_after=self._again_in(all_gone=True)) from None
             finally:
                 timer.cancel()
             if callable(said):
@@ -269,7 +275,7 @@ def translate(status: int, problem: str, again_in: float) -> FoveaError:
     if LATE in problem:
         return _too_late()
     if "maximum queue size" in problem:
-        return Busy("the model's queue is full", retry_after=again_in)
+        return Busy("the model's queue is full", retry_after=1.0)
     if _is_out_of_memory(problem):
         return NotReady("a model's process got no memory; it is being replaced", retry_after=again_in)
     if "tub process" in problem:

@@ -27,7 +27,7 @@ class Readiness(Protocol):
     """Who is told whether requests may be taken."""
 
     def ready(self, start_seconds: float | None = None, revival_seconds: float | None = None) -> None: ...
-    def not_ready(self, reason: str) -> None: ...
+    def not_ready(self, reason: str, pause: float = 0.0) -> None: ...
     def reviving(self, reason: str) -> None: ...
     def crash_loop(self, reason: str, next_try: float) -> None: ...
 
@@ -181,7 +181,7 @@ class Supervisor:
         while True:
             await self._discard()
             backoff = self._crash_loop.next_backoff()
-            self._say_not_ready(reason)
+            self._say_not_ready(reason, backoff)
             _log.error("triton is down", reason=reason, next_start_in=backoff, crash_loop=self._crash_loop.looping)
             await asyncio.sleep(backoff)
             self._tally.triton_restarted()
@@ -193,14 +193,14 @@ class Supervisor:
                 if not isinstance(error, StartError):
                     _log.error("triton did not start", exc_info=error)
 
-    def _say_not_ready(self, reason: str) -> None:
+    def _say_not_ready(self, reason: str, pause: float = 0.0) -> None:
         self._tally.crash_loop(self._crash_loop.looping)
         if self._crash_loop.looping:
             longest = self._settings.crash_loop.longest_backoff
             message = f"{self._crash_loop.in_words()}; tried again every {longest:g} s; the last: {reason}"
             self._readiness.crash_loop(message, longest)
         else:
-            self._readiness.not_ready(f"{reason}; it is being started again")
+            self._readiness.not_ready(f"{reason}; it is being started again", pause)
 
     async def _wait_for_room(self, reason: str) -> None:
         """Not ready until shared memory has room again: without it, who touches it dies."""

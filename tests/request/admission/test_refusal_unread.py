@@ -64,6 +64,16 @@ async def test_batch_of_which_too_much_waits_is_refused_unread_and_prolongs_noth
     await _gone(tasks)
 
 
+async def test_batch_whose_bodies_are_coming_does_not_shut_the_door_for_interactive_requests() -> None:
+    admission = Admission(_SETTINGS)
+    tasks = await _overloaded(admission)
+    await _gone(tasks[4:])
+    while admission.refusal_unread(Priority.BATCH) is None:
+        pass
+    assert admission.refusal_unread(Priority.INTERACTIVE) is None
+    await _gone(tasks)
+
+
 async def test_no_more_are_let_past_than_there_are_places_though_none_has_arrived_yet() -> None:
     admission = Admission(_SETTINGS)
     tasks = await _overloaded(admission)

@@ -40,7 +40,7 @@ class Admission:
         self._measured_since = -math.inf
         self._forecast = Forecast()
         self._overload = Overload()
-        self._coming = Coming()
+        self._coming = {priority: Coming() for priority in Priority}
         self._contended = False  # whether somebody had to wait since the last window
         self._units = 0.0
         self.in_flight = 0
@@ -87,9 +87,9 @@ class Admission:
             return None
         now = time.monotonic()
         turn = self.slot(0, Deadline(math.inf), priority=priority, caller=caller)
-        patience = self._settings.short_patience * self.limit - self._coming.ahead_of(caller, now)
+        patience = self._settings.short_patience * self.limit - self._coming[priority].ahead_of(caller, now)
         if not self._room.is_too_much(turn, patience):
-            self._coming.passed(caller)
+            self._coming[priority].passed(caller)
             return None
         self._overflowed(turn, now)
         return self._refused(turn, self._overloaded(turn))
@@ -111,7 +111,7 @@ class Admission:
 
     def try_enter(self, turn: Turn) -> bool:
         """Let it in if nobody waits and there is room. Raises DeadlineUnreachable."""
-        self._coming.arrived(turn.caller)
+        self._coming[turn.priority].arrived(turn.caller)
         if self._room or self._units >= self._limit.units:
             return False
         # One that finds Triton idle is let in whatever the forecast says, or a wrong one would never be put right.
@@ -210,9 +210,9 @@ class Admission:
         That batch is refused too is part of it, and prolongs nothing."""
         if turn.priority is not Priority.INTERACTIVE:
             return
-        if not self.is_overloaded:
-            for newest in self._room.beyond(self._settings.short_patience * self.limit):
-                self._turn_away(newest, self._gave_way(newest) if newest.priority else self._overloaded(newest))
+        short, begins = self._settings.short_patience * self.limit, not self.is_overloaded
+        for newest in self._room.beyond(short, Priority.INTERACTIVE if begins else Priority.BATCH):
+            self._turn_away(newest, self._gave_way(newest) if newest.priority else self._overloaded(newest))
         self._overload.begin(now)
 
     def _make_place(self, turn: Turn) -> None:

@@ -80,9 +80,12 @@ class Room:
                     break
                 yield newest
 
-    def beyond(self, patience: float) -> Iterator[Turn]:
-        """Who of each class is too much for the patience, batch first, newest of most first; remove each."""
+    def beyond(self, patience: float, highest: Priority) -> Iterator[Turn]:
+        """Who of each class up to the highest is too much for the patience, batch first, newest of most first; remove
+        each."""
         for priority in _LOWEST_FIRST:
+            if priority < highest:
+                return
             queue = self._queues[priority]
             while queue.work > patience:
                 yield queue.newest_of_most()
