@@ -12,7 +12,7 @@ from tests.drills.harness.figures import Figure, at_most, none_of
 from tests.drills.harness.running import main
 from tests.hostile_images import bombs
 
-_TIMES = 5
+_TIMES = 15
 _LARGEST = 20_000_000  # bytes of a body that is read
 
 
