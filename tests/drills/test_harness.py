@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import mmap
 import os
 import threading
@@ -137,6 +138,7 @@ def test_a_figure_says_what_was_wanted_and_whether_it_was_reached() -> None:
 
 
 def test_a_watch_sees_memory_and_descriptors_come_and_stay() -> None:
+    gc.collect()  # sockets of other tests, which would be closed meanwhile
     with watch.Watch(os.getpid()) as seen, contextlib.ExitStack() as stack:
         held = stack.enter_context(mmap.mmap(-1, 40 << 20))  # not from what the allocator has kept
         held.write(os.urandom(1 << 20) * 40)
