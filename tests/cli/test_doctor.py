@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.doctor import strangers
+from tests.ports import free_ports
 from typer.testing import CliRunner, Result
 
 from fovea_pipelines.package import ModelPackage
 from fovea_server.cli.main import app
 from fovea_server.triton import tuned
-from fovea_server.triton.ports import free_ports
 from fovea_server.triton.tuned import Machine, Stage
 from fovea_server.tuning import evidence
 from fovea_server.tuning.setting import Setting

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 from PIL import Image
+from tests.ports import free_ports
 from typer.testing import CliRunner, Result
 
 from fovea_pipelines.errors import NoGpu
@@ -18,7 +19,6 @@ from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.parity.report import Report
 from fovea_pipelines.parity.tally import Row
 from fovea_server.cli.skew import skew
-from fovea_server.triton.ports import free_ports
 
 app = typer.Typer()
 app.command()(skew)

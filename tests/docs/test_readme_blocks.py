@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import pytest
 from tests.conftest import ROOT
 from tests.e2e.served import FOVEA, Served, served
+from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 README = (ROOT / "README.md").read_text()
 

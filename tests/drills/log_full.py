@@ -17,8 +17,7 @@ from tests.drills.harness.drill import Drill
 from tests.drills.harness.figures import Figure, at_least, at_most, none_of
 from tests.drills.harness.running import main
 from tests.e2e.served import Served, served
-
-from fovea_server.triton.ports import free_ports
+from tests.ports import free_ports
 
 _RATE = 20.0  # requests a second: what is asked here is not how fast
 _WRITTEN = "fovea_feature_log_records_total"

@@ -17,8 +17,7 @@ from tests.drills.harness.drill import Drill
 from tests.drills.harness.figures import Figure, all_of, none_of
 from tests.drills.harness.running import main
 from tests.e2e.served import served
-
-from fovea_server.triton.ports import free_ports
+from tests.ports import free_ports
 
 
 def run(bench: Bench) -> list[Figure]:

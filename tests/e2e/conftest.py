@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from tests.e2e.served import Served, served
+from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,10 +28,10 @@ import httpx
 from tests.conftest import ROOT, Photograph, labelled_photographs
 from tests.e2e import rollout_models
 from tests.e2e.served import FOVEA, Served, served
+from tests.ports import free_ports
 
 from fovea_pipelines import build
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 DEFAULT = "efficientnet_lite0"
 OPTIONS = ("--log-embeddings=1", "--capture=1", "--workers=2", "--shadow-busy=1")

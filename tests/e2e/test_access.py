@@ -18,11 +18,11 @@ import httpx
 import pytest
 from tests import certificates
 from tests.e2e.served import FOVEA, Served, served
+from tests.ports import free_ports
 from tests.waiting import until
 
 from fovea_client import AsyncClient, AsyncGrpcClient, Client, GrpcClient, NotAllowed
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 _SOON = 3  # seconds: two are promised, and a busy machine is given one more
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.served import FOVEA, Served, served
-
-from fovea_server.triton.ports import free_ports
+from tests.ports import free_ports
 
 
 def _doctor(*words: str) -> subprocess.CompletedProcess[str]:

@@ -21,12 +21,12 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.e2e.callers import Outcome, over_grpc, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
+from tests.ports import free_ports
 from tests.waiting import until
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_pipelines import compiled_networks
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 _TYPED = {"NOT_READY", "DRAINING", "BUSY"}
 

@@ -16,6 +16,7 @@ import pytest
 from tests.client.callers import CLIENTS, ask_at
 from tests.conftest import Photograph
 from tests.e2e.served import Served, served
+from tests.ports import free_ports
 from tests.waiting import until
 from typer.testing import CliRunner
 
@@ -26,7 +27,6 @@ from fovea_server.cli.main import app
 from fovea_server.feature_log import captures, plain, segments
 from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.reading import Reader
-from fovea_server.triton.ports import free_ports
 
 Where = tuple[Served, Places]
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from tests.e2e.served import Served, served
 from tests.pipelines import other_images
+from tests.ports import free_ports
 
 from fovea_client import GrpcClient
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.ports import free_ports
 
 from fovea_pipelines.gpu import found
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 SEEMING = """
 from fovea_pipelines.gpu import found

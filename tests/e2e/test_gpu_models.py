@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.e2e.served import Served, served
+from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 
 @pytest.fixture(scope="module", params=["device", "host"])

@@ -17,9 +17,9 @@ import httpx
 import pytest
 from tests import small_networks
 from tests.e2e.served import FOVEA, Served, served
+from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 
 def _models(server: Served, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from tests.e2e.callers import Outcome, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
+from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 _MARK = b"ends its decoder"
 _FATAL = f"""

@@ -13,9 +13,9 @@ from tests.conftest import Photograph
 from tests.e2e import rollout_models, rollout_story
 from tests.e2e.rollout_story import DEFAULT, OPTIONS, Story
 from tests.e2e.served import served
+from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 
 @pytest.fixture(scope="module")

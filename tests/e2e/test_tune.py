@@ -14,9 +14,9 @@ import pytest
 import tritonclient.grpc
 from tests.conftest import ROOT
 from tests.e2e.served import FOVEA, served
+from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 from fovea_server.triton.tuned import Machine, Stage, Tuned
 from fovea_server.tuning import evidence
 from fovea_server.tuning.setting import Setting

@@ -14,12 +14,12 @@ import httpx
 import pytest
 from tests.e2e.callers import Outcome, over_grpc, over_rest, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
+from tests.ports import free_ports
 from tests.waiting import eventually
 
 from fovea_pipelines import triton_folders
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.triton_folders import Network
-from fovea_server.triton.ports import free_ports
 
 _CALLERS = 16
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tests.ports import free_ports
 
 from fovea_server.access.guard import Guard
 from fovea_server.domain import ANYONE, Caller, Deadline, Inference, Model, ModelIdentity, Question
@@ -36,7 +37,6 @@ from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
 from fovea_server.studies.experiments import Experiments
 from fovea_server.studies.settings import ExperimentSettings
-from fovea_server.triton.ports import free_ports
 
 
 class InstantEngine:

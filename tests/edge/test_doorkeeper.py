@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from fastapi import FastAPI, Request
+from tests.ports import free_ports
 
 from fovea_server.domain import Priority
 from fovea_server.edge.bounded_connection import ConnectionLimits
@@ -17,7 +18,6 @@ from fovea_server.edge.doorkeeper import Headers
 from fovea_server.edge.http_face import RestFace
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.errors import Busy, FoveaError
-from fovea_server.triton.ports import free_ports
 
 _BUSY = Busy("7 requests are waiting", retry_after=2.5)
 

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 from tests.edge.faces import alone
+from tests.ports import free_ports
 from tests.waiting import eventually
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
@@ -27,7 +28,6 @@ from fovea_server.request.conversion import Conversion, ConversionSettings
 from fovea_server.request.gate import Gate, GateSettings
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import Service
-from fovea_server.triton.ports import free_ports
 
 _PLACES = 2
 

@@ -10,9 +10,9 @@ import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.ports import free_ports
 
 from fovea_server.edge.grpc_health import Health
-from fovea_server.triton.ports import free_ports
 
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 _ALL = health_pb2.HealthCheckRequest()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from tests.ports import free_ports
 
 from fovea_server import control_sockets
 from fovea_server.edge.http_face import ControlFace, RestFace
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.errors import StartError
-from fovea_server.triton.ports import free_ports
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

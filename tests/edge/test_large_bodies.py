@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from tests import certificates
+from tests.ports import free_ports
 
 from fovea_server.domain import Priority
 from fovea_server.edge import doorkeeper, large_bodies
@@ -27,7 +28,6 @@ from fovea_server.edge.http_face import RestFace
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.tls import Certificates, TlsSettings
 from fovea_server.errors import Busy, FoveaError
-from fovea_server.triton.ports import free_ports
 
 _LIMITS = ConnectionLimits(body_seconds=1, dropped_bytes=10e6)
 _BODY = np.random.default_rng(1).bytes(7_000_001)

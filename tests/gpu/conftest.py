@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from tests.conftest import SHARED
 from tests.e2e.served import Served, served
+from tests.ports import free_ports
 
 from fovea_pipelines.errors import NoGpu
 from fovea_pipelines.gpu import found
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.ports import free_ports
 
 _START_SECONDS = 100  # so that one that hangs leaves time for what else `make gpu-check` has to do
 

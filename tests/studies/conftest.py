@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_ports
 
 from fovea_server.studies.database import Database
 from fovea_server.studies.observations import Observations
 from fovea_server.studies.readouts import Readouts
 from fovea_server.studies.store import Store
 from fovea_server.studies.truth import NothingKnown
-from fovea_server.triton.ports import free_ports
 
 
 @pytest.fixture(scope="session")

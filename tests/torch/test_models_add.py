@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from tests.conftest import Photograph
 from tests.e2e.served import FOVEA, Served, served
+from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.parity import measures
-from fovea_server.triton.ports import free_ports
 
 torch = pytest.importorskip("torch", reason="torch is not installed; run `make test-torch`")
 pytestmark = [pytest.mark.torch, pytest.mark.large, pytest.mark.timeout(400)]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.ports import free_ports
 from tests.torch.with_torchvision import torchvision
 
 from fovea_pipelines.adding.network import Network
@@ -22,7 +23,6 @@ from fovea_pipelines.adding.pytorch import fetching, torchvision_zoo, zoo
 from fovea_pipelines.contract_sources import from_torchvision
 from fovea_pipelines.errors import BadNetwork, BadWeights
 from fovea_pipelines.quiet_openvino import ov
-from fovea_server.triton.ports import free_ports
 
 torch = pytest.importorskip("torch", reason="torch is not installed; run `make test-torch`")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed; run `make test-torch`")

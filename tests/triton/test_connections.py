@@ -8,10 +8,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.ports import free_ports
 from tests.triton.speaking import reply, speaking
 
 from fovea_server.triton.connections import Answer, Connections, NotConnected, Outcome
-from fovea_server.triton.ports import free_ports
 
 
 def _answer() -> asyncio.Future[Outcome]:

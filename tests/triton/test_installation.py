@@ -8,10 +8,10 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from tests.ports import free_ports
 
 from fovea_server.errors import StartError
 from fovea_server.triton import installation, ports
-from fovea_server.triton.ports import free_ports
 
 
 def test_the_tritonserver_of_the_wheel_is_found_with_what_surrounds_it() -> None:

@@ -7,10 +7,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from tests.ports import free_ports
 
 from fovea_server.errors import StartError
 from fovea_server.triton import ports
-from fovea_server.triton.ports import free_ports
 
 
 def test_a_port_can_be_held_once_and_again_when_it_was_let_go() -> None:

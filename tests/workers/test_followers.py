@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 from tests.conftest import children_running
+from tests.ports import free_ports
 
 from fovea_server.domain import Model, ModelIdentity
 from fovea_server.edge.listen import EdgeSettings
@@ -20,7 +21,6 @@ from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
 from fovea_server.settings import Settings
-from fovea_server.triton.ports import free_ports
 from fovea_server.workers import follower
 from fovea_server.workers.followers import Followers
 from fovea_server.workers.process import FollowerProcess

@@ -15,8 +15,7 @@ from tests.drills.harness.capacity import Capacity
 from tests.drills.harness.drill import Scale
 from tests.drills.harness.watch import Watch
 from tests.e2e.served import Served, served
-
-from fovea_server.triton.ports import free_ports
+from tests.ports import free_ports
 
 _IMAGES = 100
 
