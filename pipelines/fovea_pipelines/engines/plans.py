@@ -67,10 +67,12 @@ def write(package: ModelPackage, record: Record) -> None:
 
 
 def note_failure(package: ModelPackage, reason: str) -> None:
-    """Keep beside the plan that it could not be run, and why, until it is; where nothing can be written, do not."""
-    with contextlib.suppress(OSError):
-        plan = sha256_of(plan_of(package))
-        _failure_of(package).write_text(json.dumps({"plan": plan, "reason": reason}) + "\n", encoding="utf-8")
+    """Keep beside a current plan that it could not be run, and why, until it is; where that can be written."""
+    if record := read(package):
+        with contextlib.suppress(OSError):
+            _failure_of(package).write_text(
+                json.dumps({"plan": record.plan, "reason": reason}) + "\n", encoding="utf-8"
+            )
 
 
 def forget_failure(package: ModelPackage) -> None:

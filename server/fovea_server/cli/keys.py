@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 
+
 _SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def _quota(what: str) -> Any:
+    """An option for so many a second."""
+    return typer.Option(min=0.001, max=1e9, callback=terminal.number, help=what)
 
 
 @app.command()
@@ -36,22 +42,10 @@ def create(
         str | None, typer.Option(metavar="12h|30d|8w", help="For how long it is good; without, until it is revoked.")
     ] = None,
     requests_per_second: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            max=1e9,
-            callback=terminal.number,
-            help="How many requests a second it may make; without, any number.",
-        ),
+        float | None, _quota("How many requests a second it may make; without, any number.")
     ] = None,
     megapixels_per_second: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            max=1e9,
-            callback=terminal.number,
-            help="How many megapixels a second it may send; without, any number.",
-        ),
+        float | None, _quota("How many megapixels a second it may send; without, any number.")
     ] = None,
     state: terminal.State = None,
 ) -> None:

@@ -40,17 +40,15 @@ class Receiving:
         self.total += count
         if self.total <= self._most:
             return None
-        for slowest in self._slowest_first(now):
-            if slowest is receiver:
+        for each in (*self._slowest_first(now), receiver):
+            if self.total <= self._most:
                 break
             error = self._too_much()
-            self.done(slowest)
-            slowest.stop(error)
-            if self.total <= self._most:
-                return None
-        error = self._too_much()
-        self.done(receiver)
-        return error
+            self.done(each)
+            if each is receiver:
+                return error
+            each.stop(error)
+        return None
 
     def _slowest_first(self, now: float) -> list[Receiver]:
         slow = [

@@ -91,14 +91,13 @@ class Database:
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._engine.connect() as connection:
-            self._is_made = not tables.metadata.tables.keys() - set(inspect(connection).get_table_names())
-        if self._is_made:  # to find that out nobody waits for who writes
-            return
-        try:
-            self._make_tables()
-        except (ProgrammingError, OperationalError, IntegrityError):  # another process makes them at the same moment
-            time.sleep(_MOMENT)
-            self._make_tables()
+            missing = tables.metadata.tables.keys() - set(inspect(connection).get_table_names())
+        if missing:  # only then: to make tables is to wait for who writes
+            try:
+                self._make_tables()
+            except (ProgrammingError, OperationalError, IntegrityError):  # another process makes them just now
+                time.sleep(_MOMENT)
+                self._make_tables()
         self._is_made = True
 
     def _make_tables(self) -> None:

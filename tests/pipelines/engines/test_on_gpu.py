@@ -12,17 +12,15 @@ import pytest
 from fovea_pipelines.engines import choice, on_gpu, plans
 from fovea_pipelines.engines.plans import Key, Record
 from fovea_pipelines.errors import NoGpu
+from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.package import ModelPackage, sha256_of
-
-pytest.importorskip("onnxruntime")
-from fovea_pipelines.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 KEY = Key("9.0", "10.13.2", "f16", "ab" * 32, 64)
 
 
 @pytest.fixture
 def own(package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelPackage:
-    """With a plan that is current, by all that its record says, and no GPU: ONNX Runtime goes to the CPU."""
+    """With a plan that is current by its record, and no GPU: OpenVINO answers in ONNX Runtime's place."""
     shutil.copytree(package.folder, tmp_path / "model")
     own = ModelPackage.read(tmp_path / "model")
     plans.plan_of(own).write_bytes(b"a plan")
@@ -30,9 +28,11 @@ def own(package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(plans, "key_here", lambda package, precision, max_batch: KEY)
     monkeypatch.setattr(choice, "find_spec", lambda name: name)
 
-    def on_cpu(model: Path, max_batch: int, device: int, precision: str) -> OnnxRuntimeEngine:
-        assert device == 0
-        return OnnxRuntimeEngine(model, max_batch, None, precision)
+    def on_cpu(model: Path, max_batch: int, device: int, precision: str) -> OpenVinoEngine:
+        assert (max_batch, device) == (2, 0)
+        engine = OpenVinoEngine(model, precision, streams=1)
+        engine.search = "HEURISTIC"  # type: ignore[attr-defined]
+        return engine
 
     monkeypatch.setattr(on_gpu, "OnnxRuntimeEngine", on_cpu)
     return own

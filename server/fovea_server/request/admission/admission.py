@@ -87,7 +87,7 @@ class Admission:
             return None
         now = time.monotonic()
         turn = self.slot(0, Deadline(math.inf), priority=priority, caller=caller)
-        patience = self._settings.short_patience * self.limit - self._coming[priority].ahead_of(caller, now)
+        patience = self._short_patience - self._coming[priority].ahead_of(caller, now)
         if not self._room.is_too_much(turn, patience):
             self._coming[priority].passed(caller)
             return None
@@ -199,10 +199,15 @@ class Admission:
         finally:
             self._overflowed(turn, time.monotonic())
 
+    @property
+    def _short_patience(self) -> float:
+        """Units of each class that may wait in an overload."""
+        return self._settings.short_patience * self.limit
+
     def _patience(self, priority: Priority) -> float:
         """Units of its class that a request may find waiting; batch waits for any number until there is an overload."""
         if self.is_overloaded:
-            return self._settings.short_patience * self.limit
+            return self._short_patience
         return self._settings.patience * self.limit if priority is Priority.INTERACTIVE else math.inf
 
     def _overflowed(self, turn: Turn, now: float) -> None:
@@ -210,8 +215,8 @@ class Admission:
         That batch is refused too is part of it, and prolongs nothing."""
         if turn.priority is not Priority.INTERACTIVE:
             return
-        short, begins = self._settings.short_patience * self.limit, not self.is_overloaded
-        for newest in self._room.beyond(short, Priority.INTERACTIVE if begins else Priority.BATCH):
+        highest = Priority.BATCH if self.is_overloaded else Priority.INTERACTIVE
+        for newest in self._room.beyond(self._short_patience, highest):
             self._turn_away(newest, self._gave_way(newest) if newest.priority else self._overloaded(newest))
         self._overload.begin(now)
 
