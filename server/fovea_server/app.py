@@ -73,9 +73,12 @@ class App:
         batch = GPU_BATCH if self._device.device == "cuda" else tuned.largest_batch(self._stages)
         if batch:
             self._settings = replace(settings, admission=replace(settings.admission, batch=batch))
-        self._sockets = process.shared_folder_of_this_gateway()
-        triton = replace(settings.triton, socket=str(self._sockets / "triton"))
+        self._shared = process.shared_folder_of_this_gateway()
+        triton = replace(settings.triton, socket=str(self._shared / "triton"))
         self._settings = replace(self._settings, triton=triton)
+        if settings.workers > 1:
+            admission = replace(self._settings.admission, quotas=self._shared / "quotas")
+            self._settings = replace(self._settings, admission=admission)
         self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()
@@ -152,7 +155,7 @@ class App:
 
     async def _remove_files(self) -> None:
         self._repositories.remove_what_is_of_the_moment()
-        belongings.remove(self._sockets)
+        belongings.remove(self._shared)
         for port in self._held:
             port.close()
 

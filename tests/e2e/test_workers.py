@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,23 @@ async def test_a_process_that_is_killed_under_load_breaks_its_own_connections_al
     again = await over_rest(own_server, [espresso] * 30, concurrency=30)
     assert {outcome.reason for outcome in again} == {None}
     assert _answers(own_server, 1) > before
+
+
+async def test_a_quota_is_one_quota_whichever_process_is_asked(
+    package: ModelPackage, espresso: bytes, tmp_path: Path
+) -> None:
+    made = [FOVEA, "keys", "create", "--requests-per-second=2", f"--state={tmp_path}"]
+    said = await asyncio.to_thread(subprocess.run, made, capture_output=True, text=True, timeout=60, check=True)
+    key = said.stdout.strip()
+    headers = {"Authorization": f"Bearer {key}", "Connection": "close"}  # one each, which the kernel spreads
+    with served(free_ports(5), "--workers=2", "--require-keys", state=tmp_path) as server:
+        began = time.monotonic()
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+            outcomes = await asyncio.gather(*(rest_outcome(client, espresso) for _ in range(60)))
+        seconds = time.monotonic() - began
+    reasons = Counter(outcome.reason for outcome in outcomes)
+    assert set(reasons) == {None, "QUOTA_EXCEEDED"}
+    assert 10 <= reasons[None] <= 11 + 2 * seconds  # five seconds' worth at once; each for itself would give twice that
 
 
 async def test_a_model_comes_and_goes_in_both_processes_at_once_without_a_failed_request(

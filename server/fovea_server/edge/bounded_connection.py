@@ -16,7 +16,7 @@ from fovea_server.edge import request_id
 from fovea_server.edge.doorkeeper import Doorkeeper, header
 from fovea_server.edge.receiving import Receiving
 from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
-from fovea_server.request.admission.quotas import TokenBucket
+from fovea_server.request.admission.token_bucket import TokenBucket
 
 SWEEP_SECONDS = 0.5
 _LINGERING = 256  # connections beyond the limit whose callers are being told so; more are cut off without a word
@@ -54,7 +54,7 @@ class Room:
         self.open: set[BoundedConnection] = set()
         self.waiting: dict[BoundedConnection, None] = {}
         self.receiving = Receiving(limits.received_bytes)
-        self.dropped = TokenBucket(limits.dropped_bytes, _DROPPED_AT_ONCE, now=0)
+        self.dropped = TokenBucket(limits.dropped_bytes, _DROPPED_AT_ONCE)
 
     def make(self) -> bool:
         """Room for the one that came last, where need be at the cost of the one that has waited longest."""

@@ -83,8 +83,9 @@ class LargeBodies(BoundedConnection):
 
     def pace(self, dropped: int) -> bool:
         """Keep who does not heed `Retry-After` waiting, by not reading on what nobody wants. Whether that is so."""
-        self._room.dropped.take(dropped)
-        wait = self._room.dropped.wait(1, self.loop.time())
+        now = self.loop.time()
+        self._room.dropped.take(dropped, now)
+        wait = self._room.dropped.wait(1, now)
         if wait:
             self.until += wait
             self.flow.pause_reading()

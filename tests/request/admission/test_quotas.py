@@ -6,32 +6,7 @@ import pytest
 
 from fovea_server.domain import ANYONE, Caller
 from fovea_server.errors import QuotaExceeded
-from fovea_server.request.admission.quotas import Quotas, TokenBucket
-
-
-def test_a_bucket_gives_its_burst_then_its_rate() -> None:
-    bucket = TokenBucket(rate=2.0, burst=3.0, now=100.0)
-    for _ in range(6):
-        assert bucket.wait(1.0, 100.0) == 0
-        bucket.take(1.0)
-    assert bucket.wait(1.0, 100.0) == pytest.approx(0.5)
-    assert bucket.wait(1.0, 100.2) == pytest.approx(0.3)
-    assert bucket.wait(1.0, 100.5) == 0
-
-
-def test_a_bucket_holds_no_more_than_its_burst() -> None:
-    bucket = TokenBucket(rate=1.0, burst=2.0, now=0.0)
-    bucket.take(2.0)
-    assert bucket.wait(2.0, 1000.0) == 0
-    bucket.take(2.0)
-    assert bucket.wait(1.0, 1000.0) == pytest.approx(1.0)
-
-
-def test_an_image_larger_than_the_bucket_needs_a_full_one_and_leaves_a_debt() -> None:
-    bucket = TokenBucket(rate=1.0, burst=4.0, now=0.0)
-    assert bucket.wait(12.0, 0.0) == 0
-    bucket.take(12.0)
-    assert bucket.wait(1.0, 0.0) == pytest.approx(9.0)
+from fovea_server.request.admission.quotas import Quotas
 
 
 def test_the_time_to_wait_is_computed_from_the_bucket_that_is_empty() -> None:

@@ -35,7 +35,7 @@ class Admission:
             else FixedLimit(settings.most_in_flight)
         )
         self._room = Room(settings)
-        self._quotas = Quotas(settings.quota_burst)
+        self._quotas = Quotas(settings.quota_burst, settings.quotas)
         self._meter = Meter()
         self._measured_since = -math.inf
         self._forecast = Forecast()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 from fovea_server.request.gate import GateSettings
 
@@ -23,6 +24,7 @@ class AdmissionSettings:
                        Triton is waited at most
     short_patience     the same while there is an overload
     quota_burst        seconds of a caller's quota that may be used at once
+    quotas             the file through which gateway processes count quotas together; None is one process
     """
 
     max_in_flight: int | None = None
@@ -32,6 +34,7 @@ class AdmissionSettings:
     patience: float = 12.0
     short_patience: float = 0.5
     quota_burst: float = 5.0
+    quotas: Path | None = None
 
     @property
     def most_in_flight(self) -> int:
@@ -43,8 +46,8 @@ class AdmissionSettings:
     def of_one(self, processes: int) -> AdmissionSettings:
         """The share of each of several gateway processes in front of one Triton, so that all together keep the bounds.
 
-        Two stay whole: quotas, because a caller's connections are not spread evenly over processes, and the bytes of
-        the largest image that is let in, which must find room in each.
+        Two stay whole: quotas, which are counted together, and the bytes of the largest image that is let in, which
+        must find room in each.
         """
         return dataclasses.replace(
             self,
