@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import signal
 from dataclasses import dataclass
@@ -73,7 +74,11 @@ def corpora() -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "README.md")
 
 
-def children_running(module: str, parent: int | None = None) -> list[psutil.Process]:
-    """The children alive, of this process or of another, that run this module."""
-    alive = [child for child in psutil.Process(parent).children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if module in child.cmdline()]
+def children_running(what: str, parent: int | None = None) -> list[psutil.Process]:
+    """The children alive, of this process or of another, with this (a module, part of a path) on the command line."""
+    found = []
+    for child in psutil.Process(parent).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends as we look; ZombieProcess is one of them
+            if any(what in word for word in child.cmdline()):
+                found.append(child)
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import resource
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import psutil
-from tests.conftest import ROOT
+from tests.conftest import ROOT, children_running
 from tests.drills.harness import odd_images, open_loop
 from tests.drills.harness.bench import Bench
 from tests.drills.harness.drill import Drill
@@ -111,11 +110,7 @@ def _lost(records: Records, begin: float, end: float) -> int:
 
 def _process(server: Served) -> psutil.Process:
     """The one that decodes."""
-    for child in server.triton().children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE and "/preprocess_224/" in " ".join(child.cmdline()):
-                return child
-    raise AssertionError("no process decodes")
+    return children_running("/preprocess_224/", server.triton().pid)[0]
 
 
 def _out_of_memory(server: Served, large: bytes) -> None:

@@ -50,8 +50,9 @@ class Served:
     def triton(self) -> psutil.Process:
         """The tritonserver of the moment."""
         for child in psutil.Process(self.process.pid).children():
-            if child.name() == "tritonserver":
-                return child
+            with contextlib.suppress(psutil.NoSuchProcess):  # another child ends as we look
+                if child.name() == "tritonserver":
+                    return child
         raise AssertionError(f"no tritonserver is running; the log says:\n{self.log[-2000:]}")
 
     def followers(self) -> list[psutil.Process]:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.conftest import children_running
 from tests.e2e.callers import Outcome, over_grpc, rest_outcome
 from tests.e2e.served import FOVEA, Served, served
 from tests.ports import free_ports
@@ -109,7 +110,7 @@ async def test_a_process_of_a_model_that_dies_or_hangs_is_revived_without_a_rest
     load = asyncio.create_task(_load_until(own_server, espresso, stop))
     await asyncio.sleep(0.5)
     began = time.time()
-    _process_of(own_server, model).send_signal(how)
+    children_running(f"/{model}/", triton)[0].send_signal(how)
     await _until(lambda: "fovea_model_revivals_total 1.0" in own_server.metrics() and own_server.is_ready())
     stop.set()
     outcomes = await load
@@ -122,10 +123,6 @@ async def test_a_process_of_a_model_that_dies_or_hangs_is_revived_without_a_rest
     assert own_server.triton().pid == triton
     if model == "efficientnet_lite0":
         assert max(file.stat().st_mtime for file in kept._folder.iterdir()) > began
-
-
-def _process_of(server: Served, model: str) -> psutil.Process:
-    return next(child for child in server.triton().children() if f"/{model}/" in " ".join(child.cmdline()))
 
 
 async def test_a_triton_that_hangs_is_replaced(own_server: Served, espresso: bytes) -> None:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import uvloop
 from PIL import Image
+from tests.conftest import children_running
 from tests.pipelines.other_images import heic, saved, scene
 from tests.waiting import eventually
 
@@ -61,7 +62,7 @@ async def one() -> AsyncIterator[Conversion]:
 
 
 def _workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if other_formats_worker.__name__ in child.cmdline()]
+    return children_running(other_formats_worker.__name__)
 
 
 async def _png(conversion: Conversion, image: bytes, seconds: float = 30) -> bytes:
