@@ -56,7 +56,7 @@ format: $(VENV)/.dev  ## format the code
 
 .PHONY: model
 model:
-	@$(firstword $(wildcard $(BIN) $(VENV)-torch/bin))/fovea models build --quiet
+	@$(BIN)/fovea models build --quiet
 
 clean:  ## remove environments and built artefacts
 	rm -rf $(VENV) $(VENV)-torch .cache model_repository/*/1/model*.onnx model_repository/*/1/model.plan*
@@ -67,5 +67,5 @@ $(VENV)/.cpu: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV) cpu,dev && touch $@ $(VENV)/.cpu
 
-$(VENV)-torch/.torch: pyproject.toml
-	@PYTHON=$(PYTHON) deploy/environment.sh $(VENV)-torch cpu,dev torch==2.13.0 torchvision==0.28.0 timm==1.0.31 onnxscript==0.7.2 efficientnet_lite_pytorch==0.1.0 && touch $@
+$(VENV)-torch/.torch: $(VENV)/.dev
+	@PYTHON=$(BIN)/python UPON=$(VENV) deploy/environment.sh $(VENV)-torch cpu,dev torch==2.13.0 torchvision==0.28.0 timm==1.0.31 onnxscript==0.7.2 efficientnet_lite_pytorch==0.1.0 && touch $@

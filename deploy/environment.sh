@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Make a virtual environment and install Fovea into it: deploy/environment.sh FOLDER EXTRAS [PACKAGE...]
 #
+# UPON=OTHER: with all that another environment of the same Python has; only what that lacks is installed.
+#
 # Works on a Debian or Ubuntu that has python3 and nothing else: without python3-venv it fetches pip by itself, and
 # without libpython3.X.so (which Triton's Python backend links) it unpacks Debian's package of it into the environment.
 set -euo pipefail
@@ -35,6 +37,16 @@ make_environment() {
     # Debian keeps ensurepip in a package of its own (python3-venv).
     "$1" -m venv --clear --without-pip "$folder"
     fetch_pip "$folder/bin/python"
+}
+
+# Its .pth files count too: Fovea itself is one of them.
+see_all_of() {
+    "$folder/bin/python" - "$(realpath "$1")" <<'PYTHON'
+import pathlib, sys, sysconfig
+
+below = sysconfig.get_path("purelib", vars={"base": sys.argv[1], "platbase": sys.argv[1]})
+pathlib.Path(sysconfig.get_path("purelib"), "upon.pth").write_text(f"import site; site.addsitedir({below!r})\n")
+PYTHON
 }
 
 # pip's wheel is on the package index and runs from within itself.
@@ -88,6 +100,7 @@ if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python) || exit 1
     make_environment "$python"
 fi
+[ -z "${UPON:-}" ] || see_all_of "$UPON"
 has_libpython || fetch_libpython
 say "installing fovea-server[$extras] into $folder (one to three minutes the first time)"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" "$@" ||
