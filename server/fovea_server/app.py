@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import secrets
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovea_pipelines import precision
 from fovea_pipelines.engines.choice import engine_of
@@ -14,13 +15,11 @@ from fovea_pipelines.package import ModelPackage
 from fovea_pipelines.triton_folders import GPU_BATCH
 from fovea_server import state_folder
 from fovea_server.access import policy
-from fovea_server.edge import control_app
-from fovea_server.edge.http_face import ControlFace
 from fovea_server.endings import each_in_turn
+from fovea_server.entrance import Entrance
 from fovea_server.errors import StartError
 from fovea_server.feature_log import opening
 from fovea_server.feature_log.keeping import Keeping
-from fovea_server.gateway import Entrance, Gateway
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
 from fovea_server.request.readiness import Readiness
@@ -32,6 +31,10 @@ from fovea_server.triton.process import TritonProcess
 from fovea_server.triton.repository import Repositories
 from fovea_server.triton.supervisor import Supervisor, SupervisorSettings
 from fovea_server.workers.followers import Followers
+
+if TYPE_CHECKING:
+    from fovea_server.edge.http_face import ControlFace
+    from fovea_server.gateway import Gateway
 
 _log = get_logger("app")
 
@@ -85,6 +88,8 @@ class App:
         self._keeping = self._build_keeping()
         self._readiness = Readiness()
         self._readiness.on_change(self._metrics.triton_up)
+        self._gateway: Gateway | None = None
+        self._control: ControlFace | None = None
 
     async def run(self, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve until `stop` has a result, then drain. Raises StartError where Triton does not come up.
@@ -98,25 +103,10 @@ class App:
         self._roster = self._build_roster()
         self._readiness.on_change(lambda ready: self._roster.name_engines() if ready else None)
         self._supervisor = self._build_supervisor()
-        catalogue = self._roster.catalogue
-        self._followers = Followers(self._settings, self._readiness, catalogue, self._metrics)
-        self._gateway = Gateway(
-            self._settings,
-            self._entrance,
-            self._readiness,
-            catalogue,
-            self._client,
-            self._metrics,
-            self._followers.exposition,
-            is_first=True,
-        )
-        control = ControlFace(
-            control_app.create(self._roster, self._metrics, self._gateway.model_is_needed), self._settings.state
-        )
+        self._followers = Followers(self._settings, self._readiness, self._roster.catalogue, self._metrics)
         await each_in_turn(
-            lambda: self._serve(control, stop, hurry, on_ready),
-            lambda: control.close(0),
-            self._gateway.end,
+            lambda: self._serve(stop, hurry, on_ready),
+            self._close_faces,
             lambda: self._followers.stop(at_once=hurry.is_set()),
             self._stop_keeping,
             lambda: self._stop_triton(at_once=hurry.is_set()),
@@ -125,17 +115,19 @@ class App:
         )
         _log.info("stopped")
 
-    async def _serve(
-        self, control: ControlFace, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]
-    ) -> None:
+    async def _serve(self, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]) -> None:
         if self._keeping:
             self._keeping.start()
-        await self._gateway.open()
-        await control.open()
-        if not await _first(self._start(), stop):
-            return
+        starting = asyncio.create_task(self._start())
+        try:
+            gateway = await self._open_faces()
+            if not await _first(starting, stop):
+                return
+        finally:
+            starting.cancel()
+            await asyncio.wait({starting})
         on_ready()
-        draining = asyncio.create_task(self._drain(notice=await stop))
+        draining = asyncio.create_task(self._drain(gateway, notice=await stop))
         hurried = asyncio.create_task(hurry.wait())
         await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
@@ -143,6 +135,35 @@ class App:
             draining.result()
         draining.cancel()
         await asyncio.wait({draining})
+
+    async def _open_faces(self) -> Gateway:
+        """To import what they are made of takes a second of a core, in which Triton starts already."""
+        await asyncio.to_thread(importlib.import_module, "fovea_server.gateway")
+        from fovea_server.edge import control_app
+        from fovea_server.edge.http_face import ControlFace
+        from fovea_server.gateway import Gateway
+
+        gateway = self._gateway = Gateway(
+            self._settings,
+            self._entrance,
+            self._readiness,
+            self._roster.catalogue,
+            self._client,
+            self._metrics,
+            self._followers.exposition,
+            is_first=True,
+        )
+        await gateway.open()
+        app = control_app.create(self._roster, self._metrics, gateway.model_is_needed)
+        self._control = ControlFace(app, self._settings.state)
+        await self._control.open()
+        return gateway
+
+    async def _close_faces(self) -> None:
+        if self._control:
+            await self._control.close(0)
+        if self._gateway:
+            await self._gateway.end()
 
     async def _stop_keeping(self) -> None:
         if self._keeping:
@@ -179,14 +200,14 @@ class App:
                 raise
             raise GpuCannotServe(str(error), error.hint) from error
 
-    async def _drain(self, notice: float) -> None:
+    async def _drain(self, gateway: Gateway, notice: float) -> None:
         """Say not ready, let balancers notice, let what was accepted finish; Triton ends last."""
         _log.info("draining", notice_seconds=notice)
         self._readiness.drain()
         await asyncio.sleep(notice)
         grace = self._settings.drain_timeout
-        await asyncio.gather(self._gateway.close(grace), self._followers.close(grace))
-        _log.info("drained", in_flight=self._gateway.in_flight)
+        await asyncio.gather(gateway.close(grace), self._followers.close(grace))
+        _log.info("drained", in_flight=gateway.in_flight)
 
     def _say_who_may_ask(self) -> None:
         edge = self._settings.edge
@@ -260,18 +281,16 @@ class App:
         return replace(settings, start_timeout=given) if given else settings
 
     def _on_death(self, lost: Collection[str] | None, reason: str) -> None:
-        self._gateway.triton_died()
+        if self._gateway:
+            self._gateway.triton_died()
         self._followers.cut_off(lost, reason)
 
 
-async def _first(start: Coroutine[Any, Any, None], stop: asyncio.Future[float]) -> bool:
+async def _first(starting: asyncio.Task[None], stop: asyncio.Future[float]) -> bool:
     """Whether the start came to its end before somebody asked to stop."""
-    starting = asyncio.create_task(start)
     both: set[asyncio.Future[Any]] = {starting, stop}
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        starting.result()
-        return True
-    starting.cancel()
-    await asyncio.wait({starting})
-    return False
+    if not starting.done():
+        return False
+    starting.result()
+    return True

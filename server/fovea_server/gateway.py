@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 
 from fovea_pipelines import garbage
-from fovea_server.access import policy
-from fovea_server.access.guard import Guard
-from fovea_server.edge import open_files, rest_app
+from fovea_server.edge import rest_app
 from fovea_server.edge.early_refusals import EarlyRefusals
 from fovea_server.edge.grpc_access import GuardedCalls
 from fovea_server.edge.grpc_face import GrpcFace
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.http_face import RestFace
-from fovea_server.edge.listen import EdgeSettings
 from fovea_server.edge.problems import Problems
 from fovea_server.edge.request_id import WithId
 from fovea_server.edge.rest_access import GuardedApp
-from fovea_server.edge.tls import Certificates
 from fovea_server.endings import each_in_turn
+from fovea_server.entrance import Entrance
 from fovea_server.feature_log.log import FeatureLog
 from fovea_server.feature_log.places import Places
 from fovea_server.metrics import Metrics
@@ -34,26 +30,6 @@ from fovea_server.request.service import InferenceEngine, Service
 from fovea_server.request.suspects import Suspects
 from fovea_server.settings import Settings
 from fovea_server.studies.experiments import Experiments
-
-
-@dataclass(frozen=True)
-class Entrance:
-    """Where callers come in: who asks them for keys, the certificates shown to them, and the limits that hold here."""
-
-    guard: Guard | None
-    certificates: Certificates | None
-    edge: EdgeSettings
-
-    @classmethod
-    def of(cls, settings: Settings) -> Entrance:
-        """Raises StartError where no key would open, or a certificate cannot be used."""
-        edge = settings.edge
-        limits = replace(edge.connections, max_connections=open_files.allow(edge.connections.max_connections))
-        return cls(
-            guard=policy.guard(settings.access, edge.host, settings.state),
-            certificates=Certificates(edge.tls) if edge.tls else None,
-            edge=replace(edge, connections=limits),
-        )
 
 
 class Gateway:

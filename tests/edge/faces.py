@@ -16,13 +16,12 @@ from tests.ports import free_ports
 from fovea_server.access.guard import Guard
 from fovea_server.domain import ANYONE, Caller, Deadline, Inference, Model, ModelIdentity, Question
 from fovea_server.edge import rest_app
-from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.direct_paths import DirectPaths
 from fovea_server.edge.grpc_access import GuardedCalls
 from fovea_server.edge.grpc_face import GrpcFace
 from fovea_server.edge.grpc_servicer import Vision
 from fovea_server.edge.http_face import RestFace
-from fovea_server.edge.listen import EdgeSettings
+from fovea_server.edge.listen import ConnectionLimits, EdgeSettings
 from fovea_server.edge.problems import Problems
 from fovea_server.edge.receiving import Receiving
 from fovea_server.edge.request_id import WithId

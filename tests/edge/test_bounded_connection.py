@@ -14,7 +14,8 @@ import httpx
 import pytest
 from tests.edge.faces import Faces, faces
 
-from fovea_server.edge.bounded_connection import BoundedConnection, ConnectionLimits
+from fovea_server.edge.bounded_connection import BoundedConnection
+from fovea_server.edge.listen import ConnectionLimits
 
 # A sweep comes once a second, and the machine may be busy.
 QUICK = ConnectionLimits(max_connections=8, header_seconds=0.5, body_seconds=0.5)

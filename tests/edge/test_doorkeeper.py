@@ -13,10 +13,9 @@ from fastapi import FastAPI, Request
 from tests.ports import free_ports
 
 from fovea_server.domain import Priority
-from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.doorkeeper import Headers
 from fovea_server.edge.http_face import RestFace
-from fovea_server.edge.listen import EdgeSettings
+from fovea_server.edge.listen import ConnectionLimits, EdgeSettings
 from fovea_server.errors import Busy, FoveaError
 
 _BUSY = Busy("7 requests are waiting", retry_after=2.5)

@@ -20,7 +20,7 @@ from tests.waiting import eventually
 
 from fovea_client import AsyncClient, AsyncGrpcClient, FoveaClientError, Unreachable
 from fovea_server.edge import bounded_connection, tls, tls_listener
-from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.listen import ConnectionLimits
 from fovea_server.edge.tls import Certificates, TlsSettings
 from fovea_server.edge.tls_listener import TlsListener
 from fovea_server.errors import StartError

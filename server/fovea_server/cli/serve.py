@@ -246,8 +246,7 @@ def serve(
 
     from fovea_server import logs
     from fovea_server.access.policy import AccessSettings
-    from fovea_server.edge.bounded_connection import ConnectionLimits
-    from fovea_server.edge.listen import EdgeSettings
+    from fovea_server.edge.listen import ConnectionLimits, EdgeSettings
     from fovea_server.edge.tls import TlsSettings
     from fovea_server.feature_log.settings import FeatureLogSettings
     from fovea_server.request.admission import AdmissionSettings

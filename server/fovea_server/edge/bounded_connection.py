@@ -9,11 +9,11 @@ import asyncio
 import enum
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from fovea_server.edge import request_id
 from fovea_server.edge.doorkeeper import Doorkeeper, header
+from fovea_server.edge.listen import ConnectionLimits
 from fovea_server.edge.receiving import Receiving
 from fovea_server.errors import FoveaError, HeadersTooLarge, MalformedRequest, ReceiveTimeout, TooManyConnections
 from fovea_server.request.admission.token_bucket import TokenBucket
@@ -24,25 +24,6 @@ _MANY_PIECES = 10_000
 _LEAST_PIECE = 64  # bytes, on average, of the chunks of a body that comes in many
 _DROPPED_AT_ONCE = 0.1  # seconds' worth
 _AHEAD = 32  # requests that may be sent before the one that is being answered is; a few bytes each, and kilobytes here
-
-
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """Of each process.
-
-    received_bytes  of bodies that are not whole yet, of all connections together
-    idle_seconds    that a connection is kept for a next request
-    dropped_bytes   a second that are read of large bodies of those who do not heed `Retry-After`
-    """
-
-    max_connections: int = 4096
-    header_seconds: float = 10.0
-    body_seconds: float = 30.0
-    received_bytes: int = 256_000_000
-    idle_seconds: int = 75
-    dropped_bytes: float = 128e6
-    header_bytes: int = 32 * 1024
-    headers: int = 100
 
 
 class Room:

@@ -10,11 +10,10 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from fovea_client.wire import vision_pb2_grpc
-from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.grpc_health import Health
 from fovea_server.edge.grpc_malformed import RefuseMalformed
 from fovea_server.edge.grpc_servicer import NAME, Vision
-from fovea_server.edge.listen import EdgeSettings
+from fovea_server.edge.listen import ConnectionLimits, EdgeSettings
 from fovea_server.edge.options import MAX_TIMEOUT
 from fovea_server.edge.tls import Certificates
 from fovea_server.request.readiness import Readiness

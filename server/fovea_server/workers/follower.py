@@ -17,7 +17,8 @@ from typing import Any
 
 from fovea_pipelines.child_process import end_with
 from fovea_server import logs
-from fovea_server.gateway import Entrance, Gateway
+from fovea_server.entrance import Entrance
+from fovea_server.gateway import Gateway
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness

@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping
 
 from fovea_server.exposition import Family
 from fovea_server.settings import Settings
-from fovea_server.workers import follower
 from fovea_server.workers.channel import Channel, ChannelClosed, Handler, Refused
 from fovea_server.workers.state import State
 
+_FOLLOWER = "fovea_server.workers.follower"  # by name: to import it is to import all that a gateway is made of
 _EXIT_SECONDS = 5.0
 Gone = (ChannelClosed, Refused, TimeoutError, asyncio.TimeoutError)  # it died, or cannot, or does not answer
 
@@ -35,7 +35,7 @@ class FollowerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", follower.__name__),
+                *(sys.executable, "-m", _FOLLOWER),
                 *(str(theirs.fileno()), str(worker), str(os.getpid())),
                 stdin=PIPE,
                 pass_fds=(theirs.fileno(),),
