@@ -59,7 +59,7 @@ class PermissionDenied(FoveaError):
 
 
 class ReceiveTimeout(FoveaError):
-    """The rest of a request did not come. REST only."""
+    """The rest of a request did not come."""
 
     reason = "RECEIVE_TIMEOUT"
     title = "The request came too slowly"

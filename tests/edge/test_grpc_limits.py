@@ -11,7 +11,7 @@ import grpc.aio
 from tests.edge.faces import Faces, faces
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
-from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.listen import ConnectionLimits
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SETTINGS, _PING = 4, 6

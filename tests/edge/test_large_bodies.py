@@ -22,10 +22,9 @@ from tests.ports import free_ports
 
 from fovea_server.domain import Priority
 from fovea_server.edge import doorkeeper, large_bodies
-from fovea_server.edge.bounded_connection import ConnectionLimits
 from fovea_server.edge.doorkeeper import Headers
 from fovea_server.edge.http_face import RestFace
-from fovea_server.edge.listen import EdgeSettings
+from fovea_server.edge.listen import ConnectionLimits, EdgeSettings
 from fovea_server.edge.tls import Certificates, TlsSettings
 from fovea_server.errors import Busy, FoveaError
 

@@ -12,7 +12,7 @@ from tests.edge.faces import Faces, faces
 from tests.waiting import eventually
 
 from fovea_server.edge import receiving
-from fovea_server.edge.bounded_connection import ConnectionLimits
+from fovea_server.edge.listen import ConnectionLimits
 from fovea_server.edge.receiving import Receiving
 from fovea_server.errors import FoveaError
 

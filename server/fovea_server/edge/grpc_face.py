@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from fovea_client.wire import vision_pb2_grpc
 from fovea_server.edge.grpc_health import Health
-from fovea_server.edge.grpc_malformed import RefuseMalformed
+from fovea_server.edge.grpc_messages import SoundMessages
 from fovea_server.edge.grpc_servicer import NAME, Vision
 from fovea_server.edge.listen import ConnectionLimits, EdgeSettings
 from fovea_server.edge.options import MAX_TIMEOUT
@@ -25,7 +25,7 @@ _MAX_STREAMS = 1024  # calls at once over one gRPC connection
 class GrpcFace:
     """grpc.aio with Vision, the standard health service and reflection, with or without TLS.
 
-    `refused` is told the reason of each message that cannot be read; `shared` as for REST.
+    `refused` is told the reason of each message that cannot be read, or not in time; `shared` as for REST.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class GrpcFace:
         self._readiness = readiness
         self._settings = settings
         self._certificates = certificates
-        self._interceptors = (*interceptors, RefuseMalformed(refused))
+        self._interceptors = (*interceptors, SoundMessages(settings.connections.body_seconds, refused))
         self._shared = shared
         self._server: grpc.aio.Server | None = None
         self._closing = asyncio.Lock()
@@ -107,7 +107,7 @@ def _grpc_options(limits: ConnectionLimits, shared: bool) -> list[tuple[str, int
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ("grpc.http2.max_ping_strikes", 3),
-        # What never ends by itself does: balancers see callers come back, and nobody drips a message for ever.
+        # What never ends by itself does: balancers see callers come back, and nobody drips into a stream for ever.
         ("grpc.max_connection_age_ms", 3_600_000),
         ("grpc.max_connection_age_grace_ms", int(MAX_TIMEOUT * 1000)),
     ]

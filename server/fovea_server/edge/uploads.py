@@ -7,7 +7,6 @@ import base64
 import binascii
 import contextlib
 import re
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import orjson
@@ -16,13 +15,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from fovea_server.domain import Deadline
+from fovea_server.edge.within import timeout
 from fovea_server.errors import DeadlineExceeded, MalformedRequest, TooManyBytes
 from fovea_server.request.gate import Gate
-
-if sys.version_info >= (3, 11):
-    from asyncio import timeout
-else:
-    from async_timeout import timeout
 
 _FIELD = "image"
 _DATA_URL = re.compile(r"\Adata:[^,]{0,200};base64,")  # RFC 2397, as browsers make them

@@ -1,7 +1,13 @@
-"""Messages that are no protobuf of ours are refused with a type; grpc.aio would call them UNKNOWN, a fault of ours."""
+"""Read what callers send over gRPC: in time, and as protobufs of ours, or it is refused with a type.
+
+grpc.aio reads the message of a unary call itself, waits for it as long as the connection lasts, and calls one that is
+no protobuf UNKNOWN, a fault of ours. On the wire a unary call is a stream of one message (gRPC over HTTP/2), so it is
+taken as that, and its message read here.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,34 +16,40 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from fovea_server.edge import grpc_status, request_id
-from fovea_server.edge.grpc_servicer import NAME
-from fovea_server.errors import MalformedRequest
+from fovea_server.edge.within import timeout
+from fovea_server.errors import FoveaError, MalformedRequest, ReceiveTimeout
 
 _Deserialize = Callable[[bytes], Any]
 
 
-class RefuseMalformed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Around the methods of our own service; `refused` is told the reason of each refusal."""
+class SoundMessages(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """A unary call's message has `seconds` to come; in a stream nobody can tell one that comes slowly from none.
+    `refused` is told the reason of each refusal."""
 
-    def __init__(self, refused: Callable[[str], None]) -> None:
+    def __init__(self, seconds: float, refused: Callable[[str], None]) -> None:
+        self._seconds = seconds
         self._refused = refused
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
         handler = await continuation(details)
-        if handler is None or not details.method.startswith(f"/{NAME}/"):
+        if handler is None or handler.unary_stream:  # the health service's Watch
             return handler
         lenient = handler._replace(request_deserializer=_lenient(handler.request_deserializer))
         if handler.unary_unary:
-            return lenient._replace(unary_unary=self._one(handler.unary_unary))
+            one = self._one(handler.unary_unary)
+            return lenient._replace(request_streaming=True, unary_unary=None, stream_unary=one)
         return lenient._replace(stream_stream=self._several(handler.stream_stream))
 
     def _one(self, answer: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def unary(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        async def unary(_: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> Any:
+            request = None
             try:
-                if isinstance(request, MalformedRequest):
-                    await self._abort(request, context)
+                try:
+                    request = await self._message(context)
+                except FoveaError as error:
+                    await self._abort(error, context)
                 return await answer(request, context)
             except grpc.aio.AbortError as aborted:
                 grpc_status.forget_frames(aborted)
@@ -45,6 +57,18 @@ class RefuseMalformed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 raise
 
         return unary
+
+    async def _message(self, context: grpc.aio.ServicerContext) -> Any:
+        try:
+            async with timeout(self._seconds):
+                message = await context.read()
+        except (TimeoutError, asyncio.TimeoutError):
+            raise ReceiveTimeout(f"the message was not complete after {self._seconds:g} s") from None
+        if message is grpc.aio.EOF:
+            raise MalformedRequest("the call ended without a message")
+        if isinstance(message, MalformedRequest):
+            raise message
+        return message
 
     def _several(self, answer: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def stream(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
@@ -61,7 +85,7 @@ class RefuseMalformed(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
         return stream
 
-    async def _abort(self, error: MalformedRequest, context: grpc.aio.ServicerContext) -> None:
+    async def _abort(self, error: FoveaError, context: grpc.aio.ServicerContext) -> None:
         self._refused(error.reason)
         metadata = dict(context.invocation_metadata() or ())
         await grpc_status.abort(context, error, request_id.accept(metadata.get("x-request-id")))
