@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -22,6 +23,7 @@ from fovea_server.feature_log import opening
 from fovea_server.feature_log.keeping import Keeping
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
+from fovea_server.request.admission import ledger
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.roster import Roster
 from fovea_server.settings import Settings
@@ -76,11 +78,11 @@ class App:
         batch = GPU_BATCH if self._device.device == "cuda" else tuned.largest_batch(self._stages)
         if batch:
             self._settings = replace(settings, admission=replace(settings.admission, batch=batch))
-        self._shared = process.shared_folder_of_this_gateway()
-        triton = replace(settings.triton, socket=str(self._shared / "triton"))
+        self._sockets = process.shared_folder_of_this_gateway()
+        triton = replace(settings.triton, socket=str(self._sockets / "triton"))
         self._settings = replace(self._settings, triton=triton)
         if settings.workers > 1:
-            admission = replace(self._settings.admission, quotas=self._shared / "quotas")
+            admission = replace(self._settings.admission, quotas=ledger.shared_memory())
             self._settings = replace(self._settings, admission=admission)
         self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
@@ -106,7 +108,8 @@ class App:
         self._followers = Followers(self._settings, self._readiness, self._roster.catalogue, self._metrics)
         await each_in_turn(
             lambda: self._serve(stop, hurry, on_ready),
-            self._close_faces,
+            self._close_control,
+            self._end_gateway,
             lambda: self._followers.stop(at_once=hurry.is_set()),
             self._stop_keeping,
             lambda: self._stop_triton(at_once=hurry.is_set()),
@@ -120,6 +123,12 @@ class App:
             self._keeping.start()
         starting = asyncio.create_task(self._start())
         try:
+            # What the faces are made of takes a second of a core to import, in which Triton starts already.
+            await asyncio.to_thread(importlib.import_module, "fovea_server.gateway")
+            if stop.done():
+                return
+            if starting.done():  # what keeps Triton from starting is said before what may follow from it
+                starting.result()
             gateway = await self._open_faces()
             if not await _first(starting, stop):
                 return
@@ -137,8 +146,6 @@ class App:
         await asyncio.wait({draining})
 
     async def _open_faces(self) -> Gateway:
-        """To import what they are made of takes a second of a core, in which Triton starts already."""
-        await asyncio.to_thread(importlib.import_module, "fovea_server.gateway")
         from fovea_server.edge import control_app
         from fovea_server.edge.http_face import ControlFace
         from fovea_server.gateway import Gateway
@@ -159,9 +166,11 @@ class App:
         await self._control.open()
         return gateway
 
-    async def _close_faces(self) -> None:
+    async def _close_control(self) -> None:
         if self._control:
             await self._control.close(0)
+
+    async def _end_gateway(self) -> None:
         if self._gateway:
             await self._gateway.end()
 
@@ -176,7 +185,9 @@ class App:
 
     async def _remove_files(self) -> None:
         self._repositories.remove_what_is_of_the_moment()
-        belongings.remove(self._shared)
+        belongings.remove(self._sockets)
+        if self._settings.admission.quotas is not None:
+            os.close(self._settings.admission.quotas)
         for port in self._held:
             port.close()
 

@@ -16,7 +16,9 @@ _DATA, _HEADERS, _SETTINGS = 0, 1, 4
 _END_HEADERS = 0x4
 
 
-async def dawdle(address: str, path: str, drip: bytes, every: float, patience: float) -> tuple[dict[str, str], float]:
+async def dawdle(
+    address: str, path: str, drip: bytes, every: float, patience: float, deadline: float = 300.0
+) -> tuple[dict[str, str], float]:
     """Begin a message of 100,000 bytes at `address` ("host:port"), then send `drip` every so many seconds.
 
     The headers with which the call was ended, and after how many seconds; no headers where the connection was ended,
@@ -24,7 +26,7 @@ async def dawdle(address: str, path: str, drip: bytes, every: float, patience: f
     """
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    head = http2.head("http", address, path, 300, {})
+    head = http2.head("http", address, path, deadline, {})
     begin = http2.message(bytes(100_000))[:100]
     writer.write(_PREFACE + _frame(_SETTINGS) + _frame(_HEADERS, _END_HEADERS, 1, head) + _frame(_DATA, 0, 1, begin))
     began, ended = time.monotonic(), asyncio.create_task(_trailers(reader))

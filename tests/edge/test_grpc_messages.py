@@ -35,6 +35,20 @@ async def test_a_call_without_a_message_is_refused() -> None:
         assert served.refusals("MALFORMED_REQUEST") == 1
 
 
+async def test_callers_who_leave_come_late_or_send_too_much_are_not_said_to_be_malformed() -> None:
+    async with faces() as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        gone = [dawdle(served.grpc, f"/{NAME}/Classify", b"a", every=0.05, patience=0.3) for _ in range(5)]
+        assert await asyncio.gather(*gone) == [({}, float("inf"))] * 5
+        late = [dawdle(served.grpc, f"/{NAME}/Classify", b"a", every=0.05, patience=5, deadline=0.3) for _ in range(5)]
+        codes = {said.get("grpc-status") for said, _ in await asyncio.gather(*late)}
+        assert codes == {str(grpc.StatusCode.DEADLINE_EXCEEDED.value[0])}
+        with pytest.raises(grpc.aio.AioRpcError) as large:
+            await channel.unary_unary(f"/{NAME}/Classify")(bytes(33 << 20))
+        assert large.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await asyncio.sleep(0.3)
+        assert served.refusals("MALFORMED_REQUEST") == 0
+
+
 @pytest.mark.parametrize("sent", ["nothing", "a byte at a time"])
 async def test_a_message_that_does_not_come_in_time_ends_the_call_and_no_other(sent: str, espresso: bytes) -> None:
     async with faces(limits=ConnectionLimits(body_seconds=0.6)) as served:
@@ -52,9 +66,10 @@ async def test_a_message_that_does_not_come_in_time_ends_the_call_and_no_other(s
         assert served.refusals("RECEIVE_TIMEOUT") == 1
 
 
-async def test_a_question_for_health_that_does_not_come_is_not_waited_for_either() -> None:
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+async def test_a_question_for_health_that_does_not_come_is_not_waited_for_either(method: str) -> None:
     async with faces(limits=ConnectionLimits(body_seconds=0.3)) as served:
-        said, _ = await dawdle(served.grpc, "/grpc.health.v1.Health/Check", b"", every=0.05, patience=10)
+        said, _ = await dawdle(served.grpc, f"/grpc.health.v1.Health/{method}", b"", every=0.05, patience=10)
         assert said["grpc-message"].startswith("the message was not complete after 0.3 s")
         async with grpc.aio.insecure_channel(served.grpc) as channel:
             answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())

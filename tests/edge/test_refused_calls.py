@@ -11,6 +11,7 @@ import pytest
 from tests.edge.faces import faces
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
+from fovea_server.errors import MalformedRequest
 
 
 @pytest.fixture
@@ -36,6 +37,18 @@ async def test_nothing_of_it_is_kept(image: bytes, model: str) -> None:
                 await vision.Classify(vision_pb2.ClassifyRequest(image=image, model=model), timeout=10)
         await asyncio.sleep(0.1)
         assert _requests_alive() - before <= 1, "the last may still be on its way"
+
+
+@pytest.mark.usefixtures("without_collector")
+async def test_nor_of_a_call_whose_message_is_none() -> None:
+    async with faces() as served, grpc.aio.insecure_channel(served.grpc) as channel:
+        method = channel.unary_unary("/fovea.v1.Vision/Classify", request_serializer=bytes)
+        for _ in range(5):
+            with pytest.raises(grpc.aio.AioRpcError, match="is no protobuf"):
+                await method(b"\xff\xff", timeout=10)
+        await asyncio.sleep(0.1)
+        kept = [each for each in gc.get_objects() if isinstance(each, MalformedRequest)]
+        assert len(kept) <= 1, "the last may still be on its way"
 
 
 @pytest.mark.usefixtures("without_collector")

@@ -21,6 +21,8 @@ from fovea_server.errors import FoveaError, MalformedRequest, ReceiveTimeout
 
 _Deserialize = Callable[[bytes], Any]
 
+_GONE = 0.05  # seconds in which grpc.aio cancels a call that ended in another way than by its caller's last word
+
 
 class SoundMessages(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """A unary call's message has `seconds` to come; in a stream nobody can tell one that comes slowly from none.
@@ -34,22 +36,24 @@ class SoundMessages(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
         handler = await continuation(details)
-        if handler is None or handler.unary_stream:  # the health service's Watch
-            return handler
+        if handler is None:
+            return None
         lenient = handler._replace(request_deserializer=_lenient(handler.request_deserializer))
         if handler.unary_unary:
             one = self._one(handler.unary_unary)
             return lenient._replace(request_streaming=True, unary_unary=None, stream_unary=one)
+        if handler.unary_stream:
+            one = self._one(handler.unary_stream)
+            return lenient._replace(request_streaming=True, unary_stream=None, stream_stream=one)
         return lenient._replace(stream_stream=self._several(handler.stream_stream))
 
     def _one(self, answer: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def unary(_: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> Any:
             request = None
             try:
-                try:
-                    request = await self._message(context)
-                except FoveaError as error:
-                    await self._abort(error, context)
+                request = await self._message(context)
+                if isinstance(request, FoveaError):
+                    await self._abort(request, context)
                 return await answer(request, context)
             except grpc.aio.AbortError as aborted:
                 grpc_status.forget_frames(aborted)
@@ -59,16 +63,16 @@ class SoundMessages(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return unary
 
     async def _message(self, context: grpc.aio.ServicerContext) -> Any:
+        """The call's message, or the error that it is: raised, that would hold the call by the frames it passed."""
         try:
             async with timeout(self._seconds):
                 message = await context.read()
+                if message is not grpc.aio.EOF:
+                    return message
+                await asyncio.sleep(_GONE)
         except (TimeoutError, asyncio.TimeoutError):
-            raise ReceiveTimeout(f"the message was not complete after {self._seconds:g} s") from None
-        if message is grpc.aio.EOF:
-            raise MalformedRequest("the call ended without a message")
-        if isinstance(message, MalformedRequest):
-            raise message
-        return message
+            return ReceiveTimeout(f"the message was not complete after {self._seconds:g} s")
+        return MalformedRequest("the call ended without a message")
 
     def _several(self, answer: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def stream(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:

@@ -33,12 +33,13 @@ class FollowerProcess:
     async def start(cls, settings: Settings, worker: int, handlers: Mapping[str, Handler]) -> FollowerProcess:
         """It serves nothing until it was told the first time."""
         ours, theirs = socket.socketpair()
+        quotas = settings.admission.quotas
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", _FOLLOWER),
                 *(str(theirs.fileno()), str(worker), str(os.getpid())),
                 stdin=PIPE,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *([] if quotas is None else [quotas])),
                 env={**os.environ, "PYTHONSAFEPATH": "1"},  # or `-m` would look in the current folder first
                 start_new_session=True,  # Ctrl-C at the terminal is for the first process, which drains
             )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fovea_server.domain import Caller
 from fovea_server.errors import QuotaExceeded
 from fovea_server.request.admission.ledger import Ledger
@@ -11,11 +9,11 @@ from fovea_server.request.admission.token_bucket import TokenBucket
 
 
 class Quotas:
-    """A bucket for each quota of each caller that has any; processes that name the same file share them."""
+    """A bucket for each quota of each caller that has any; processes that have the same `memory` share them."""
 
-    def __init__(self, burst: float, file: Path | None = None) -> None:
+    def __init__(self, burst: float, memory: int | None = None) -> None:
         self._burst = burst
-        self._ledger = Ledger(file)
+        self._ledger = Ledger(memory)
 
     def charge(self, caller: Caller, megapixels: float, now: float) -> None:
         """Take one request and its megapixels from the caller's quotas. Raises QuotaExceeded; then nothing is taken."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 from fovea_server.request.gate import GateSettings
 
@@ -24,7 +23,7 @@ class AdmissionSettings:
                        Triton is waited at most
     short_patience     the same while there is an overload
     quota_burst        seconds of a caller's quota that may be used at once
-    quotas             the file through which gateway processes count quotas together; None is one process
+    quotas             the open file through which gateway processes count quotas together; None is one process
     """
 
     max_in_flight: int | None = None
@@ -34,7 +33,7 @@ class AdmissionSettings:
     patience: float = 12.0
     short_patience: float = 0.5
     quota_burst: float = 5.0
-    quotas: Path | None = None
+    quotas: int | None = None
 
     @property
     def most_in_flight(self) -> int:
