@@ -92,6 +92,7 @@ class App:
         self._readiness.on_change(self._metrics.triton_up)
         self._gateway: Gateway | None = None
         self._control: ControlFace | None = None
+        self._is_open = asyncio.Event()
 
     async def run(self, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve until `stop` has a result, then drain. Raises StartError where Triton does not come up.
@@ -164,6 +165,7 @@ class App:
         app = control_app.create(self._roster, self._metrics, gateway.model_is_needed)
         self._control = ControlFace(app, self._settings.state)
         await self._control.open()
+        self._is_open.set()
         return gateway
 
     async def _close_control(self) -> None:
@@ -267,6 +269,10 @@ class App:
             ready = [await self._client.is_ready(ensemble, timeout=1.0) for ensemble in self._roster.ensembles]
             return all(ready)
 
+        async def verify() -> None:
+            await self._is_open.wait()  # who sees that it is ready may ask it for anything, and take models in and out
+            await self._roster.verify()
+
         return Supervisor(
             launch=lambda: TritonProcess(
                 self._installation,
@@ -277,7 +283,7 @@ class App:
             ),
             engine=self._client,
             answers=answers,
-            verify=self._roster.verify,
+            verify=verify,
             readiness=self._readiness,
             tally=self._metrics,
             settings=self._patience(),

@@ -1,0 +1,31 @@
+"""A server is ready once all of it is, whichever part of it comes last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.served import served
+from tests.ports import free_ports
+
+from fovea_pipelines.package import ModelPackage
+
+_SLOW = """
+import sys, time
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "fovea_server.gateway":
+            time.sleep(8)
+            print("the gateway is imported", file=sys.stderr, flush=True)
+
+sys.meta_path.insert(0, Slow())
+"""
+
+
+def test_triton_that_is_quicker_than_the_gateway_is_not_ready_before_it(package: ModelPackage, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_SLOW)
+    state = tmp_path / "state"
+    with served(free_ports(5), state=state, before=("env", f"PYTHONPATH={tmp_path}")) as server:
+        log = server.log
+        assert 0 < log.index("the gateway is imported") < log.index("triton is ready")
+        assert len(list(state.glob("control-*.sock"))) == 1
