@@ -9,14 +9,25 @@ from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
 
+# It sleeps as the module runs: as it is looked for, nothing else could be imported either.
 _SLOW = """
 import sys, time
+from importlib.machinery import PathFinder
 
 class Slow:
     def find_spec(self, name, path=None, target=None):
-        if name == "fovea_server.gateway":
+        if name != "fovea_server.gateway":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        run = spec.loader.exec_module
+
+        def slowly(module):
             time.sleep(8)
             print("the gateway is imported", file=sys.stderr, flush=True)
+            run(module)
+
+        spec.loader.exec_module = slowly
+        return spec
 
 sys.meta_path.insert(0, Slow())
 """
