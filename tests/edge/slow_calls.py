@@ -11,8 +11,8 @@ import hpack
 
 from fovea_client.load import http2
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, SETTINGS = 0, 1, 4
 _END_HEADERS = 0x4
 
 
@@ -28,12 +28,12 @@ async def dawdle(
     reader, writer = await asyncio.open_connection(host, int(port))
     head = http2.head("http", address, path, deadline, {})
     begin = http2.message(bytes(100_000))[:100]
-    writer.write(_PREFACE + _frame(_SETTINGS) + _frame(_HEADERS, _END_HEADERS, 1, head) + _frame(_DATA, 0, 1, begin))
+    writer.write(PREFACE + frame(SETTINGS) + frame(_HEADERS, _END_HEADERS, 1, head) + frame(_DATA, 0, 1, begin))
     began, ended = time.monotonic(), asyncio.create_task(_trailers(reader))
     try:
         while not ended.done() and time.monotonic() - began < patience:
             if drip:
-                writer.write(_frame(_DATA, 0, 1, drip))
+                writer.write(frame(_DATA, 0, 1, drip))
             await asyncio.wait({ended}, timeout=every)
         return (ended.result(), time.monotonic() - began) if ended.done() else ({}, float("inf"))
     finally:
@@ -54,6 +54,6 @@ async def _trailers(reader: asyncio.StreamReader) -> dict[str, str]:
     return {}
 
 
-def _frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
+def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
     """RFC 9113, 4.1."""
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload

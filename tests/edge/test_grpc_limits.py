@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import struct
 
 import grpc
 import grpc.aio
 from tests.edge.faces import Faces, faces
+from tests.edge.slow_calls import PREFACE, SETTINGS, frame
 
 from fovea_client.wire import vision_pb2, vision_pb2_grpc
 from fovea_server.edge.listen import ConnectionLimits
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_SETTINGS, _PING = 4, 6
-
-
-def _frame(kind: int, payload: bytes = b"") -> bytes:
-    """An HTTP/2 frame of stream 0 (RFC 9113, 4.1)."""
-    return struct.pack(">I", len(payload))[1:] + bytes((kind, 0)) + bytes(4) + payload
+_PING = 6
 
 
 async def _open(served: Faces) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -30,10 +24,10 @@ async def _open(served: Faces) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 async def test_a_caller_who_pings_without_end_is_sent_away() -> None:
     async with faces() as served:
         reader, writer = await _open(served)
-        writer.write(_PREFACE + _frame(_SETTINGS))
+        writer.write(PREFACE + frame(SETTINGS))
         hearing = asyncio.create_task(_heard(reader))
         while not hearing.done():
-            writer.write(_frame(_PING, bytes(8)))
+            writer.write(frame(_PING, payload=bytes(8)))
             await asyncio.sleep(0.01)
         assert b"too_many_pings" in hearing.result()
         writer.close()
@@ -60,7 +54,7 @@ async def test_connections_have_a_bound_and_come_free_again() -> None:
     async with faces(limits=ConnectionLimits(max_connections=4)) as served:
         opened = [await _open(served) for _ in range(4)]
         for _, writer in opened:
-            writer.write(_PREFACE + _frame(_SETTINGS))
+            writer.write(PREFACE + frame(SETTINGS))
         await asyncio.sleep(0.3)
         async with grpc.aio.insecure_channel(served.grpc) as channel:
             assert await _code(channel) is grpc.StatusCode.UNAVAILABLE

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 
-
 _SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 

@@ -16,14 +16,14 @@ class TokenBucket:
     """
 
     def __init__(self, rate: float, burst: float, full_at: float = -math.inf) -> None:
-        self.rate = rate
+        self._rate = rate
         self.full_at = full_at
         self._burst = burst
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until `amount` may be taken; 0 if it may be now."""
-        wait = max(self.full_at - now, 0.0) + min(amount / self.rate, self._burst) - self._burst
+        wait = max(self.full_at - now, 0.0) + min(amount / self._rate, self._burst) - self._burst
         return wait if wait > _TOLERANCE else 0.0
 
     def take(self, amount: float, now: float) -> None:
-        self.full_at = max(self.full_at, now) + amount / self.rate
+        self.full_at = max(self.full_at, now) + amount / self._rate
