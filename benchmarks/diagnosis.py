@@ -1,39 +1,30 @@
-"""Which stage is slower inside Triton than alone, and what it likely is: one sentence a stage."""
+"""Whether the work is slower inside Triton than alone, and what it likely is: one sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmarks.lines import Line
-from benchmarks.rows import NETWORK as NETWORK_ALONE
-from benchmarks.rows import PREPROCESSING as PREPROCESSING_ALONE
-from benchmarks.rows import TRITON
-from benchmarks.stages import NETWORK, PREPROCESS, Stage
+from benchmarks.rows import BARE, TRITON
+from benchmarks.stages import Stage
 
 SLOWER = 1.10
-_ALONE = {PREPROCESS: PREPROCESSING_ALONE, NETWORK: NETWORK_ALONE}
-_SMALL = 0.75  # of the batch that the stage alone is given; below it the threads of a batch have idle ends
-_COPIES = 0.10  # of a stage's time
+_SMALL = 0.75  # of the batch that the bare loop is given; below it the threads of a batch have idle ends
+_COPIES = 0.10  # of the time
 
 
 def findings(lines: Sequence[Line]) -> list[str]:
-    """Of the Triton line with the most images/s, against the stages alone; empty where either was not measured."""
+    """Of the Triton line with the most images/s, against the bare loop; empty where either was not measured."""
     served = [line for line in lines if line.path == TRITON and line.stages]
     if not served:
         return []
     fastest = max(served, key=lambda line: line.images_per_second)
-    alone = {line.path: line for line in lines}
-    return list(_sentences(fastest, alone))
-
-
-def _sentences(inside: Line, alone: Mapping[str, Line]) -> Iterator[str]:
-    for model, stage in inside.stages.items():
-        if by_itself := alone.get(_ALONE[model]):
-            yield sentence(model, stage, by_itself, inside.load)
+    bare = [line for line in lines if line.path == BARE]
+    return [sentence(model, stage, alone, fastest.load) for alone in bare for model, stage in fastest.stages.items()]
 
 
 def sentence(model: str, stage: Stage, alone: Line, load: str) -> str:
-    """The stage's time an image inside Triton against its time alone, and the likely cause where it is slower."""
+    """The model's time an image inside Triton against that of the bare loop, and the likely cause where it is more."""
     by_itself = 1000 / alone.images_per_second
     ratio = stage.busy_ms / by_itself
     times = f"{stage.busy_ms:.2f} ms an image inside Triton ({load}), {by_itself:.2f} ms alone"
@@ -53,7 +44,7 @@ def _causes(stage: Stage, alone: Line) -> Iterator[str]:
             yield f"it takes {stage.cpu_ms:.2f} CPU-ms an image instead of {alone.cpu_ms:.2f}"
         else:
             yield (
-                f"its threads wait for cores that the other stage and the server use at the same time "
+                f"its threads wait for cores that the server uses at the same time "
                 f"({stage.cpu_ms:.2f} CPU-ms an image, alone {alone.cpu_ms:.2f})"
             )
     if stage.queue_ms > stage.busy_ms * stage.batch:

@@ -2,7 +2,7 @@
 
 What is left of a request is then the gateway and Triton's own way in and out: gRPC, the batcher, shared memory and the
 Python backend. The name, the tensors and the golden answer are those of the default model, so the gateway serves it as
-it serves any other. The stages of the real ensemble are loaded, because `analyze` names them, and never asked.
+it serves any other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each model did inside Triton while a line was measured, by Triton's own statistics.
+"""What the model did inside Triton while a line was measured, by Triton's own statistics.
 
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md: `inference_stats`
 count requests, each with the whole time of the batch it was in; `batch_stats` count executions, by batch size.
@@ -7,7 +7,7 @@ count requests, each with the whole time of the batch it was in; `batch_stats` c
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -17,8 +17,7 @@ import psutil
 from benchmarks.errors import ServerNotReady
 from benchmarks.processes import tree
 
-PREPROCESS, NETWORK = "preprocess_224", "efficientnet_lite0"
-MODELS = (PREPROCESS, NETWORK)
+MODEL = "classify_efficientnet_lite0"  # decoding and network, in one process or several
 _BACKEND = "triton_python_backend_stub"
 
 
@@ -30,6 +29,7 @@ class Stage:
     queue_ms         a request's wait for its turn
     input_ms, infer_ms, output_ms   an image's share of an execution: taking tensors in, the work, giving them back
     cpu_ms           of the model's own processes, an image; None where the server's pid is not known
+    instances        that work at the same time
     """
 
     images: int
@@ -39,11 +39,12 @@ class Stage:
     infer_ms: float
     output_ms: float
     cpu_ms: float | None
+    instances: int = 1
 
     @property
     def busy_ms(self) -> float:
         """How long the model is occupied, an image."""
-        return self.input_ms + self.infer_ms + self.output_ms
+        return (self.input_ms + self.infer_ms + self.output_ms) / self.instances
 
 
 class StageClock:
@@ -64,34 +65,52 @@ class StageClock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stages = {}
-        if kind is not None:
+        if kind is not None or self._triton is None:
             return
-        cpu = _cpu_seconds(self._pid)
-        for model, after in statistics(self._triton).items():
-            spent = cpu[model] - self._cpu.get(model, 0.0) if model in cpu else None
-            if stage := between(self._before[model], after, spent):
-                self.stages = {**self.stages, model: stage}
+        spent = _cpu_seconds(self._pid) - self._cpu if self._pid else None
+        if stage := between(self._before, statistics(self._triton), spent, instances(self._triton)):
+            self.stages = {MODEL: stage}
 
 
-def statistics(triton: str | None) -> dict[str, Mapping[str, Any]]:
-    """By model; nothing where Triton's port is not known."""
+def statistics(triton: str | None) -> Mapping[str, Any]:
+    """Nothing where Triton's port is not known."""
     if triton is None:
         return {}
+    client = _client(triton)
+    with _asked(triton):
+        said: Mapping[str, Any] = client.get_inference_statistics(MODEL, client_timeout=10, as_json=True)
+        return said["model_stats"][0]
+
+
+def instances(triton: str) -> int:
+    client = _client(triton)
+    with _asked(triton):
+        config = client.get_model_config(MODEL, client_timeout=10).config
+        return sum(group.count for group in config.instance_group) or 1
+
+
+def _client(triton: str) -> Any:
+    import tritonclient.grpc
+
+    return tritonclient.grpc.InferenceServerClient(triton)
+
+
+@contextlib.contextmanager
+def _asked(triton: str) -> Iterator[None]:
+    """Raises ServerNotReady where it does not answer."""
     import tritonclient.grpc
 
     try:
-        client = tritonclient.grpc.InferenceServerClient(triton)
-        return {
-            model: client.get_inference_statistics(model, client_timeout=10, as_json=True)["model_stats"][0]
-            for model in MODELS
-        }
+        yield
     except tritonclient.grpc.InferenceServerException as error:
         raise ServerNotReady(
             f"Triton does not answer on {triton}: {error.message()}", "start it with `fovea serve`"
         ) from error
 
 
-def between(before: Mapping[str, Any], after: Mapping[str, Any], cpu_seconds: float | None) -> Stage | None:
+def between(
+    before: Mapping[str, Any], after: Mapping[str, Any], cpu_seconds: float | None, instances: int = 1
+) -> Stage | None:
     """The stage between two statistics; None where it had no image."""
     images = _count(after, "inference_count") - _count(before, "inference_count")
     executions = _count(after, "execution_count") - _count(before, "execution_count")
@@ -110,6 +129,7 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any], cpu_seconds: fl
         round(spent["compute_infer"], 3),
         round(spent["compute_output"], 3),
         None if cpu_seconds is None else round(1000 * cpu_seconds / images, 3),
+        instances,
     )
 
 
@@ -133,6 +153,7 @@ def _mean(stages: Sequence[Stage]) -> Stage:
         of(lambda stage: stage.infer_ms),
         of(lambda stage: stage.output_ms),
         None if any(stage.cpu_ms is None for stage in stages) else of(lambda stage: stage.cpu_ms or 0.0),
+        stages[0].instances,
     )
 
 
@@ -151,14 +172,12 @@ def _spent(statistics: Mapping[str, Any], part: str) -> int:
     return sum(_count(batch.get(part, {}), "ns") for batch in statistics.get("batch_stats", ()))
 
 
-def _cpu_seconds(pid: int | None) -> dict[str, float]:
-    """Of each model's Python backend processes; nothing where the pid is not known."""
-    spent: dict[str, float] = {}
+def _cpu_seconds(pid: int | None) -> float:
+    """Of the Python backend's processes that run the model, or its stages; 0 where the pid is not known."""
+    spent = 0.0
     for process in tree(pid) if pid else ():
         with contextlib.suppress(psutil.NoSuchProcess):
-            words = " ".join(process.cmdline())
-            times = process.cpu_times()
-            for model in MODELS:
-                if _BACKEND in words and f"/{model}/" in words:
-                    spent[model] = spent.get(model, 0.0) + times.user + times.system
+            if _BACKEND in " ".join(process.cmdline()):
+                times = process.cpu_times()
+                spent += times.user + times.system
     return spent

@@ -95,6 +95,12 @@ class ModelPackage:
         """The Triton ensemble that takes encoded bytes and answers with this model's outputs."""
         return str(self.table["ensemble"])
 
+    @property
+    def is_in_one_on_a_cpu(self) -> bool:
+        """Whether one process there takes encoded bytes and answers with this model's outputs, without an ensemble; not
+        so of models that were added by a version before 0.2."""
+        return (self.folder.parent / self.ensemble / "configs/cpu.pbtxt").is_file()
+
     @cached_property
     def contract(self) -> Contract:
         return Contract.from_mapping(self.table["contract"])

@@ -28,6 +28,8 @@ def ensemble_name(network: str) -> str:
 
 CPU_BATCH, GPU_BATCH = 8, 64  # images that a model takes at once
 _IMAGE = '{ name: "IMAGE" data_type: TYPE_UINT8 dims: [ -1 ]%s }'
+_RAGGED = " allow_ragged_batch: true"
+CPU_CONFIG = "configs/cpu.pbtxt"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ _MEASURED = {"QUALITY": "data_type: TYPE_FP32 dims: [ 3 ]", "PREPROCESS_SPAN": _
 def preprocess(name: str, height: int, width: int) -> Files:
     """Everything but `contract.toml`."""
     outputs = {"PIXELS": f"data_type: TYPE_UINT8 dims: [ {height}, {width}, 3 ]", **_MEASURED}
-    tensors = _tensors([_IMAGE % " allow_ragged_batch: true"], outputs)
+    tensors = _tensors([_IMAGE % _RAGGED], outputs)
     return {
         "config.pbtxt": f"""\
 # Decode, orient, resize and crop on the GPU: the DALI backend of NVIDIA's Triton container.
@@ -82,13 +84,13 @@ max_batch_size: {GPU_BATCH}
 # Host threads that parse and hand over the streams.
 {_parameter("num_threads", "4")}
 """,
-        "configs/cpu.pbtxt": f"""\
+        CPU_CONFIG: f"""\
 # Decode, orient, resize and crop on the CPU: DALI inside the Python backend of a tritonserver from PyPI.
 name: "{name}"
 backend: "python"
 max_batch_size: {CPU_BATCH}
 {tensors}
-{_ON_CPU}
+{_on_cpu(instances=1)}
 # Threads that decode; 0 is one for each CPU.
 {_parameter("threads", "0")}
 """,
@@ -125,17 +127,14 @@ max_batch_size: {GPU_BATCH}
 {tensors}
 {_ON_GPU}
 """,
-        "configs/cpu.pbtxt": f"""\
+        CPU_CONFIG: f"""\
 # The network on the CPU: OpenVINO inside the Python backend of a tritonserver from PyPI.
 name: "{network.name}"
 backend: "python"
 max_batch_size: {CPU_BATCH}
 {tensors}
-{_ON_CPU}
-# int8, bf16 or f32; auto is the fastest that this CPU is good at and the model keeps its accuracy in.
-{_parameter("precision", "auto")}
-# Images inferred at once, each on one thread; 0 is one for each CPU.
-{_parameter("threads", "0")}
+{_on_cpu(instances=1)}
+{_COMPUTED_ON_CPU}
 """,
         "configs/cuda.pbtxt": f"""\
 # The network on the GPU: TensorRT or ONNX Runtime inside the Python backend of a tritonserver from PyPI.
@@ -156,14 +155,31 @@ max_batch_size: {GPU_BATCH}
 
 
 def ensemble(network: Network) -> Files:
-    """From encoded bytes to the outputs of one network."""
+    """From encoded bytes to the outputs of one network: on a GPU by an ensemble, on a CPU by one process."""
     steps = [
         _step(network.preprocess, {"IMAGE": "IMAGE"}, {"PIXELS": "pixels", **{name: name for name in _MEASURED}}),
         _step(network.name, {"PIXELS": "pixels"}, {name: name for name in network.outputs}),
     ]
-    comment = "# From the bytes of a picture to what the network says of it; the same file on every machine."
+    comment = (
+        "# From the bytes of a picture to what the network says of it, on a GPU; on a CPU one process does it all."
+    )
     outputs = {**network.outputs, **_MEASURED}
-    return {"config.pbtxt": _ensemble(network.ensemble, comment, outputs, steps), "1/.gitkeep": ""}
+    return {
+        "config.pbtxt": _ensemble(network.ensemble, comment, outputs, steps),
+        CPU_CONFIG: f"""\
+# From the bytes of a picture to what the network says of it, on a CPU: DALI and OpenVINO in one process, because an
+# image costs more that goes from one to another. There are two: answers of one are on their way while the other works.
+name: "{network.ensemble}"
+backend: "python"
+max_batch_size: {CPU_BATCH}
+{_tensors([_IMAGE % _RAGGED], outputs)}
+{_on_cpu(instances=2)}
+# The folder of the model package.
+{_parameter("network", network.name)}
+{_COMPUTED_ON_CPU}
+""",
+        "1/model.py": _python_model("DecodeAndInfer"),
+    }
 
 
 def analyze(networks: Sequence[Network]) -> Files:
@@ -198,18 +214,20 @@ instance_group [ { kind: KIND_GPU count: 1 gpus: [ 0 ] } ]
 dynamic_batching {
   max_queue_delay_microseconds: 500
 }"""
-_ON_CPU = """\
-instance_group [ { kind: KIND_CPU count: 1 } ]
-dynamic_batching {
-  max_queue_delay_microseconds: 0
-}"""
-
 
 _DALI_MODULE = """\
 from fovea_pipelines.dali_backend import autoserialized
 
 preprocess = autoserialized(__file__)
 """
+
+
+def _on_cpu(instances: int) -> str:
+    return f"""\
+instance_group [ {{ kind: KIND_CPU count: {instances} }} ]
+dynamic_batching {{
+  max_queue_delay_microseconds: 0
+}}"""
 
 
 def _python_model(name: str) -> str:
@@ -222,6 +240,13 @@ def _gpu_model(name: str) -> str:
 
 def _parameter(key: str, value: str) -> str:
     return f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}'
+
+
+_COMPUTED_ON_CPU = f"""\
+# int8, bf16 or f32; auto is the fastest that this CPU is good at and the model keeps its accuracy in.
+{_parameter("precision", "auto")}
+# Images worked on at once, each on one thread; 0 is one for each CPU, shared by the instances.
+{_parameter("threads", "0")}"""
 
 
 def _tensors(inputs: Sequence[str], outputs: Mapping[str, str]) -> str:

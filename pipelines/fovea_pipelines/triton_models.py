@@ -1,6 +1,6 @@
-"""What Triton's Python backend runs: a preprocessing model and a network, one class each.
+"""What Triton's Python backend runs on a CPU: a preprocessing model, a network, and both in one; one class each.
 
-Triton merges requests into batches (`dynamic_batching`), the classes here never do. Both add to their outputs the
+Triton merges requests into batches (`dynamic_batching`), the classes here never do. They add to their outputs the
 span of their own work, INT64 (2,): begin and end in nanoseconds of CLOCK_MONOTONIC, which every process of one
 machine shares. From these the gateway tells the caller where the time went.
 """
@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import triton_python_backend_utils as pb_utils  # provided by Triton's Python ba
 from numpy.typing import NDArray
 
 from fovea_pipelines import garbage, precision
+from fovea_pipelines.at_work import AtWork
 from fovea_pipelines.one_batch import one_batch
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.preprocessed import Preprocessed, Result, Undecodable
@@ -26,6 +28,9 @@ from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, PREPROCES
 from fovea_pipelines.withdrawn import is_withdrawn
 
 if TYPE_CHECKING:
+    from fovea_pipelines.contract import Contract
+    from fovea_pipelines.dali_executor import DaliExecutor
+    from fovea_pipelines.openvino_engine import OpenVinoEngine
     from fovea_pipelines.outputs import Outputs
 
 
@@ -33,12 +38,8 @@ class Preprocess:
     """IMAGE UINT8 (n,) to PIXELS UINT8 (height, width, 3) and QUALITY FP32 (3,), by the contract in its own folder."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        # Not above: the process of a network has no need of DALI's 70 MB.
-        from fovea_pipelines.dali_executor import DaliExecutor
-
         settings = ModelSettings(args)
-        contract = contract_of(settings.folder)
-        self._executor = DaliExecutor(contract, max_batch=settings.max_batch, threads=settings.threads())
+        self._executor = _executor(settings, contract_of(settings.folder))
         garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -52,16 +53,8 @@ class OpenVinoNetwork:
     """
 
     def initialize(self, args: dict[str, str]) -> None:
-        # Not above: the process of a preprocessing model has no need of OpenVINO's 20 MB.
-        from fovea_pipelines import compiled_networks
-        from fovea_pipelines.openvino_engine import OpenVinoEngine
-
         settings = ModelSettings(args)
-        package = ModelPackage.read(settings.folder)
-        chosen = precision.choose(package, os.environ.get(precision.VARIABLE) or settings.text("precision"))
-        model = precision.artefact_of(package, chosen)
-        kept = compiled_networks.of_this_user()
-        self._engine = OpenVinoEngine(model, chosen, streams=settings.threads(), kept=kept)
+        self._engine = _engine(settings, ModelPackage.read(settings.folder))
         garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -71,6 +64,57 @@ class OpenVinoNetwork:
         answers = [[next(outputs) for _ in group] for group in groups]
         end = time.monotonic_ns()
         return [scored(group, (begin, end)) for group in answers]
+
+
+class DecodeAndInfer:
+    """Both: IMAGE UINT8 (n,) to SCORES FP32 (classes,), EMBEDDING FP32 (features,) and QUALITY FP32 (3,).
+
+    By the contract of the package that `network` of the configuration names, in the folder beside its own.
+    """
+
+    def initialize(self, args: dict[str, str]) -> None:
+        settings = ModelSettings(args)
+        package = ModelPackage.read(settings.folder.with_name(settings.text("network")))
+        self._executor = _executor(settings, package.contract)
+        self._engine = _engine(settings, package)
+        self._at_work = AtWork()
+        garbage.keep_what_is_alive()
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        with self._at_work.on_a_batch():
+            return each_answered(requests, self._run, _inferred)
+
+    def _run(self, images: list[NDArray[np.uint8]]) -> list[_Inferred | Undecodable | RuntimeError]:
+        results = self._executor.run(images)
+        decoded = time.monotonic_ns()
+        outputs = iter(self._engine.run([each.pixels for each in results if isinstance(each, Preprocessed)]))
+        return [_Inferred(each, next(outputs), decoded) if isinstance(each, Preprocessed) else each for each in results]
+
+
+@dataclass(frozen=True)
+class _Inferred:
+    """`decoded` is when all images of its batch were, in nanoseconds."""
+
+    preprocessed: Preprocessed
+    outputs: Outputs
+    decoded: int
+
+
+def _executor(settings: ModelSettings, contract: Contract) -> DaliExecutor:
+    # Not above: the process of a network has no need of DALI's 70 MB.
+    from fovea_pipelines.dali_executor import DaliExecutor
+
+    return DaliExecutor(contract, max_batch=settings.max_batch, threads=settings.threads())
+
+
+def _engine(settings: ModelSettings, package: ModelPackage) -> OpenVinoEngine:
+    # Not above: the process of a preprocessing model has no need of OpenVINO's 20 MB.
+    from fovea_pipelines import compiled_networks
+    from fovea_pipelines.openvino_engine import OpenVinoEngine
+
+    chosen = precision.choose(package, os.environ.get(precision.VARIABLE) or settings.text("precision"))
+    model = precision.artefact_of(package, chosen)
+    return OpenVinoEngine(model, chosen, streams=settings.threads(), kept=compiled_networks.of_this_user())
 
 
 class ModelSettings:
@@ -94,8 +138,10 @@ class ModelSettings:
         return str(self._config["parameters"][name]["string_value"])
 
     def threads(self) -> int:
-        """`threads` of the configuration; 0 means one for each CPU this process may use."""
-        return int(self.text("threads")) or len(os.sched_getaffinity(0))
+        """`threads` of the configuration; 0 means one for each CPU this process may use, shared with the model's other
+        instances."""
+        instances = sum(group["count"] for group in self._config["instance_group"])
+        return int(self.text("threads")) or max(1, len(os.sched_getaffinity(0)) // instances)
 
 
 class GivenUp(Exception):
@@ -138,10 +184,18 @@ def _preprocessed(group: list[Result], span: tuple[int, int]) -> Any:
     decoded = [result for result in group if isinstance(result, Preprocessed)]
     if len(decoded) < len(group):
         return failed(next(result for result in group if not isinstance(result, Preprocessed)))
+    return answered(PIXELS=one_batch([result.pixels for result in decoded]), **_measured(decoded, span))
+
+
+def _inferred(group: list[_Inferred | Undecodable | RuntimeError], span: tuple[int, int]) -> Any:
+    inferred = [result for result in group if isinstance(result, _Inferred)]
+    if len(inferred) < len(group):
+        return failed(next(result for result in group if not isinstance(result, _Inferred)))
+    begin, end = span
+    decoded = inferred[0].decoded
     return answered(
-        PIXELS=one_batch([result.pixels for result in decoded]),
-        QUALITY=one_batch([result.quality for result in decoded]),
-        PREPROCESS_SPAN=span_of(*span, len(decoded)),
+        **_said([result.outputs for result in inferred], (decoded, end)),
+        **_measured([result.preprocessed for result in inferred], (begin, decoded)),
     )
 
 
@@ -155,12 +209,23 @@ def failed(culprit: Undecodable | RuntimeError | GivenUp) -> Any:
 
 
 def scored(group: list[Outputs], span: tuple[int, int]) -> Any:
+    return answered(**_said(group, span))
+
+
+def _said(group: list[Outputs], span: tuple[int, int]) -> dict[str, NDArray[Any]]:
     scores = [outputs.scores for outputs in group if outputs.scores is not None]
-    return answered(
+    return {
         **({"SCORES": one_batch(scores)} if scores else {}),
-        EMBEDDING=one_batch([outputs.embedding for outputs in group]),
-        MODEL_SPAN=span_of(*span, len(group)),
-    )
+        "EMBEDDING": one_batch([outputs.embedding for outputs in group]),
+        "MODEL_SPAN": span_of(*span, len(group)),
+    }
+
+
+def _measured(group: list[Preprocessed], span: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    return {
+        "QUALITY": one_batch([result.quality for result in group]),
+        "PREPROCESS_SPAN": span_of(*span, len(group)),
+    }
 
 
 def answered(*made: Any, **arrays: NDArray[Any]) -> Any:

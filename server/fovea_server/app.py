@@ -74,8 +74,8 @@ class App:
         self._installation = installation.find(self._device.device)
         self._check_ports()
         wish = settings.tuned if self._device.device == "cpu" else tuned.OFF
-        self._stages = tuned.chosen(wish, settings.state, self._packages)
-        batch = GPU_BATCH if self._device.device == "cuda" else tuned.largest_batch(self._stages)
+        self._tuned = tuned.chosen(wish, settings.state, self._packages)
+        batch = GPU_BATCH if self._device.device == "cuda" else tuned.largest_batch(self._tuned)
         if batch:
             self._settings = replace(settings, admission=replace(settings.admission, batch=batch))
         self._sockets = process.shared_folder_of_this_gateway()
@@ -84,7 +84,7 @@ class App:
         if settings.workers > 1:
             admission = replace(self._settings.admission, quotas=ledger.shared_memory())
             self._settings = replace(self._settings, admission=admission)
-        self._repositories = self._repositories.tuned(self._stages, process.folder_of_this_gateway)
+        self._repositories = self._repositories.tuned(self._tuned, process.folder_of_this_gateway)
         self._key = secrets.token_urlsafe(24)  # to Triton's API for loading models
         self._metrics = Metrics()
         self._keeping = self._build_keeping()
@@ -257,12 +257,13 @@ class App:
             self._readiness,
             changing=lambda leaving: self._supervisor.changing_models(leaving),
             engine_of=lambda package: engine_of(package, self._device.device, self._precision_of(package)),
+            in_one=lambda package: self._device.device == "cpu" and package.is_in_one_on_a_cpu,
         )
 
     def _precision_of(self, package: ModelPackage) -> str:
         """What was asked for; else what was tuned."""
-        asked, stage = self._settings.triton.precision, self._stages.get(package.network)
-        return stage.precision if asked == precision.AUTO and stage and stage.precision else asked
+        asked, setting = self._settings.triton.precision, self._tuned.get(package.ensemble)
+        return setting.precision if asked == precision.AUTO and setting else asked
 
     def _build_supervisor(self) -> Supervisor:
         async def answers() -> bool:

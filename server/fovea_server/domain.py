@@ -94,7 +94,8 @@ class ModelIdentity:
 class Model:
     """A model that can be asked for, and where in Triton it answers; without labels it only embeds.
 
-    `preprocess`, `network` and `ensemble` are Triton's names; each version of a model has a network of its own.
+    `preprocess`, `network` and `ensemble` are Triton's names; each version of a model has a network of its own. Where
+    it is `in_one`, `ensemble` has processes of its own, which do all that is to be done for this model alone.
     """
 
     identity: ModelIdentity
@@ -107,6 +108,7 @@ class Model:
     licence: str
     engine: str = ""  # what runs its network
     degrade_to: str = ""  # who may answer instead in an overload, where nobody is asked by name
+    in_one: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from typer.testing import CliRunner, Result
 from fovea_pipelines.package import ModelPackage
 from fovea_server.cli.main import app
 from fovea_server.triton import tuned
-from fovea_server.triton.tuned import Machine, Stage
+from fovea_server.triton.tuned import Machine, Setting
 from fovea_server.tuning import evidence
-from fovea_server.tuning.setting import Setting
 
 
 def _doctor(state: Path, *words: str) -> Result:
@@ -74,7 +73,7 @@ def test_a_triton_that_is_not_there_is_one_sentence(tmp_path: Path, package: Mod
 def test_it_says_whether_tuned_settings_are_used(tmp_path: Path, package: ModelPackage) -> None:
     path = tuned.file_of(tmp_path, package)
     path.parent.mkdir()
-    setting = Setting(Stage(1, 1, 8, 0), Stage(1, 1, 8, 0, "f32"))
+    setting = Setting(1, 1, 8, 0, "f32")
     path.write_text(evidence.settings_file(package, Machine.here(), "cpu", setting))
     assert "efficientnet_lite0 was tuned for cpu" in _doctor(tmp_path).stdout
     path.write_text(evidence.settings_file(package, Machine("another", 3), "cpu", setting))
@@ -85,7 +84,7 @@ def test_square_brackets_in_a_path_are_no_markup(tmp_path: Path, package: ModelP
     state = tmp_path / "st[/b]"
     path = tuned.file_of(state, package)
     path.parent.mkdir(parents=True)
-    setting = Setting(Stage(1, 1, 8, 0), Stage(1, 1, 8, 0, "f32"))
+    setting = Setting(1, 1, 8, 0, "f32")
     path.write_text(evidence.settings_file(package, Machine.here(), "cpu", setting))
     result = _doctor(state)
     assert result.exit_code == 0

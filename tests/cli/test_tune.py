@@ -14,9 +14,9 @@ from fovea_pipelines import toml
 from fovea_pipelines.package import ModelPackage
 from fovea_server.cli.main import app
 from fovea_server.triton import tuned
+from fovea_server.triton.tuned import Setting
 from fovea_server.tuning.journal import Journal
 from fovea_server.tuning.search import BudgetSpent, Search
-from fovea_server.tuning.setting import Setting
 from fovea_server.tuning.sweep import Progress, Sweep
 from fovea_server.tuning.trial import Role, Step, Trial
 

@@ -32,17 +32,18 @@ _TRAPPED = """\
 import os
 from pathlib import Path
 
-from fovea_pipelines.triton_models import Preprocess
+from fovea_pipelines.triton_models import DecodeAndInfer
 
 _TRAP = Path({trap!r})
 
 
-class TritonPythonModel(Preprocess):
+class TritonPythonModel(DecodeAndInfer):
     def execute(self, requests):
-        if _TRAP.exists():
+        try:
             _TRAP.unlink()
-            os._exit(3)
-        return super().execute(requests)
+        except FileNotFoundError:
+            return super().execute(requests)
+        os._exit(3)
 """
 
 
@@ -109,26 +110,30 @@ def _lost(records: Records, begin: float, end: float) -> int:
 
 
 def _process(server: Served) -> psutil.Process:
-    """The one that decodes."""
-    return children_running("/preprocess_224/", server.triton().pid)[0]
+    return _processes(server)[0]
+
+
+def _processes(server: Served) -> list[psutil.Process]:
+    """Those that decode and infer."""
+    return children_running("/classify_efficientnet_lite0/", server.triton().pid)
 
 
 def _out_of_memory(server: Served, large: bytes) -> None:
-    """From now on it gets hardly more address space than it has; then comes an image that needs more.
+    """From now on they get hardly more address space than they have; then comes an image that needs more.
 
     The hard limit stays, or a process that lives on could not be given another soft one.
     """
-    process = _process(server)
-    limit = process.memory_info().vms + _MORE
-    _, hard = resource.prlimit(process.pid, resource.RLIMIT_AS)
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, hard))
+    for process in _processes(server):
+        limit = process.memory_info().vms + _MORE
+        _, hard = resource.prlimit(process.pid, resource.RLIMIT_AS)
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, hard))
     httpx.post(f"{server.url}/v1/classify", content=large, timeout=30)
 
 
 def _trapped_repository(folder: Path, trap: Path) -> Path:
     """As in the checkout, but for a decoder that ends itself where the trap lies."""
     repository = Path(shutil.copytree(ROOT / "model_repository", folder / "repository"))
-    (repository / "preprocess_224/1/model.py").write_text(_TRAPPED.format(trap=str(trap)))
+    (repository / "classify_efficientnet_lite0/1/model.py").write_text(_TRAPPED.format(trap=str(trap)))
     return repository
 
 

@@ -17,17 +17,18 @@ def _doctor(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([FOVEA, "doctor", *words], capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_under_load_images_of_different_lengths_merge_in_both_stages(server: Served) -> None:
+def test_under_load_images_of_different_lengths_merge(server: Served) -> None:
     result = _doctor("--state", str(server.state), "--prove", "--seconds", "2", "--callers", "24", "--json")
     assert result.returncode == 0, result.stdout + result.stderr
     document = json.loads(result.stdout)
     assert document["triton"]["address"] == f"127.0.0.1:{server.triton_port}"
     assert document["triton"]["load"]["failed"] == {}
     models = {each["model"]: each for each in document["triton"]["models"]}
-    assert set(models) == {"preprocess_224", "efficientnet_lite0"}
-    assert models["preprocess_224"]["mean_batch"] > 2
-    assert models["preprocess_224"]["images"] >= document["triton"]["load"]["answered"]
-    assert "requests merge: mean batch" in models["preprocess_224"]["says"]
+    assert set(models) == {"classify_efficientnet_lite0"}
+    (model,) = models.values()
+    assert model["mean_batch"] > 2
+    assert model["images"] >= document["triton"]["load"]["answered"]
+    assert "requests merge: mean batch" in model["says"]
 
 
 def test_our_triton_has_the_known_holes_and_leaves_none_open(server: Served) -> None:
@@ -54,11 +55,12 @@ def test_a_model_that_takes_no_image_or_is_not_there_is_refused(server: Served, 
 def test_without_a_batcher_it_is_proved_that_requests_do_not_merge(repository: Path, tmp_path: Path) -> None:
     copy = tmp_path / "models"
     shutil.copytree(repository, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    config = copy / "preprocess_224/configs/cpu.pbtxt"
+    config = copy / "classify_efficientnet_lite0/configs/cpu.pbtxt"
     config.write_text(re.sub(r"dynamic_batching \{[^}]*\}", "", config.read_text()))
     with served(free_ports(5), "--device=cpu", f"--repository={copy}") as server:
         triton = ("--triton", f"127.0.0.1:{server.triton_port}")
         result = _doctor(str(copy), *triton, "--state", str(server.state), "--prove", "--seconds", "1.5")
     assert result.returncode == 1
-    assert "preprocess_224: requests do not merge, because it has no dynamic_batching: mean batch 1.0" in result.stdout
-    assert "preprocess_224/configs/cpu.pbtxt:4  there is no dynamic_batching" in result.stdout
+    name = "classify_efficientnet_lite0"
+    assert f"{name}: requests do not merge, because it has no dynamic_batching: mean batch 1.0" in result.stdout
+    assert f"{name}/configs/cpu.pbtxt:5  there is no dynamic_batching" in result.stdout

@@ -104,7 +104,7 @@ def test_triton_is_on_loopback_alone_and_its_key_is_not_logged(server: Served) -
 
 def test_triton_merges_requests_into_batches(server: Served, grpc_client: Any, espresso: bytes) -> None:
     def sizes() -> int:
-        stats = grpc_client.get_inference_statistics("preprocess_224").model_stats[0]
+        stats = grpc_client.get_inference_statistics("classify_efficientnet_lite0").model_stats[0]
         return sum(batch.compute_infer.count for batch in stats.batch_stats if batch.batch_size > 1)
 
     before = sizes()

@@ -198,11 +198,10 @@ def _a_broken_version_is_refused(server: Served, image: bytes) -> None:
     models = server.state / "models"
     shutil.copytree(models / "small@2", models / "small@3")
     shutil.copytree(models / "classify_small@2", models / "classify_small@3")
-    for file in (models / "small@3/model.toml", models / "small@3/configs/cpu.pbtxt"):
-        file.write_text(file.read_text().replace("small@2", "small@3").replace('version = "2"', 'version = "3"'))
-    ensemble = models / "classify_small@3/config.pbtxt"
-    ensemble.write_text(ensemble.read_text().replace("small@2", "small@3"))
-    (models / "small@3/1/model.py").write_text("raise ImportError('made to fail')\n")
+    for name in ("small@3/model.toml", "small@3/configs/cpu.pbtxt", "classify_small@3/configs/cpu.pbtxt"):
+        text = (models / name).read_text().replace("small@2", "small@3").replace('version = "2"', 'version = "3"')
+        (models / name).write_text(text)
+    (models / "classify_small@3/1/model.py").write_text("raise ImportError('made to fail')\n")
     (control,) = server.state.glob("control-*.sock")
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(control)), timeout=60) as client:
         refused = client.put("http://fovea/models/small@3")

@@ -22,9 +22,9 @@ from fovea_pipelines.package import ModelPackage
 _MARK = b"ends its decoder"
 _FATAL = f"""
 import os, signal
-from fovea_pipelines.triton_models import Preprocess, images_of
+from fovea_pipelines.triton_models import DecodeAndInfer, images_of
 
-class TritonPythonModel(Preprocess):
+class TritonPythonModel(DecodeAndInfer):
     def execute(self, requests):
         if any({_MARK!r} in image.tobytes() for request in requests for image in images_of(request)):
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -40,7 +40,7 @@ def _with_comment(jpeg: bytes, text: bytes) -> bytes:
 def fragile(package: ModelPackage, tmp_path: Path) -> Iterator[Served]:
     """A server whose decoder dies of a JPEG with a certain comment."""
     repository = Path(shutil.copytree(package.folder.parent, tmp_path / "repository"))
-    (repository / "preprocess_224/1/model.py").write_text(_FATAL)
+    (repository / package.ensemble / "1/model.py").write_text(_FATAL)
     with served(free_ports(5), f"--repository={repository}") as server:
         yield server
 

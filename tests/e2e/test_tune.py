@@ -17,16 +17,15 @@ from tests.e2e.served import FOVEA, served
 from tests.ports import free_ports
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.tuned import Machine, Stage, Tuned
+from fovea_server.triton.tuned import Machine, Setting, Tuned
 from fovea_server.tuning import evidence
-from fovea_server.tuning.setting import Setting
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-SETTING = Setting(Stage(2, 1, 16, 500), Stage(1, 1, 16, 2000, "f32"))
+SETTING = Setting(3, 1, 16, 500, "f32")
 
 
 def _tune(state: Path, *words: str) -> list[str]:
@@ -38,21 +37,20 @@ def test_triton_runs_the_models_as_the_file_says(tmp_path: Path, package: ModelP
     path.write_text(evidence.settings_file(package, Machine.here(), "throughput", SETTING))
     with served(free_ports(5), "--device=cpu", f"--tuned={path}") as server:
         triton = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.triton_port}")
-        configs = {name: triton.get_model_config(name).config for name in (package.preprocess, package.name)}
+        config = triton.get_model_config(package.ensemble).config
         answer = httpx.post(f"{server.url}/v1/classify", content=espresso, timeout=30).json()
         (model,) = httpx.get(f"{server.url}/v1/models").json()["models"]
         assert "tuned settings" in server.log
         assert "fovea_in_flight_limit 32.0" in server.metrics()  # it begins with two batches
     assert answer["predictions"][0]["label"] == "espresso"
     assert model["engine"] == "openvino f32"
-    for name, stage in SETTING.stages((package.preprocess, package.name)).items():
-        assert configs[name].max_batch_size == stage.batch
-        assert configs[name].instance_group[0].count == stage.instances
-        assert configs[name].dynamic_batching.max_queue_delay_microseconds == stage.delay
-        assert configs[name].parameters["threads"].string_value == str(stage.threads)
+    assert config.max_batch_size == SETTING.batch
+    assert config.instance_group[0].count == SETTING.instances
+    assert config.dynamic_batching.max_queue_delay_microseconds == SETTING.delay
+    assert config.parameters["threads"].string_value == str(SETTING.threads)
     assert (
-        "instance_group [ { kind: KIND_CPU count: 1 } ]"
-        in (ROOT / "model_repository/preprocess_224/configs/cpu.pbtxt").read_text()
+        "instance_group [ { kind: KIND_CPU count: 2 } ]"
+        in (ROOT / f"model_repository/{package.ensemble}/configs/cpu.pbtxt").read_text()
     )
 
 

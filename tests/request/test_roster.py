@@ -23,7 +23,7 @@ class Triton:
     """Answers the golden image for what is loaded, rightly unless told otherwise; loading waits for `gate`."""
 
     def __init__(self) -> None:
-        self.loaded: list[str] = ["classify_efficientnet_lite0", "analyze"]
+        self.loaded: list[str] = ["classify_efficientnet_lite0"]
         self.gate = asyncio.Event()
         self.gate.set()
         self.best = 967
@@ -66,7 +66,7 @@ class Desk:
         self.readiness.ready(1)
         repositories = Repositories(package.folder.parent, state, state / "moment")
         self.roster = Roster(
-            repositories, [package], self.triton, self.readiness, self._changing, lambda _: self.engine
+            repositories, [package], self.triton, self.readiness, self._changing, lambda _: self.engine, lambda _: True
         )
 
     @contextlib.contextmanager
@@ -119,7 +119,7 @@ async def test_one_that_answers_its_golden_image_wrongly_is_refused_and_all_is_a
         await desk.roster.add("copy")
     assert desk.names == ["efficientnet_lite0"]
     assert "classify_copy" not in desk.triton.loaded
-    assert desk.roster.ensembles == ["classify_efficientnet_lite0", "analyze"]
+    assert desk.roster.ensembles == ["classify_efficientnet_lite0"]
 
 
 async def test_one_that_is_spoilt_on_the_disk_is_refused(desk: Desk, tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ async def test_a_model_leaves_once_its_last_caller_is_done(desk: Desk) -> None:
             pass
     await removing
     assert "classify_copy" not in desk.triton.loaded
-    # The preprocessing stays: another model shares it.
-    assert desk.changes == [(), ["classify_copy", "copy"]]
+    # Decoding and networks apart were for both of them; who is left needs neither.
+    assert desk.changes == [(), ["classify_copy", "copy", "efficientnet_lite0", "preprocess_224"]]
 
 
 @pytest.mark.parametrize("refused", ["classify_copy", "copy"])
@@ -231,7 +231,9 @@ async def test_after_a_start_the_version_serves_that_took_over_last(
     repositories = Repositories(package.folder.parent, tmp_path, tmp_path / "moment")
     repositories.versions.take_over("copy", "2", previous="1")
     readiness = Readiness()
-    roster = Roster(repositories, repositories.packages(), desk.triton, readiness, desk._changing, lambda _: "")
+    roster = Roster(
+        repositories, repositories.packages(), desk.triton, readiness, desk._changing, lambda _: "", lambda _: True
+    )
     with roster.catalogue.borrow(["copy"]) as (model,):
         assert model.identity.version == "2"
     assert {"classify_copy", "classify_copy@2"} <= set(roster.ensembles)

@@ -21,7 +21,7 @@ from fovea_server.request.readiness import Readiness
 from fovea_server.triton import leftovers
 from fovea_server.triton.crash_loop import CrashLoopSettings
 from fovea_server.triton.installation import Installation
-from fovea_server.triton.process import TritonProcess, TritonSettings
+from fovea_server.triton.process import Instance, TritonProcess, TritonSettings
 from fovea_server.triton.pulse import Pulse
 from fovea_server.triton.supervisor import Supervisor, SupervisorSettings
 from fovea_server.triton.watch import WatchSettings
@@ -184,9 +184,9 @@ async def test_what_it_cannot_foresee_does_not_keep_it_from_looking_after_triton
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fovea_server.triton.supervisor._PAUSE", 0.02)
-    real, left = TritonProcess.models_by_pid, [True] * 3
+    real, left = TritonProcess.instances_by_pid, [True] * 3
 
-    def no_file(self: TritonProcess) -> dict[int, str]:
+    def no_file(self: TritonProcess) -> dict[int, Instance]:
         if left and under_test.readiness.is_ready:
             left.pop()
             raise OSError(errno.EMFILE, "Too many open files")
@@ -194,7 +194,7 @@ async def test_what_it_cannot_foresee_does_not_keep_it_from_looking_after_triton
 
     async with bench(tmp_path, "exec sleep 60") as under_test:
         await under_test.supervisor.start()
-        monkeypatch.setattr(TritonProcess, "models_by_pid", no_file)
+        monkeypatch.setattr(TritonProcess, "instances_by_pid", no_file)
         await eventually(lambda: not left, 5)
         first = under_test.supervisor.pid
         assert first is not None
@@ -207,18 +207,19 @@ def _kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-class Processes(dict[int, str]):
-    """What models_by_pid says: the models that run, by made-up process ids."""
+class Processes(dict[int, Instance]):
+    """What instances_by_pid says: what runs, by made-up process ids."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *models: str) -> None:
-        super().__init__(enumerate(models, 1_000_000_000))  # ids that no process has
-        monkeypatch.setattr(TritonProcess, "models_by_pid", lambda _: dict(self))
+        instances = [Instance(model, "0_0") for model in models]
+        super().__init__(enumerate(instances, 1_000_000_000))  # ids that no process has
+        monkeypatch.setattr(TritonProcess, "instances_by_pid", lambda _: dict(self))
 
-    def start(self, model: str) -> None:
-        self[max(self, default=1_000_000_000) + 1] = model
+    def start(self, model: str, number: str = "0_0") -> None:
+        self[max(self, default=1_000_000_000) + 1] = Instance(model, number)
 
     def end(self, model: str) -> None:
-        del self[next(pid for pid, runs in self.items() if runs == model)]
+        del self[next(pid for pid, runs in self.items() if runs.model == model)]
 
 
 async def test_a_process_that_dies_while_models_change_is_missed_and_one_that_leaves_is_not(
@@ -311,7 +312,7 @@ async def test_silence_while_a_call_waits_and_nothing_computes_is_a_hung_process
         with under_test.triton.pulse.flight(["preprocess", "network"], lambda why: None):
             await eventually(lambda: under_test.tally.revivals == 1, 5)
         assert ended == under_test.triton.revived == ["network", "preprocess"]
-        assert set(running.values()) == {"preprocess", "network", "idle"}
+        assert {instance.model for instance in running.values()} == {"preprocess", "network", "idle"}
 
 
 async def test_a_process_that_an_answer_shows_to_be_beyond_help_is_replaced_at_once(

@@ -12,12 +12,12 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_server.errors import StartError
 from fovea_server.triton import tuned
-from fovea_server.triton.tuned import Machine, Stage
+from fovea_server.triton.tuned import Machine, Setting
 from fovea_server.tuning import evidence
 from fovea_server.tuning.search import Search
-from fovea_server.tuning.setting import Setting
 
-SETTING = Setting(Stage(2, 1, 16, 500), Stage(1, 2, 16, 0, "f32"))
+SETTING = Setting(3, 1, 16, 500, "f32")
+NAME = "classify_efficientnet_lite0"
 
 
 def _write(state: Path, package: ModelPackage, machine: Machine) -> Path:
@@ -29,23 +29,30 @@ def _write(state: Path, package: ModelPackage, machine: Machine) -> Path:
 
 def test_the_settings_of_this_model_and_machine_are_chosen(tmp_path: Path, package: ModelPackage) -> None:
     _write(tmp_path, package, Machine.here())
-    stages = {"preprocess_224": SETTING.preprocess, "efficientnet_lite0": SETTING.network}
-    assert tuned.chosen("auto", tmp_path, [package]) == stages
+    assert tuned.chosen("auto", tmp_path, [package]) == {NAME: SETTING}
     assert tuned.chosen("off", tmp_path, [package]) == {}
 
 
 def test_a_new_version_beside_it_changes_nothing(tmp_path: Path, package: ModelPackage) -> None:
     _write(tmp_path, package, Machine.here())
     second = replace(package, folder=tmp_path / "efficientnet_lite0@2", digest="sha256:" + "2" * 64)
-    stages = tuned.chosen("auto", tmp_path, [package, second])
-    assert set(stages) == {"preprocess_224", "efficientnet_lite0"}
-    assert (tuned.largest_batch(stages), tuned.largest_batch({})) == (16, None)
+    settings = tuned.chosen("auto", tmp_path, [package, second])
+    assert set(settings) == {NAME}
+    assert (tuned.largest_batch(settings), tuned.largest_batch({})) == (16, None)
 
 
 def test_those_of_another_machine_are_only_taken_by_name(tmp_path: Path, package: ModelPackage) -> None:
     path = _write(tmp_path, package, replace(Machine.here(), cores=1000))
     assert tuned.chosen("auto", tmp_path, [package]) == {}
-    assert set(tuned.chosen(str(path), tmp_path, [package])) == {"preprocess_224", "efficientnet_lite0"}
+    assert set(tuned.chosen(str(path), tmp_path, [package])) == {NAME}
+
+
+def test_those_of_the_two_stages_that_it_had_are_not_taken(tmp_path: Path, package: ModelPackage) -> None:
+    path = _write(tmp_path, package, Machine.here())
+    path.write_text(path.read_text().replace("[settings.", "[stages."))
+    assert tuned.chosen("auto", tmp_path, [package]) == {}
+    with pytest.raises(StartError, match="of a version that ran decoding and network apart"):
+        tuned.chosen(str(path), tmp_path, [package])
 
 
 def test_those_of_another_digest_are_never_taken(tmp_path: Path, package: ModelPackage) -> None:
@@ -70,7 +77,7 @@ def test_a_file_that_nobody_named_and_that_is_spoilt_keeps_no_server_from_starti
     tmp_path: Path, package: ModelPackage
 ) -> None:
     path = _write(tmp_path, package, Machine.here())
-    path.write_text(path.read_text().replace("instances = 2", 'instances = "two"'))
+    path.write_text(path.read_text().replace("instances = 3", 'instances = "two"'))
     assert tuned.chosen("auto", tmp_path, [package]) == {}
     with pytest.raises(StartError, match="instances is 'two'; it must be a whole number from 1"):
         tuned.chosen(str(path), tmp_path, [package])
@@ -80,13 +87,14 @@ def test_a_repository_of_links_differs_in_the_tuned_configurations_alone(
     tmp_path: Path, package: ModelPackage, repository: Path
 ) -> None:
     before = {path: path.read_bytes() for path in repository.rglob("*.pbtxt")}
-    linked = tuned.link(repository, {"preprocess_224": SETTING.preprocess}, tmp_path)
+    linked = tuned.link(repository, {NAME: SETTING}, tmp_path)
     written = [path for path in linked.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert [path.relative_to(linked).as_posix() for path in written] == ["preprocess_224/configs/cpu.pbtxt"]
+    assert [path.relative_to(linked).as_posix() for path in written] == [f"{NAME}/configs/cpu.pbtxt"]
     config = text_format.Parse(written[0].read_text(), ModelConfig())
-    assert (config.max_batch_size, config.instance_group[0].count) == (16, 2)
+    assert (config.max_batch_size, config.instance_group[0].count) == (16, 3)
     assert config.dynamic_batching.max_queue_delay_microseconds == 500
     assert config.parameters["threads"].string_value == "1"
+    assert config.parameters["precision"].string_value == "f32"
     assert config.input[0].allow_ragged_batch
     assert contract_of(linked / "preprocess_224") == package.contract
     assert ModelPackage.read(linked / "efficientnet_lite0").digest == package.digest
@@ -95,13 +103,14 @@ def test_a_repository_of_links_differs_in_the_tuned_configurations_alone(
 
 def test_settings_of_a_model_that_is_not_there_are_refused(tmp_path: Path, repository: Path) -> None:
     with pytest.raises(StartError, match="name nobody"):
-        tuned.link(repository, {"nobody": SETTING.preprocess}, tmp_path)
+        tuned.link(repository, {"nobody": SETTING}, tmp_path)
 
 
 def test_what_is_configured_is_read_back(repository: Path) -> None:
-    text = (repository / "efficientnet_lite0/configs/cpu.pbtxt").read_text()
-    assert tuned.as_configured(text, 2, "int8") == Stage(1, 2, 8, 0, "int8")
-    assert tuned.as_configured(tuned.configured(text, SETTING.network), 2, "f32") == SETTING.network
+    text = (repository / NAME / "configs/cpu.pbtxt").read_text()
+    assert tuned.as_configured(text, 4, "int8") == Setting(2, 2, 8, 0, "int8")
+    assert tuned.as_configured(text, 1, "int8") == Setting(2, 1, 8, 0, "int8")
+    assert tuned.as_configured(tuned.configured(text, SETTING), 2, "f32") == SETTING
 
 
 def test_where_nothing_beat_the_default_the_file_says_so_and_changes_nothing(

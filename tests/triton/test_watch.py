@@ -55,11 +55,11 @@ async def _running(folder: Path) -> AsyncIterator[TritonProcess]:
         file = folder / model / "1" / "model.py"
         file.parent.mkdir(parents=True)
         file.write_text("sleep 60; true")
-        started += f"sh {file} & "
+        started += f"sh {file} region 1 1 $$ backend handle {model}_0_0 & "
     triton = TritonProcess(installation(folder, f"{started} wait"), [folder], [], TritonSettings(), key="")
     await triton.start()
     try:
-        await eventually(lambda: sorted(triton.model_processes()) == ["network", "preprocess"], 10)
+        await eventually(lambda: sorted(each.model for each in triton.instances()) == ["network", "preprocess"], 10)
         yield triton
     finally:
         await triton.clean_up()
@@ -73,7 +73,7 @@ def _watch(triton: TritonProcess, search: float) -> Watch:
 
 
 def _pid(triton: TritonProcess, model: str) -> int:
-    return next(pid for pid, runs in triton.models_by_pid().items() if runs == model)
+    return next(pid for pid, runs in triton.instances_by_pid().items() if runs.model == model)
 
 
 async def test_processes_are_searched_for_once_as_long_as_none_ends(tmp_path: Path, searches: _Searches) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from fovea_server.errors import StartError
-from fovea_server.triton.tuned import Stage
+from fovea_server.triton.tuned import Setting
+from fovea_server.tuning.axes import axes
 from fovea_server.tuning.journal import Journal
 from fovea_server.tuning.search import BudgetSpent, Search, most_trials
-from fovea_server.tuning.setting import Setting, axes
 from fovea_server.tuning.trial import Role, Trial
 
-BASELINE = Setting(Stage(1, 2, 8, 0), Stage(1, 2, 8, 0, "int8"))
+BASELINE = Setting(2, 1, 8, 0, "int8")
 AXES = axes(cores=2, precisions=["int8", "f32"])
 PLAN = {"goal": "throughput", "p99_ms": 100.0}
 
@@ -24,8 +24,8 @@ Score = Callable[[Setting], float]
 
 
 def _better_with_larger_batches(setting: Setting) -> float:
-    gain = {8: 1.0, 16: 1.2, 32: 1.1}[setting.network.batch] * (1.3 if setting.preprocess.delay == 500 else 1.0)
-    return 100 * gain * (0.5 if setting.network.precision == "f32" else 1.0)
+    gain = {8: 1.0, 16: 1.2, 32: 1.1}[setting.batch] * (1.3 if setting.delay == 500 else 1.0)
+    return 100 * gain * (0.5 if setting.precision == "f32" else 1.0)
 
 
 def _searched(score: Score, trials: int = 10_000) -> tuple[Search, list[Trial]]:
@@ -44,13 +44,10 @@ def _searched(score: Score, trials: int = 10_000) -> tuple[Search, list[Trial]]:
 
 def test_what_is_better_along_several_axes_is_found_together() -> None:
     search, trials = _searched(_better_with_larger_batches)
-    assert (search.best.network.batch, search.best.preprocess.delay) == (16, 500)
+    assert (search.best.batch, search.best.delay) == (16, 500)
     assert search.score == pytest.approx(156.0)
     assert search.done
-    assert search.won == [
-        "batch: preprocess batch 16, network batch 16",
-        "delay of preprocessing: preprocess delay 500",
-    ]
+    assert search.won == ["batch: batch 16", "delay: delay 500"]
     assert len(trials) < 45
 
 
@@ -83,14 +80,14 @@ def test_a_lucky_first_measurement_is_not_enough() -> None:
     def lucky(setting: Setting) -> float:
         first = setting not in seen
         seen.add(setting)
-        return 105.0 if first and setting.network.batch == 32 else 100.0 if setting.network.batch == 8 else 90.0
+        return 105.0 if first and setting.batch == 32 else 100.0 if setting.batch == 8 else 90.0
 
     assert _searched(lucky)[0].best == BASELINE
 
 
 def test_where_the_default_keeps_no_bound_a_setting_that_does_wins() -> None:
-    search, _ = _searched(lambda setting: 50.0 if setting.network.threads == 1 else 0.0)
-    assert search.best.network.threads == 1
+    search, _ = _searched(lambda setting: 50.0 if setting.threads == 2 else 0.0)
+    assert search.best.threads == 2
     assert search.score == 50.0
 
 
@@ -101,7 +98,7 @@ def test_where_no_setting_keeps_the_bound_the_score_is_nothing() -> None:
 def test_when_the_time_is_over_the_best_so_far_stays() -> None:
     search, _ = _searched(_better_with_larger_batches, trials=20)
     assert not search.done
-    assert search.best.network.batch == 16
+    assert search.best.batch == 16
 
 
 def test_a_sweep_that_was_cut_off_goes_on_where_it_was_and_finds_the_same(tmp_path: Path) -> None:
@@ -141,12 +138,11 @@ def test_a_sweep_with_another_plan_or_none_is_not_gone_on_with(tmp_path: Path) -
 
 def test_on_any_number_of_cores_no_way_to_use_them_is_absurd() -> None:
     for cores in (1, 2, 3, 4, 8, 64):
-        start = Setting(Stage(1, cores, 8, 0), Stage(1, cores, 8, 0, "f32"))
+        start = Setting(1, cores, 8, 0, "f32")
         for axis in axes(cores, ["f32"]):
             for setting in axis.candidates(start):
-                for stage in (setting.preprocess, setting.network):
-                    assert 1 <= stage.instances * stage.threads <= 2 * cores
-                    assert stage.batch >= 8
+                assert 1 <= setting.instances * setting.threads <= 2 * cores
+                assert setting.batch >= 8
 
 
 def test_one_baseline_is_a_score() -> None:
@@ -156,7 +152,7 @@ def test_one_baseline_is_a_score() -> None:
 
 def test_what_was_measured_after_the_record_forked_is_remembered(tmp_path: Path) -> None:
     def trial(batch: int, role: Role) -> Trial:
-        return Trial(role, Setting(Stage(1, 2, batch, 0), Stage(1, 2, batch, 0)), float(batch), ())
+        return Trial(role, Setting(1, 2, batch, 0, "int8"), float(batch), ())
 
     journal = Journal.begin(tmp_path, "net", PLAN)
     for each in (first := trial(8, "baseline"), trial(16, "candidate"), trial(24, "candidate")):

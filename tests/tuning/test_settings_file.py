@@ -15,7 +15,7 @@ model = "efficientnet_lite0"
 digest = "sha256:0"
 goal = "throughput"
 machine = { cpu = "a", cores = 1 }
-stages = { efficientnet_lite0 = { instances = 1, threads = 1, batch = 8, delay = 0, precision = "f32" } }
+settings = { classify_efficientnet_lite0 = { instances = 1, threads = 1, batch = 8, delay = 0, precision = "f32" } }
 """
 
 

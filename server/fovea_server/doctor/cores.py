@@ -31,7 +31,7 @@ _TWO_BY_DEFAULT = ("onnxruntime", "tensorflow")  # instances on a CPU (Triton co
 def examine(repository: Repository, cores: int, has_gpu: bool) -> Iterator[Finding]:
     wanted: dict[str, int] = {}
     for model in repository.models.values():
-        instances, said = _instances_on_cpu(model, has_gpu), _threads(model, cores)
+        instances, said = _instances_on_cpu(model, has_gpu), _threads(model, cores, has_gpu)
         threads = said or _seen_at_work(model)
         if not threads or model.is_ensemble or not instances:
             continue
@@ -89,14 +89,14 @@ def _default(model: Model) -> int:
     return 2 if model.backend in _TWO_BY_DEFAULT else 1
 
 
-def _threads(model: Model, cores: int) -> int | None:
+def _threads(model: Model, cores: int, has_gpu: bool) -> int | None:
     """Threads that one instance computes with; None where nobody can tell."""
     if model.backend in _THREADS:
         return _number(model.parameter(*_THREADS[model.backend])) or cores
     if model.backend == "dali":
         return _number(model.parameter("num_threads")) or 1
     if (said := _number(model.parameter("threads"))) is not None:
-        return said or cores
+        return said or max(1, cores // max(1, _instances_on_cpu(model, has_gpu)))  # 0: what is left to each instance
     if model.backend == "python" and _POOLS & _imported(model):
         return cores
     return None

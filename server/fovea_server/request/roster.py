@@ -35,6 +35,7 @@ class Engine(InferenceEngine, Protocol):
 class Roster:
     """The packages in service; `catalogue` is what callers see of them.
 
+    in_one     whether one process does all the work for a package, decoding and network
     changing   is entered with the names of the models that leave, while models come and go, so that nobody takes their
                processes for lost
     engine_of  what runs a package's network on this machine, in a word
@@ -48,12 +49,14 @@ class Roster:
         readiness: Readiness,
         changing: Callable[[Collection[str]], AbstractContextManager[None]],
         engine_of: Callable[[ModelPackage], str],
+        in_one: Callable[[ModelPackage], bool],
     ) -> None:
         self._repositories = repositories
         self._engine = engine
         self._readiness = readiness
         self._changing = changing
         self._engine_of = engine_of
+        self._in_one = in_one
         self._packages = {package.network: package for package in packages}
         self._proofs = {package.network: Proof.of(self._model(package), package.golden) for package in packages}
         self._leaving: dict[str, ModelPackage] = {}  # out of service, and perhaps not out of Triton
@@ -67,7 +70,7 @@ class Roster:
     @property
     def ensembles(self) -> list[str]:
         """What Triton is to load when it starts; it loads what they are made of by itself."""
-        return [*(package.ensemble for package in self._packages.values()), ANALYZE]
+        return [*(package.ensemble for package in self._packages.values()), *self._of_all]
 
     async def verify(self) -> None:
         """Raise a FoveaError unless every model answers its golden image rightly."""
@@ -136,7 +139,7 @@ class Roster:
                 self._leaving[name] = self._packages.pop(name)
                 del self._proofs[name]
             package = self._leaving[name]
-            with self._changing(list(self._only_of(package))):
+            with self._changing(list(self._not_needed_without(package))):
                 await self._unload(package)
             del self._leaving[name]
             _log.info("model removed", model=name, digest=package.digest)
@@ -172,8 +175,7 @@ class Roster:
         try:
             await self._engine.load(package.ensemble, _LOADING)
             await proof.verify(self._engine)
-            self._write_ensemble()
-            await self._engine.load(ANALYZE, _LOADING)
+            await self._load_ensemble_of_all()
             # Only now: who watches over Triton asks for every proof there is, however long loading takes.
             self._proofs[package.network] = self._named(package, proof)
         except BaseException as error:
@@ -186,17 +188,29 @@ class Roster:
             raise
 
     async def _unload(self, package: ModelPackage) -> None:
-        self._write_ensemble()
-        await self._engine.load(ANALYZE, _LOADING)
-        for name in self._only_of(package):
+        await self._load_ensemble_of_all()
+        for name in self._not_needed_without(package):
             await self._engine.unload(name, _LOADING)
 
-    def _only_of(self, package: ModelPackage) -> Iterator[str]:
+    async def _load_ensemble_of_all(self) -> None:
+        self._write_ensemble()
+        change = self._engine.load if self._of_all else self._engine.unload
+        await change(ANALYZE, _LOADING)
+
+    def _not_needed_without(self, package: ModelPackage) -> Iterator[str]:
         """What Triton has loaded for this model alone, the ensemble before what it is made of."""
         yield package.ensemble
         yield package.network
-        if all(other.preprocess != package.preprocess for other in self._packages.values()):
+        others = list(self._packages.values())
+        if all(other.preprocess != package.preprocess for other in others):
             yield package.preprocess
+        for alone in () if self._of_all else filter(self._in_one, others):
+            yield from (alone.network, alone.preprocess)
+
+    @property
+    def _of_all(self) -> list[str]:
+        """The ensemble of all: one model is always asked by its own."""
+        return [ANALYZE] if len(self._packages) > 1 else []
 
     def _write_ensemble(self) -> None:
         self._repositories.write_ensemble_of(list(self._packages.values()))
@@ -213,4 +227,5 @@ class Roster:
             licence=str(package.table.get("source", {}).get("licence", "")),
             engine=self._engine_of(package),
             degrade_to=package.degrade_to,
+            in_one=self._in_one(package),
         )

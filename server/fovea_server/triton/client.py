@@ -121,7 +121,7 @@ class TritonClient:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
         timer = loop.call_later(deadline.remaining(), _end, answer, _too_late)
-        needed = [name for model in models for name in (model.preprocess, model.network)]
+        needed = _working_for(models)
         with self.pulse.flight(needed, lambda why: _end(answer, lambda: self._died(why))) as flight:
             try:
                 await self._connections.post(path, question, image, answer)
@@ -141,8 +141,8 @@ class TritonClient:
             if stub := _UNHEALTHY.search(problem):
                 self.pulse.ails((stub[1],))
             elif _is_out_of_memory(problem):
-                preprocessing = {model.preprocess for model in models}
-                self.pulse.ails(preprocessing if PREPROCESSING in problem else flight.models)
+                preprocessing = flight.models & {model.preprocess for model in models}
+                self.pulse.ails(preprocessing if preprocessing and PREPROCESSING in problem else flight.models)
             else:
                 self.pulse.answered(flight)
             raise translate(said.status, problem, self._again_in())
@@ -234,6 +234,13 @@ def _end(answer: asyncio.Future[Outcome], error: Callable[[], FoveaError]) -> No
     """As a result rather than a cancellation, which would swallow one that comes from outside at the same moment."""
     if not answer.done():
         answer.set_result(error)
+
+
+def _working_for(models: Sequence[Model]) -> list[str]:
+    """What in Triton has processes that these models are answered by."""
+    if len(models) == 1 and models[0].in_one:
+        return [models[0].ensemble]
+    return [name for model in models for name in (model.preprocess, model.network)]
 
 
 def _outputs_of_all(models: Sequence[Model]) -> list[str]:

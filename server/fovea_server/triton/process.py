@@ -11,14 +11,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from fovea_pipelines import precision
+from fovea_pipelines import at_work, precision
 from fovea_server.logs import get_logger
 from fovea_server.triton import belongings, leftovers, log_lines
 from fovea_server.triton.installation import Installation
@@ -134,13 +134,22 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def models_of(pids: Iterable[int]) -> dict[int, str]:
-    """Those of them that are alive and run models, with their models, by their command lines."""
-    running: dict[int, str] = {}
+@dataclass(frozen=True, order=True)
+class Instance:
+    """What a process of the Python backend runs; `number` tells those of one model apart."""
+
+    model: str
+    number: str
+
+
+def instances_of(pids: Iterable[int]) -> dict[int, Instance]:
+    """Those of them that are alive and run models, with what they run, by their command lines."""
+    running: dict[int, Instance] = {}
     for pid in pids:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
             command = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")  # empty of a zombie
-            running[pid] = command[1].split("/")[-3]  # …/MODEL/VERSION/model.py
+            model = command[1].split("/")[-3]  # …/MODEL/VERSION/model.py
+            running[pid] = Instance(model, command[8].removeprefix(f"{model}_"))  # MODEL_GROUP_INSTANCE
     return running
 
 
@@ -164,7 +173,7 @@ class TritonProcess:
         self._settings = settings
         self._key = key
         self._folder = folder_of_this_gateway()
-        self._regions = shared_folder_of_this_gateway()  # empty: Triton's lie beside it, under its name
+        self._regions = shared_folder_of_this_gateway()  # Triton's lie beside it, under its name; in it, who is at work
         self._complaints: deque[str] = deque(maxlen=3)
         self._child: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -206,21 +215,25 @@ class TritonProcess:
     def has_ended(self) -> bool:
         return self._process.returncode is not None
 
-    def model_processes(self) -> Counter[str]:
-        """How many processes run each model (Python backend)."""
-        return Counter(self.models_by_pid().values())
+    def instances(self) -> frozenset[Instance]:
+        """What the Python backend's processes run."""
+        return frozenset(self.instances_by_pid().values())
 
-    def models_by_pid(self) -> dict[int, str]:
-        """The processes of the Python backend that are alive, and the model that each runs.
+    def instances_by_pid(self) -> dict[int, Instance]:
+        """The processes of the Python backend that are alive, and what each runs.
 
         A search through all of Triton's threads, which holds up every request for 5 ms.
         """
-        return models_of(_children(self.pid))
+        return instances_of(_children(self.pid))
+
+    def seconds_at_work(self, pid: int) -> float | None:
+        """For how long a process of the Python backend has been at work on one batch; None where it does not say."""
+        return at_work.seconds(self._regions, pid)
 
     def end_model_processes(self, models: Collection[str]) -> None:
         """Kill the processes of these models: they hang, and nothing less would end them."""
-        for pid, model in self.models_by_pid().items():
-            if model in models:
+        for pid, instance in self.instances_by_pid().items():
+            if instance.model in models:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -316,6 +329,7 @@ class TritonProcess:
         environment["LD_LIBRARY_PATH"] = ":".join(map(str, self._installation.libraries))
         # DALI and OpenVINO have threads of their own; OpenMP pools beside them only fight for the same cores.
         environment.setdefault("OMP_NUM_THREADS", "1")
+        environment[at_work.FOLDER] = str(self._regions)
         if self._settings.precision != precision.AUTO:
             environment[precision.VARIABLE] = self._settings.precision
         environment.pop("PYTHONHOME", None)

@@ -25,6 +25,7 @@ class Pulse:
         self._flights: set[Flight] = set()
         self._last_answer = time.monotonic()
         self._unanswered_since: dict[str, float] = {}
+        self._latest_answered: dict[str, float] = {}  # when the latest call began that this model answered by itself
         self.unhealthy: set[str] = set()  # models whose process Triton itself gave up, or got no memory
         self.ailing = asyncio.Event()  # set when one is added
 
@@ -45,6 +46,9 @@ class Pulse:
         self._last_answer = time.monotonic()
         for model in flight.models:
             self._unanswered_since.pop(model, None)
+        if len(flight.models) == 1:
+            (model,) = flight.models
+            self._latest_answered[model] = max(flight.begin, self._latest_answered.get(model, flight.begin))
 
     def ails(self, models: Collection[str]) -> None:
         """An answer showed that a process of these models must be replaced."""
@@ -64,6 +68,16 @@ class Pulse:
     def waited_for(self) -> frozenset[str]:
         """The models that calls under way need."""
         return frozenset[str]().union(*(flight.models for flight in self._flights))
+
+    def overtaken(self, seconds: float) -> frozenset[str]:
+        """The models that have yet to answer a call by themselves, and answered one that came so much later."""
+        return frozenset(
+            model
+            for flight in self._flights
+            if len(flight.models) == 1
+            for model in flight.models
+            if self._latest_answered.get(model, flight.begin) - flight.begin >= seconds
+        )
 
     def stalled(self, seconds: float) -> frozenset[str]:
         """The models that were asked this many seconds ago, and have answered nobody since."""

@@ -13,7 +13,7 @@ from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.triton_folders import Network
 from fovea_server.errors import StartError
 from fovea_server.triton import belongings, tuned
-from fovea_server.triton.tuned import Stage
+from fovea_server.triton.tuned import Setting
 from fovea_server.triton.versions import Versions
 
 ADDED = "models"  # the folder of added ones, in the state folder
@@ -86,9 +86,9 @@ class Repositories:
         self.added.mkdir(parents=True, exist_ok=True)
         return self.tuned_given or self.given, self.added, self.moment
 
-    def tuned(self, stages: Mapping[str, Stage], new_folder: Callable[[], Path]) -> Repositories:
-        """The same, run by Triton as these stages say."""
-        return replace(self, tuned_given=tuned.link(self.given, stages, new_folder())) if stages else self
+    def tuned(self, settings: Mapping[str, Setting], new_folder: Callable[[], Path]) -> Repositories:
+        """The same, run by Triton as these settings say."""
+        return replace(self, tuned_given=tuned.link(self.given, settings, new_folder())) if settings else self
 
     def remove_what_is_of_the_moment(self) -> None:
         for folder in (self.moment, self.tuned_given):

@@ -43,20 +43,20 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """How Triton runs one model on the CPU.
+class Setting:
+    """How Triton runs a model on the CPU.
 
     threads     of each instance
     batch       images at most in one execution
     delay       microseconds that a batch may wait for more images
-    precision   of a network; None for preprocessing
+    precision   that the network computes in
     """
 
     instances: int
     threads: int
     batch: int
     delay: int
-    precision: str | None = None
+    precision: str
 
     def __post_init__(self) -> None:
         """Raises ValueError for what Triton could not be told."""
@@ -64,30 +64,39 @@ class Stage:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number from {least}")
-        if self.precision is not None:
-            _text("precision", self.precision)
+        _text("precision", self.precision)
+
+    def __str__(self) -> str:
+        return f"{self.instances}x{self.threads} {self.precision} batch {self.batch} delay {self.delay}"
+
+    def changes(self, other: Setting) -> str:
+        """In words, what the other has that this one has not."""
+        mine = vars(self)
+        return ", ".join(f"{name} {value}" for name, value in vars(other).items() if value != mine[name]) or "nothing"
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A file of settings. `stages` by the name of Triton's model; empty where nothing was better than the default."""
+    """A file of settings, by the name of Triton's model; none where nothing was better than the default."""
 
     path: Path
     model: str
     digest: str
     machine: Machine
     goal: str
-    stages: Mapping[str, Stage]
+    settings: Mapping[str, Setting]
 
     @classmethod
     def read(cls, path: Path) -> Tuned:
         """Raises StartError where it cannot be read."""
         try:
             table = toml.loads(path.read_text(encoding="utf-8"))
-            stages = {name: Stage(**stage) for name, stage in table.get("stages", {}).items()}
+            settings = {name: Setting(**setting) for name, setting in table.get("settings", {}).items()}
             machine = Machine(**table["machine"])
             model, digest, goal = (_text(name, table[name]) for name in ("model", "digest", "goal"))
-            return cls(path, model, digest, machine, goal, stages)
+            if "stages" in table:
+                raise ValueError("it has [stages], of a version that ran decoding and network apart")
+            return cls(path, model, digest, machine, goal, settings)
         except OSError as error:
             raise StartError(f"the tuned settings {path} cannot be read: {error.strerror}", _REMEDY) from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -107,7 +116,7 @@ def file_of(state: Path, package: ModelPackage) -> Path:
     return state / FOLDER / f"{package.name}-{package.digest[7:19]}.toml"
 
 
-def chosen(wish: str, state: Path, packages: Sequence[ModelPackage]) -> dict[str, Stage]:
+def chosen(wish: str, state: Path, packages: Sequence[ModelPackage]) -> dict[str, Setting]:
     """The settings to serve these models with, by the name of Triton's model.
 
     "auto": those in the state folder that are for this machine; "off": none; else the file of that name, whatever
@@ -137,59 +146,58 @@ def _usable(path: Path, packages: Sequence[ModelPackage], here: Machine) -> Tune
     return None if reason else tuned
 
 
-def _merged(files: Sequence[Tuned]) -> dict[str, Stage]:
-    """Of models that share their preprocessing, the first decides."""
-    stages: dict[str, Stage] = {}
+def _merged(files: Sequence[Tuned]) -> dict[str, Setting]:
+    settings: dict[str, Setting] = {}
     for tuned in files:
         _log.info("tuned settings", model=tuned.model, goal=tuned.goal, file=str(tuned.path))
-        stages = {**tuned.stages, **stages}
-    return stages
+        settings.update(tuned.settings)
+    return settings
 
 
-def largest_batch(stages: Mapping[str, Stage]) -> int | None:
+def largest_batch(settings: Mapping[str, Setting]) -> int | None:
     """Images that a model takes at once; None where nothing was tuned."""
-    return max((stage.batch for stage in stages.values()), default=None)
+    return max((setting.batch for setting in settings.values()), default=None)
 
 
-def link(repository: Path, stages: Mapping[str, Stage], target: Path) -> Path:
-    """Make `target` a model repository of links to another, but for the configurations of these stages; `target`.
+def link(repository: Path, settings: Mapping[str, Setting], target: Path) -> Path:
+    """Make `target` a model repository of links to another, but for the configurations of these models; `target`.
 
-    Raises StartError where a stage has no model with a configuration for a CPU.
+    Raises StartError where one of them has no configuration for a CPU.
     """
-    for name in stages:
+    for name in settings:
         if not (repository / name / "configs" / _CONFIG).is_file():
             raise StartError(f"the tuned settings name {name}, which is no model in {repository}", _REMEDY)
     for each in repository.iterdir():
-        if each.name in stages:
+        if each.name in settings:
             _link_all(each, target / each.name, but="configs")
             _link_all(each / "configs", target / each.name / "configs", but=_CONFIG)
-            text = (each / "configs" / _CONFIG).read_text(encoding="utf-8")
-            (target / each.name / "configs" / _CONFIG).write_text(configured(text, stages[each.name]), encoding="utf-8")
+            text = configured((each / "configs" / _CONFIG).read_text(encoding="utf-8"), settings[each.name])
+            (target / each.name / "configs" / _CONFIG).write_text(text, encoding="utf-8")
         else:
             (target / each.name).symlink_to(each)
     return target
 
 
-def configured(text: str, stage: Stage) -> str:
-    """Triton's configuration of a model, run as the stage says."""
+def configured(text: str, setting: Setting) -> str:
+    """Triton's configuration of a model, run as the setting says."""
     config = text_format.Parse(text, ModelConfig())
-    config.max_batch_size = stage.batch
+    config.max_batch_size = setting.batch
     del config.instance_group[:]
-    config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=stage.instances)
-    config.dynamic_batching.max_queue_delay_microseconds = stage.delay
-    config.parameters["threads"].string_value = str(stage.threads)
-    if stage.precision is not None:
-        config.parameters["precision"].string_value = stage.precision
+    config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=setting.instances)
+    config.dynamic_batching.max_queue_delay_microseconds = setting.delay
+    config.parameters["threads"].string_value = str(setting.threads)
+    config.parameters["precision"].string_value = setting.precision
     return str(text_format.MessageToString(config))
 
 
-def as_configured(text: str, cores: int, precision: str | None) -> Stage:
-    """The stage that a configuration describes on so many cores; `precision` is what its network computes in."""
+def as_configured(text: str, cores: int, precision: str) -> Setting:
+    """The setting that a configuration describes on so many cores; `precision` is what its network computes in."""
     config: Any = text_format.Parse(text, ModelConfig())
     threads = config.parameters["threads"].string_value if "threads" in config.parameters else "0"
-    return Stage(
-        instances=sum(group.count for group in config.instance_group) or 1,
-        threads=int(threads) or cores,
+    instances = sum(group.count for group in config.instance_group) or 1
+    return Setting(
+        instances=instances,
+        threads=int(threads) or max(1, cores // instances),
         batch=config.max_batch_size,
         delay=config.dynamic_batching.max_queue_delay_microseconds,
         precision=precision,

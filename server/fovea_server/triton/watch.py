@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import math
-import operator
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +16,7 @@ from fovea_server.errors import DeadlineExceeded
 from fovea_server.logs import get_logger
 from fovea_server.triton import leftovers
 from fovea_server.triton.pidfds import Endings
-from fovea_server.triton.process import TritonProcess, exit_in_words, models_of
+from fovea_server.triton.process import Instance, TritonProcess, exit_in_words, instances_of
 from fovea_server.triton.pulse import Pulse
 
 _log = get_logger("watch")
@@ -35,6 +32,7 @@ class WatchSettings:
     search   between two searches for all processes of models, while those found are alive
     silence  without any answer, while a call waits and nothing computes, after which something hangs
     sample   for which nothing must have computed
+    endless  that a process may compute on one batch, where others run the same model
     live     that Triton may take to say that it lives: where others have the CPU, it is late and not hung
     probe    between two questions with the golden image, `probes` of which must fail in a row
     """
@@ -43,6 +41,7 @@ class WatchSettings:
     search: float = 5.0
     silence: float = 1.5
     sample: float = 0.5
+    endless: float = 10.0
     live: float = 2.0
     probe: float = 5.0
     probes: int = 2
@@ -77,8 +76,8 @@ class Watch:
         self._verify = verify
         self._settings = settings
         self._changes = 0  # of models, under way
-        self._models = process.model_processes()  # how many processes at least run each
-        self._found: dict[int, str] = {}  # by the last search
+        self._instances = process.instances()  # each of which a process is to run
+        self._found: dict[int, Instance] = {}  # by the last search
         self._searched = -math.inf
         engine.pulse.unhealthy.clear()  # of a run before this one
 
@@ -86,16 +85,14 @@ class Watch:
     def changing_models(self, leaving: Collection[str] = ()) -> Iterator[None]:
         """While models come and go, so do their processes: none of them is taken for lost before it is over, and those
         of the models that are `leaving` not afterwards either.
-
-        A model that was loaded again has two for a while, its old one and its new one; afterwards one is enough.
         """
         self._changes += 1
         try:
             yield
         finally:
             self._changes -= 1
-            expected = {**dict.fromkeys(self._process.model_processes(), 1), **self._models}
-            self._models = Counter({model: count for model, count in expected.items() if model not in leaving})
+            expected = self._instances | self._process.instances()
+            self._instances = frozenset(each for each in expected if each.model not in leaving)
             self._searched = -math.inf
 
     async def until_trouble(self) -> Trouble:
@@ -121,27 +118,28 @@ class Watch:
 
     def lost(self) -> frozenset[str]:
         """The models of which a process is gone."""
-        return self._missing(self._process.models_by_pid())
+        return self._missing(self._process.instances_by_pid())
 
     def revived(self) -> None:
         """What runs now is what must go on running; what was wrong was wrong with what ran before.
 
         What was killed may still be ending, and a search then overlooks others: what several find is what there is.
         """
-        self._models = functools.reduce(operator.or_, (self._process.model_processes() for _ in range(_SEARCHES)))
+        self._instances = frozenset[Instance]().union(*(self._process.instances() for _ in range(_SEARCHES)))
         self._searched = -math.inf
         self._engine.pulse.unhealthy.clear()
 
-    def _running(self) -> Mapping[int, str]:
+    def _running(self) -> Mapping[int, Instance]:
         """As the last search found them, where that was lately, they are all still there, and none is missing."""
         now = time.monotonic()
-        if now >= self._searched + self._settings.search or models_of(self._found) != self._found:
-            self._found = self._process.models_by_pid()
+        if now >= self._searched + self._settings.search or instances_of(self._found) != self._found:
+            self._found = self._process.instances_by_pid()
             self._searched = -math.inf if self._missing(self._found) else now
         return self._found
 
-    def _missing(self, running: Mapping[int, str]) -> frozenset[str]:
-        return frozenset() if self._changes else frozenset(self._models - Counter(running.values()))
+    def _missing(self, running: Mapping[int, Instance]) -> frozenset[str]:
+        gone = frozenset() if self._changes else self._instances.difference(running.values())
+        return frozenset(each.model for each in gone)
 
     async def _look(self, lost: frozenset[str], probes: asyncio.Task[Trouble]) -> Trouble | None:
         if lost:
@@ -154,7 +152,7 @@ class Watch:
             return self._hung(unhealthy, "Triton says that it is not healthy, or has no memory")
         if not self._changes and self._engine.pulse.silence() > self._settings.silence:
             return await self._judge_silence()
-        return None
+        return None if self._changes else await self._judge_instances()
 
     async def _judge_silence(self) -> Trouble | None:
         """Nothing was answered for a while: a hung process uses no CPU meanwhile, a busy one does."""
@@ -168,8 +166,26 @@ class Watch:
             return None
         return self._hung(pulse.waited_for(), f"nothing was answered for {pulse.silence():.1f} s")
 
-    async def _is_idle(self) -> bool:
-        pids = [self._process.pid, *self._process.models_by_pid()]
+    async def _judge_instances(self) -> Trouble | None:
+        """Where several processes run one model, the others answer while one hangs."""
+        settings, found = self._settings, self._found
+        at_work = {pid: self._process.seconds_at_work(pid) for pid in found}
+        for pid, seconds in at_work.items():
+            if seconds is None or seconds <= settings.silence:
+                continue
+            if seconds <= settings.endless and not await self._is_idle([pid]):
+                return None  # it computes, and what was overtaken may be with it
+            if not self._changes and (self._process.seconds_at_work(pid) or 0.0) > seconds:
+                return self._hung([found[pid].model], f"it was at work on one batch for {seconds:.1f} s")
+        saying = {found[pid].model for pid, seconds in at_work.items() if seconds is not None}
+        if overtaken := saying & self._engine.pulse.overtaken(settings.silence):
+            why = f"an image was not answered while one was that came {settings.silence:g} s later"
+            return self._hung(overtaken, why)
+        return None
+
+    async def _is_idle(self, pids: Collection[int] = ()) -> bool:
+        """Whether these processes, or all of Triton's, compute nothing."""
+        pids = pids or [self._process.pid, *self._process.instances_by_pid()]
         before = _cpu_seconds(pids)
         await asyncio.sleep(self._settings.sample)
         # A process that waits in vain still wakes up now and then.
@@ -177,7 +193,8 @@ class Watch:
 
     def _hung(self, models: Collection[str], why: str) -> Trouble:
         """What hangs is killed, so that it can be revived as what has died can: perhaps by itself, a moment ago."""
-        hung = frozenset((*self._process.models_by_pid().values(), *self._models)) & frozenset(models)
+        running = self._instances.union(self._process.instances())
+        hung = frozenset(each.model for each in running) & frozenset(models)
         if not hung:
             return Trouble(f"tritonserver hangs: {why}")
         self._process.end_model_processes(hung)

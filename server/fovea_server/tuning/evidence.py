@@ -8,9 +8,8 @@ from typing import Any
 import tomli_w
 
 from fovea_pipelines.package import ModelPackage
-from fovea_server.triton.tuned import Machine
+from fovea_server.triton.tuned import Machine, Setting
 from fovea_server.tuning.search import Search
-from fovea_server.tuning.setting import Setting
 from fovea_server.tuning.trial import Trial
 
 UNITS = {"throughput": "images/s", "cpu": "images per CPU-second"}
@@ -25,7 +24,7 @@ def settings_file(package: ModelPackage, machine: Machine, goal: str, setting: S
 def evidence_file(
     package: ModelPackage, machine: Machine, plan: dict[str, Any], search: Search, trials: list[Trial]
 ) -> str:
-    """The best setting and every trial. Where nothing beat the default, there are no stages: the default is served."""
+    """The best setting and every trial. Where nothing beat the default, there is no setting: the default is served."""
     changed = search.best if search.best != search.baseline else None
     return _HEAD + tomli_w.dumps(
         {
@@ -49,14 +48,12 @@ def evidence_file(
 
 
 def _settings(package: ModelPackage, machine: Machine, goal: str, setting: Setting | None) -> dict[str, Any]:
-    names = (package.preprocess, package.network)
-    stages = setting.stages(names) if setting else {}
     return {
         "model": package.name,
         "digest": package.digest,
         "goal": goal,
         "machine": {"cpu": machine.cpu, "cores": machine.cores},
-        "stages": {name: _without_none(vars(stage)) for name, stage in stages.items()},
+        "settings": {package.ensemble: vars(setting)} if setting else {},
     }
 
 

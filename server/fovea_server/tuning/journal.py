@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea_server.errors import StartError
-from fovea_server.tuning.setting import Setting
+from fovea_server.triton.tuned import Setting
 from fovea_server.tuning.trial import Role, Trial
 
 _MOMENT = "????????T??????"  # as a pattern of file names

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from fovea_server.tuning.setting import Axis, Setting
+from fovea_server.triton.tuned import Setting
+from fovea_server.tuning.axes import Axis
 from fovea_server.tuning.trial import Role, Trial
 
 LEAST_SPREAD = 0.03

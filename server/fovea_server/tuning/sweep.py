@@ -13,11 +13,11 @@ from fovea_pipelines import precision
 from fovea_server import drafts
 from fovea_server.errors import StartError
 from fovea_server.triton import tuned
-from fovea_server.triton.tuned import Machine
+from fovea_server.triton.tuned import Machine, Setting
 from fovea_server.tuning import evidence, search, trials
+from fovea_server.tuning.axes import Axis, axes
 from fovea_server.tuning.journal import Journal
 from fovea_server.tuning.search import BudgetSpent, Search
-from fovea_server.tuning.setting import Axis, Setting, axes
 from fovea_server.tuning.trial import Role, Trial
 from fovea_server.tuning.trials import Conditions, Trials
 
@@ -59,13 +59,9 @@ class Sweep:
     @property
     def baseline(self) -> Setting:
         """What is served by default on this machine, with every choice spelt out."""
-        package, cores = self.conditions.package, Machine.here().cores
-        served_in = precision.choose(package)
-        stages = [
-            tuned.as_configured(self._config(name), cores, precision=computed)
-            for name, computed in ((package.preprocess, None), (package.network, served_in))
-        ]
-        return Setting(*stages)
+        package = self.conditions.package
+        text = self._config.read_text(encoding="utf-8")
+        return tuned.as_configured(text, Machine.here().cores, precision.choose(package))
 
     @property
     def axes(self) -> list[Axis]:
@@ -106,16 +102,16 @@ class Sweep:
 
     def check(self) -> None:
         """Raise StartError where the model is not one of the repository, or has no configuration for a CPU."""
-        package = self.conditions.package
-        for name in (package.preprocess, package.network):
-            if not (self.conditions.repository / name / "configs/cpu.pbtxt").is_file():
-                raise StartError(
-                    f"{name} has no configs/cpu.pbtxt in {self.conditions.repository}",
-                    hint="tune a model of the repository; added ones are served as they were added",
-                )
+        package, repository = self.conditions.package, self.conditions.repository
+        if not (repository / package.network).is_dir() or not self._config.is_file():
+            raise StartError(
+                f"{package.network} has no configs/cpu.pbtxt in {repository}",
+                hint="tune a model of the repository; added ones are served as they were added",
+            )
 
-    def _config(self, name: str) -> str:
-        return (self.conditions.repository / name / "configs/cpu.pbtxt").read_text(encoding="utf-8")
+    @property
+    def _config(self) -> Path:
+        return self.conditions.repository / self.conditions.package.ensemble / "configs/cpu.pbtxt"
 
 
 class _Measure:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from fovea_server.tuning.setting import Setting
+from fovea_server.triton.tuned import Setting
 
 Goal = Literal["throughput", "cpu"]
 GOALS: tuple[Goal, ...] = ("throughput", "cpu")
@@ -57,7 +57,7 @@ class Trial:
     def from_mapping(cls, table: Mapping[str, Any]) -> Trial:
         return cls(
             role=table["role"],
-            setting=Setting.from_mapping(table["setting"]),
+            setting=Setting(**table["setting"]),
             score=float(table["score"]),
             steps=tuple(Step(**step) for step in table["steps"]),
             failure=table.get("failure"),

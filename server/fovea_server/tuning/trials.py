@@ -16,10 +16,9 @@ from fovea_client.load.rest import Address, post, send
 from fovea_client.load.schedule import Way
 from fovea_pipelines.package import ModelPackage
 from fovea_server.errors import StartError
-from fovea_server.triton.tuned import Machine
+from fovea_server.triton.tuned import Machine, Setting
 from fovea_server.tuning import ladder, trial_server
 from fovea_server.tuning.evidence import settings_file
-from fovea_server.tuning.setting import Setting
 from fovea_server.tuning.trial import Goal, Role, Step, Trial
 from fovea_server.tuning.trial_server import TrialServer
 

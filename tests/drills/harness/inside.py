@@ -25,7 +25,7 @@ def gauge(server: Served, name: str) -> float:
 def executed(server: Served) -> int:
     """Images that Triton has decoded, or tried to, since it started."""
     with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.triton_port}") as client:
-        stats = client.get_inference_statistics("preprocess_224", client_timeout=10).model_stats
+        stats = client.get_inference_statistics("classify_efficientnet_lite0", client_timeout=10).model_stats
     return sum(int(model.inference_count) for model in stats)
 
 

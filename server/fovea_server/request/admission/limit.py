@@ -3,8 +3,8 @@
 TCP Vegas (Brakmo, O'Malley, Peterson: "TCP Vegas: New Techniques for Congestion Detection and Avoidance", SIGCOMM
 1994), with requests for packets, as in Netflix's concurrency-limits. What is in flight beyond pace x quickest time is
 a queue inside Triton: shorter than alpha it leaves a model waiting for work, longer than beta it only makes everybody
-wait. Vegas' alpha and beta are a few packets. Triton takes whole batches and works in two stages, so here they are two
-batches, one being worked on in each stage, and three, of which one is being collected meanwhile. In an overload, where
+wait. Vegas' alpha and beta are a few packets. Triton takes whole batches and works on two at once, so here they are two
+batches, both being worked on, and three, of which one is being collected meanwhile. In an overload, where
 everybody waits already, they are a batch less each, for a shorter wait.
 """
 

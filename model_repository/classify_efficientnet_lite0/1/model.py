@@ -1,0 +1,1 @@
+from fovea_pipelines.triton_models import DecodeAndInfer as TritonPythonModel  # noqa: F401
