@@ -36,7 +36,7 @@ def sentence(model: str, stage: Stage, alone: Line, load: str) -> str:
 def _causes(stage: Stage, alone: Line) -> Iterator[str]:
     if stage.batch < _SMALL * alone.concurrency:
         yield f"batches of {stage.batch:.1f} formed, alone it gets {alone.concurrency}"
-    copies = stage.input_ms + stage.output_ms
+    copies = (stage.input_ms + stage.output_ms) / stage.instances
     if copies > _COPIES * stage.busy_ms:
         yield f"{copies:.2f} ms of it are tensors going in and out"
     if stage.cpu_ms and alone.cpu_ms:
@@ -47,5 +47,5 @@ def _causes(stage: Stage, alone: Line) -> Iterator[str]:
                 f"its threads wait for cores that the server uses at the same time "
                 f"({stage.cpu_ms:.2f} CPU-ms an image, alone {alone.cpu_ms:.2f})"
             )
-    if stage.queue_ms > stage.busy_ms * stage.batch:
+    if stage.queue_ms > stage.busy_ms * stage.batch * stage.instances:
         yield f"a request waits {stage.queue_ms:.1f} ms for its turn, so it is never idle"

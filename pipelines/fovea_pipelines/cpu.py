@@ -24,3 +24,8 @@ def name() -> str:
 def flags() -> frozenset[str]:
     """Its instruction sets, such as "avx512_vnni"."""
     return frozenset(described().get("flags", "").split())
+
+
+def share(cores: int, instances: int) -> int:
+    """Threads of each of several processes that share the cores; none of which stays idle."""
+    return -(-cores // max(instances, 1))

@@ -92,13 +92,13 @@ class ModelPackage:
 
     @property
     def ensemble(self) -> str:
-        """The Triton ensemble that takes encoded bytes and answers with this model's outputs."""
+        """What in Triton takes encoded bytes and answers with this model's outputs: an ensemble, or one process."""
         return str(self.table["ensemble"])
 
     @property
     def is_in_one_on_a_cpu(self) -> bool:
         """Whether one process there takes encoded bytes and answers with this model's outputs, without an ensemble; not
-        so of models that were added by a version before 0.2."""
+        so of a model that was added before there was that."""
         return (self.folder.parent / self.ensemble / "configs/cpu.pbtxt").is_file()
 
     @cached_property

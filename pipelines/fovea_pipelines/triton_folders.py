@@ -164,6 +164,7 @@ def ensemble(network: Network) -> Files:
         "# From the bytes of a picture to what the network says of it, on a GPU; on a CPU one process does it all."
     )
     outputs = {**network.outputs, **_MEASURED}
+    pixels = {"PIXELS": f"data_type: TYPE_UINT8 dims: [ {network.height}, {network.width}, 3 ]"}
     return {
         "config.pbtxt": _ensemble(network.ensemble, comment, outputs, steps),
         CPU_CONFIG: f"""\
@@ -172,7 +173,7 @@ def ensemble(network: Network) -> Files:
 name: "{network.ensemble}"
 backend: "python"
 max_batch_size: {CPU_BATCH}
-{_tensors([_IMAGE % _RAGGED], outputs)}
+{_tensors([_IMAGE % _RAGGED], {**outputs, **pixels})}
 {_on_cpu(instances=2)}
 # The folder of the model package.
 {_parameter("network", network.name)}

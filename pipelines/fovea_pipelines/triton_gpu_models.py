@@ -44,7 +44,7 @@ class Preprocess:
     def execute(self, requests: list[Any]) -> list[Any]:
         return each_answered(requests, self._executor.run, self._preprocessed)
 
-    def _preprocessed(self, group: list[GpuResult], span: tuple[int, int]) -> Any:
+    def _preprocessed(self, request: Any, group: list[GpuResult], span: tuple[int, int]) -> Any:
         made = [result for result in group if isinstance(result, OnDevice)]
         if len(made) < len(group):
             return failed(next(result for result in group if not isinstance(result, OnDevice)))

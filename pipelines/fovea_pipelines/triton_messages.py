@@ -7,3 +7,4 @@ CANCELLED = "the caller went away before its turn"
 LATE = "the deadline passed before its turn"
 DEADLINE = "deadline_ns"  # nanoseconds of CLOCK_MONOTONIC, which every process of one machine shares
 TICKET = "ticket"  # of withdrawn.py
+PIXELS_TOO = "pixels"  # whether the pixels that the network saw are wanted

@@ -19,12 +19,12 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # provided by Triton's Python backend
 from numpy.typing import NDArray
 
-from fovea_pipelines import garbage, precision
+from fovea_pipelines import cpu, garbage, precision
 from fovea_pipelines.at_work import AtWork
 from fovea_pipelines.one_batch import one_batch
 from fovea_pipelines.package import ModelPackage, contract_of
 from fovea_pipelines.preprocessed import Preprocessed, Result, Undecodable
-from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, PREPROCESSING, TICKET, UNDECODABLE
+from fovea_pipelines.triton_messages import CANCELLED, DEADLINE, LATE, PIXELS_TOO, PREPROCESSING, TICKET, UNDECODABLE
 from fovea_pipelines.withdrawn import is_withdrawn
 
 if TYPE_CHECKING:
@@ -69,15 +69,16 @@ class OpenVinoNetwork:
 class DecodeAndInfer:
     """Both: IMAGE UINT8 (n,) to SCORES FP32 (classes,), EMBEDDING FP32 (features,) and QUALITY FP32 (3,).
 
-    By the contract of the package that `network` of the configuration names, in the folder beside its own.
+    By the contract of the package that `network` of the configuration names, in the folder beside its own. PIXELS UINT8
+    (height, width, 3) are given to those who ask for them by a parameter: whoever names no outputs asks for all.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
         settings = ModelSettings(args)
         package = ModelPackage.read(settings.folder.with_name(settings.text("network")))
+        self._at_work = AtWork()
         self._executor = _executor(settings, package.contract)
         self._engine = _engine(settings, package)
-        self._at_work = AtWork()
         garbage.keep_what_is_alive()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -141,7 +142,7 @@ class ModelSettings:
         """`threads` of the configuration; 0 means one for each CPU this process may use, shared with the model's other
         instances."""
         instances = sum(group["count"] for group in self._config["instance_group"])
-        return int(self.text("threads")) or max(1, len(os.sched_getaffinity(0)) // instances)
+        return int(self.text("threads")) or cpu.share(len(os.sched_getaffinity(0)), instances)
 
 
 class GivenUp(Exception):
@@ -162,17 +163,17 @@ def given_up(request: Any) -> GivenUp | None:
 def each_answered(
     requests: list[Any],
     run: Callable[[list[NDArray[np.uint8]]], Sequence[Any]],
-    answer: Callable[[list[Any], tuple[int, int]], Any],
+    answer: Callable[[Any, list[Any], tuple[int, int]], Any],
 ) -> list[Any]:
     """One answer for each request: `run` gives a result for every image that is still wanted, and `answer` makes what
-    is answered of a request's results and of when they were begun and done."""
+    is answered of a request, its results and when they were begun and done."""
     begin = time.monotonic_ns()
     groups = [given_up(request) or images_of(request) for request in requests]
     results = iter(run([image for group in groups if isinstance(group, list) for image in group]))
     span = begin, time.monotonic_ns()
     return [
-        failed(group) if isinstance(group, GivenUp) else answer([next(results) for _ in group], span)
-        for group in groups
+        failed(group) if isinstance(group, GivenUp) else answer(request, [next(results) for _ in group], span)
+        for request, group in zip(requests, groups, strict=True)
     ]
 
 
@@ -180,20 +181,22 @@ def images_of(request: Any) -> list[NDArray[np.uint8]]:
     return list(pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy())
 
 
-def _preprocessed(group: list[Result], span: tuple[int, int]) -> Any:
+def _preprocessed(request: Any, group: list[Result], span: tuple[int, int]) -> Any:
     decoded = [result for result in group if isinstance(result, Preprocessed)]
     if len(decoded) < len(group):
         return failed(next(result for result in group if not isinstance(result, Preprocessed)))
     return answered(PIXELS=one_batch([result.pixels for result in decoded]), **_measured(decoded, span))
 
 
-def _inferred(group: list[_Inferred | Undecodable | RuntimeError], span: tuple[int, int]) -> Any:
+def _inferred(request: Any, group: list[_Inferred | Undecodable | RuntimeError], span: tuple[int, int]) -> Any:
     inferred = [result for result in group if isinstance(result, _Inferred)]
     if len(inferred) < len(group):
         return failed(next(result for result in group if not isinstance(result, _Inferred)))
     begin, end = span
     decoded = inferred[0].decoded
+    shown = [result.preprocessed.pixels for result in inferred] if PIXELS_TOO in request.parameters() else []
     return answered(
+        **({"PIXELS": one_batch(shown)} if shown else {}),
         **_said([result.outputs for result in inferred], (decoded, end)),
         **_measured([result.preprocessed for result in inferred], (begin, decoded)),
     )

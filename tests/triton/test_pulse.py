@@ -36,3 +36,24 @@ async def test_a_model_stalls_while_others_answer() -> None:
     assert pulse.stalled(0.05) == {"a"}
     pulse.cut_off(["a"], "it hung")
     assert pulse.stalled(0) == set()
+
+
+async def test_a_call_that_a_much_later_one_overtook_is_told() -> None:
+    pulse = Pulse()
+    with pulse.flight(["whole"], lambda why: None) as first:
+        await asyncio.sleep(0.1)
+        with pulse.flight(["whole"], lambda why: None) as later, pulse.flight(["other"], lambda why: None):
+            assert pulse.overtaken(0.05) == set()
+            pulse.answered(later)
+            assert pulse.overtaken(0.05) == {first}
+            assert pulse.overtaken(1) == set()
+    assert pulse.overtaken(0) == set()
+
+
+async def test_of_calls_that_take_several_models_none_overtakes_another() -> None:
+    pulse = Pulse()
+    with pulse.flight(["shared", "slow"], lambda why: None):
+        await asyncio.sleep(0.05)
+        with pulse.flight(["shared", "quick"], lambda why: None) as later:
+            pulse.answered(later)
+        assert pulse.overtaken(0.01) == set()

@@ -88,9 +88,12 @@ def test_a_repository_of_links_differs_in_the_tuned_configurations_alone(
 ) -> None:
     before = {path: path.read_bytes() for path in repository.rglob("*.pbtxt")}
     linked = tuned.link(repository, {NAME: SETTING}, tmp_path)
-    written = [path for path in linked.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert [path.relative_to(linked).as_posix() for path in written] == [f"{NAME}/configs/cpu.pbtxt"]
-    config = text_format.Parse(written[0].read_text(), ModelConfig())
+    written = sorted(path for path in linked.rglob("*") if path.is_file() and not path.is_symlink())
+    names = [NAME, "efficientnet_lite0"]
+    assert [path.relative_to(linked).as_posix() for path in written] == [f"{name}/configs/cpu.pbtxt" for name in names]
+    config, network = (text_format.Parse(path.read_text(), ModelConfig()) for path in written)
+    assert network.parameters["precision"].string_value == "f32"
+    assert network.max_batch_size == 8
     assert (config.max_batch_size, config.instance_group[0].count) == (16, 3)
     assert config.dynamic_batching.max_queue_delay_microseconds == 500
     assert config.parameters["threads"].string_value == "1"

@@ -76,7 +76,9 @@ class Draft:
         network = Network.of(package)
         triton_folders.write(triton_folders.network(network), self.folder)
         _compile(self.folder)
-        triton_folders.write(triton_folders.ensemble(network), self._root / network.ensemble)
+        ensemble = self._root / network.ensemble
+        triton_folders.write(triton_folders.ensemble(network), ensemble)
+        _compile(ensemble)
         if not shared:
             folder = self._root / package.preprocess
             triton_folders.write(triton_folders.preprocess(folder.name, network.height, network.width), folder)

@@ -1,4 +1,4 @@
-"""The preprocessing model of a running tritonserver as an executor: the served path itself, over gRPC."""
+"""A running tritonserver as an executor: the served path itself, over gRPC."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tritonclient import grpc as triton
 
 from fovea_pipelines.errors import PipelineError
 from fovea_pipelines.parity.executors import Pixels
+from fovea_pipelines.triton_messages import PIXELS_TOO
 
 _AT_ONCE = 8  # so that Triton has something to merge into batches, as it does when it serves
 _GONE = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
@@ -25,31 +26,41 @@ class Refused(Exception):
 
 
 class Served:
-    """IMAGE UINT8 [1, n] to PIXELS UINT8 [1, height, width, 3] at `address`, HOST:PORT."""
+    """IMAGE UINT8 [1, n] to PIXELS UINT8 [1, height, width, 3] at `address`, HOST:PORT, by the first of the models that
+    gives pixels there."""
 
-    def __init__(self, address: str, model: str, timeout: float = 30.0) -> None:
-        self._address, self._model, self._timeout = address, model, timeout
+    def __init__(self, address: str, models: Sequence[str], timeout: float = 30.0) -> None:
+        self._address, self._timeout = address, timeout
         # Through a proxy nothing on this machine is found.
         self._client = triton.InferenceServerClient(address, channel_args=[("grpc.enable_http_proxy", 0)])
-        if not self._is_ready():
-            raise NotServing(f"{address} serves no model {model}", hint="see what it serves with `fovea models list`")
+        found = next(filter(self._gives_pixels, models), None)
+        if found is None:
+            told = " or ".join(models)
+            raise NotServing(f"{address} serves no model {told} that gives PIXELS", hint="see `fovea models list`")
+        self._model = found
 
     def __call__(self, images: Sequence[bytes], /) -> list[Pixels | Exception]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(self._one, images))
 
-    def _is_ready(self) -> bool:
+    def _gives_pixels(self, model: str) -> bool:
         try:
-            return bool(self._client.is_model_ready(self._model, client_timeout=self._timeout))
+            if not self._client.is_model_ready(model, client_timeout=self._timeout):
+                return False
+            metadata: Any = self._client.get_model_metadata(model, client_timeout=self._timeout)
         except triton.InferenceServerException as error:
             raise self._gone() from error
+        return "PIXELS" in [output.name for output in metadata.outputs]
 
     def _one(self, image: bytes) -> Pixels | Exception:
         tensor = triton.InferInput("IMAGE", [1, len(image)], "UINT8")
         tensor.set_data_from_numpy(np.frombuffer(image, np.uint8)[np.newaxis])
         wanted = [triton.InferRequestedOutput("PIXELS")]
+        ask = {PIXELS_TOO: True}
         try:
-            answer: Any = self._client.infer(self._model, [tensor], outputs=wanted, client_timeout=self._timeout)
+            answer: Any = self._client.infer(
+                self._model, [tensor], outputs=wanted, parameters=ask, client_timeout=self._timeout
+            )
         except triton.InferenceServerException as error:
             if any(code in str(error.status()) for code in _GONE):
                 raise self._gone() from error

@@ -90,7 +90,7 @@ def _executors(package: ModelPackage, triton: str | None, triton_model: str | No
         found.first()
         executors["dali-gpu"] = DaliGpu(package.contract)
     if triton is not None:
-        executors["served"] = Served(triton, triton_model or package.preprocess)
+        executors["served"] = Served(triton, [triton_model] if triton_model else [package.ensemble, package.preprocess])
     return executors
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
+from fovea_pipelines import cpu
 from fovea_server.doctor import sources
 from fovea_server.doctor.finding import Finding
 from fovea_server.doctor.reading import Model, Repository
@@ -30,16 +31,22 @@ _TWO_BY_DEFAULT = ("onnxruntime", "tensorflow")  # instances on a CPU (Triton co
 
 def examine(repository: Repository, cores: int, has_gpu: bool) -> Iterator[Finding]:
     wanted: dict[str, int] = {}
+    apart = _only_for_several(repository)
     for model in repository.models.values():
         instances, said = _instances_on_cpu(model, has_gpu), _threads(model, cores, has_gpu)
         threads = said or _seen_at_work(model)
-        if not threads or model.is_ensemble or not instances:
+        if not threads or model.is_ensemble or not instances or model.name in apart:
             continue
         wanted[model.name] = instances * threads
-        if wanted[model.name] > cores:
+        if wanted[model.name] > cores and model.parameter("threads") != "0":  # shared, by at least one thread each
             yield _crowded(model, instances, threads, cores, at_least=said is None)
     if sum(wanted.values()) > _MOST_TOGETHER * cores and max(wanted.values()) <= cores:
         yield _crowded_together(repository, wanted, cores)
+
+
+def _only_for_several(repository: Repository) -> frozenset[str]:
+    """Networks of ours that run apart only where several models are asked over one decoding."""
+    return frozenset(filter(None, (model.parameter("network") for model in repository.models.values())))
 
 
 def _crowded(model: Model, instances: int, threads: int, cores: int, *, at_least: bool) -> Finding:
@@ -96,7 +103,7 @@ def _threads(model: Model, cores: int, has_gpu: bool) -> int | None:
     if model.backend == "dali":
         return _number(model.parameter("num_threads")) or 1
     if (said := _number(model.parameter("threads"))) is not None:
-        return said or max(1, cores // max(1, _instances_on_cpu(model, has_gpu)))  # 0: what is left to each instance
+        return said or cpu.share(cores, _instances_on_cpu(model, has_gpu))
     if model.backend == "python" and _POOLS & _imported(model):
         return cores
     return None

@@ -116,7 +116,7 @@ async def _target(running: Triton, model: str | None) -> Target:
     if model is not None and model not in known:
         raise StartError(f"Triton serves no model {model}", hint=f"it serves {', '.join(known) or 'none'}")
     configs = [await running.config(name) for name in ([model] if model else known)]
-    for config in sorted(configs, key=lambda config: (not _is_ensemble(config), config.name == ANALYZE)):
+    for config in sorted(configs, key=lambda config: (config.name == ANALYZE, not _is_ensemble(config))):
         if target := triton.target_of(config):
             return target
     raise StartError(

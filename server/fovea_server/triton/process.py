@@ -230,6 +230,12 @@ class TritonProcess:
         """For how long a process of the Python backend has been at work on one batch; None where it does not say."""
         return at_work.seconds(self._regions, pid)
 
+    def forget_who_ended(self) -> None:
+        """What they said of their work: their process ids are used again."""
+        for file in self._regions.iterdir():
+            if not psutil.pid_exists(int(file.name)):
+                file.unlink(missing_ok=True)
+
     def end_model_processes(self, models: Collection[str]) -> None:
         """Kill the processes of these models: they hang, and nothing less would end them."""
         for pid, instance in self.instances_by_pid().items():

@@ -69,10 +69,10 @@ class Pulse:
         """The models that calls under way need."""
         return frozenset[str]().union(*(flight.models for flight in self._flights))
 
-    def overtaken(self, seconds: float) -> frozenset[str]:
-        """The models that have yet to answer a call by themselves, and answered one that came so much later."""
+    def overtaken(self, seconds: float) -> frozenset[Flight]:
+        """The calls of one model that wait although it has answered one that came so much later."""
         return frozenset(
-            model
+            flight
             for flight in self._flights
             if len(flight.models) == 1
             for model in flight.models

@@ -104,8 +104,11 @@ class Tuned:
 
     def why_not(self, packages: Sequence[ModelPackage], here: Machine) -> str | None:
         """Why they are not for these models on this machine; None where they are."""
-        if (self.model, self.digest) not in {(package.name, package.digest) for package in packages}:
+        mine = [package for package in packages if (package.name, package.digest) == (self.model, self.digest)]
+        if not mine:
             return f"they are for another {self.model} (digest {self.digest[7:15]}…)"
+        if not any(package.is_in_one_on_a_cpu for package in mine):
+            return f"{mine[0].ensemble} has no configs/{_CONFIG}; its repository is of a version before them"
         if self.machine != here:
             return f"they were measured on {self.machine}, and this is {here}"
         return None
@@ -162,20 +165,29 @@ def largest_batch(settings: Mapping[str, Setting]) -> int | None:
 def link(repository: Path, settings: Mapping[str, Setting], target: Path) -> Path:
     """Make `target` a model repository of links to another, but for the configurations of these models; `target`.
 
-    Raises StartError where one of them has no configuration for a CPU.
+    A network of theirs, which `analyze` runs apart, computes in the same precision. Raises StartError where one of them
+    has no configuration for a CPU.
     """
-    for name in settings:
+    texts: dict[str, str] = {}
+    for name, setting in settings.items():
         if not (repository / name / "configs" / _CONFIG).is_file():
             raise StartError(f"the tuned settings name {name}, which is no model in {repository}", _REMEDY)
+        config = _read(repository, name)
+        network = _read(repository, config.parameters["network"].string_value)
+        network.parameters["precision"].string_value = setting.precision
+        texts |= {name: configured(str(config), setting), network.name: str(text_format.MessageToString(network))}
     for each in repository.iterdir():
-        if each.name in settings:
+        if each.name in texts:
             _link_all(each, target / each.name, but="configs")
             _link_all(each / "configs", target / each.name / "configs", but=_CONFIG)
-            text = configured((each / "configs" / _CONFIG).read_text(encoding="utf-8"), settings[each.name])
-            (target / each.name / "configs" / _CONFIG).write_text(text, encoding="utf-8")
+            (target / each.name / "configs" / _CONFIG).write_text(texts[each.name], encoding="utf-8")
         else:
             (target / each.name).symlink_to(each)
     return target
+
+
+def _read(repository: Path, model: str) -> Any:
+    return text_format.Parse((repository / model / "configs" / _CONFIG).read_text(encoding="utf-8"), ModelConfig())
 
 
 def configured(text: str, setting: Setting) -> str:
@@ -197,7 +209,7 @@ def as_configured(text: str, cores: int, precision: str) -> Setting:
     instances = sum(group.count for group in config.instance_group) or 1
     return Setting(
         instances=instances,
-        threads=int(threads) or max(1, cores // instances),
+        threads=int(threads) or cpu.share(cores, instances),
         batch=config.max_batch_size,
         delay=config.dynamic_batching.max_queue_delay_microseconds,
         precision=precision,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,7 +33,8 @@ class WatchSettings:
     search   between two searches for all processes of models, while those found are alive
     silence  without any answer, while a call waits and nothing computes, after which something hangs
     sample   for which nothing must have computed
-    endless  that a process may compute on one batch, where others run the same model
+    endless  that a process may compute on one batch, where others run the same model: a process alone is judged by the
+             golden images it does not answer
     live     that Triton may take to say that it lives: where others have the CPU, it is late and not hung
     probe    between two questions with the golden image, `probes` of which must fail in a row
     """
@@ -41,7 +43,7 @@ class WatchSettings:
     search: float = 5.0
     silence: float = 1.5
     sample: float = 0.5
-    endless: float = 10.0
+    endless: float = 30.0
     live: float = 2.0
     probe: float = 5.0
     probes: int = 2
@@ -126,6 +128,7 @@ class Watch:
         What was killed may still be ending, and a search then overlooks others: what several find is what there is.
         """
         self._instances = frozenset[Instance]().union(*(self._process.instances() for _ in range(_SEARCHES)))
+        self._process.forget_who_ended()
         self._searched = -math.inf
         self._engine.pulse.unhealthy.clear()
 
@@ -169,19 +172,37 @@ class Watch:
     async def _judge_instances(self) -> Trouble | None:
         """Where several processes run one model, the others answer while one hangs."""
         settings, found = self._settings, self._found
-        at_work = {pid: self._process.seconds_at_work(pid) for pid in found}
+        instances = Counter(instance.model for instance in found.values())
+        at_work = {pid: self._process.seconds_at_work(pid) for pid in found if instances[found[pid].model] > 1}
+        resting = {found[pid].model for pid, seconds in at_work.items() if seconds is not None}
         for pid, seconds in at_work.items():
             if seconds is None or seconds <= settings.silence:
                 continue
-            if seconds <= settings.endless and not await self._is_idle([pid]):
-                return None  # it computes, and what was overtaken may be with it
-            if not self._changes and (self._process.seconds_at_work(pid) or 0.0) > seconds:
-                return self._hung([found[pid].model], f"it was at work on one batch for {seconds:.1f} s")
-        saying = {found[pid].model for pid, seconds in at_work.items() if seconds is not None}
-        if overtaken := saying & self._engine.pulse.overtaken(settings.silence):
+            model = found[pid].model
+            if seconds > settings.endless or await self._is_idle([pid]):
+                if self._changes or self.lost():
+                    return None  # what is lost is seen at the next look
+                if (self._process.seconds_at_work(pid) or 0.0) > seconds:
+                    return self._hung([model], f"it was at work on one batch for {seconds:.1f} s")
+            resting.discard(model)  # it computes, and what was overtaken may be with it
+        if overtaken := resting and await self._given_and_not_begun(resting):
             why = f"an image was not answered while one was that came {settings.silence:g} s later"
             return self._hung(overtaken, why)
         return None
+
+    async def _given_and_not_begun(self, models: Collection[str]) -> frozenset[str]:
+        """Those of the models that a call waits for, overtaken, which none of their processes can be at work on."""
+        pulse, sample = self._engine.pulse, self._settings.sample
+        pids = [pid for pid, instance in self._found.items() if instance.model in models]
+        waiting = pulse.overtaken(self._settings.silence)
+        for _ in range(2):  # the second time, an answer that was on its way has come
+            if not waiting:
+                return frozenset()
+            await asyncio.sleep(sample)
+            if self._changes or self.lost() or any((self._process.seconds_at_work(pid) or 0) >= sample for pid in pids):
+                return frozenset()
+            waiting &= pulse.overtaken(self._settings.silence)
+        return frozenset[str]().union(*(flight.models for flight in waiting)) & frozenset(models)
 
     async def _is_idle(self, pids: Collection[int] = ()) -> bool:
         """Whether these processes, or all of Triton's, compute nothing."""

@@ -105,7 +105,7 @@ class Sweep:
         package, repository = self.conditions.package, self.conditions.repository
         if not (repository / package.network).is_dir() or not self._config.is_file():
             raise StartError(
-                f"{package.network} has no configs/cpu.pbtxt in {repository}",
+                f"{package.network} has no configs/cpu.pbtxt that is to be tuned in {repository}",
                 hint="tune a model of the repository; added ones are served as they were added",
             )
 
