@@ -1,6 +1,6 @@
 """A result as a chart: throughput against latency, one panel for p50 and one for p99, as SVG.
 
-    python -m benchmarks.chart benchmarks/results/serving-2026-11-22-cpu2-amd-epyc.json    draws it again, beside it
+    python -m benchmarks.chart benchmarks/results/serving-2026-11-23-cpu2-amd-epyc.json    draws it again, beside it
 
 Further right and lower is better. The colours are those of Okabe and Ito, "Color Universal Design" (2008), which stay
 apart for colour-blind readers; each path has a mark of its own too.

@@ -31,9 +31,13 @@ def _rules(folder: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("config_name", ["cpu", "cuda"])
-def test_nothing_is_found_in_our_own_repository(package: ModelPackage, repository: Path, config_name: str) -> None:
+@pytest.mark.parametrize("cores", [1, 2, 3, 16])
+def test_nothing_is_found_in_our_own_repository(
+    package: ModelPackage, repository: Path, config_name: str, cores: int
+) -> None:
     gpu = Gpu("9.0", None) if config_name == "cuda" else None
-    assert [str(each) for each in _examined(repository, gpu, config_name)] == []
+    found = examination.examine([repository], config_name, threads=cores, gpu=gpu)[1]
+    assert [str(each) for each in found] == []
 
 
 def test_of_a_dali_example_everything_that_hurts_is_named(tmp_path: Path) -> None:

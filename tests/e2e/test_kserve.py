@@ -16,6 +16,8 @@ from tests.e2e.served import Served
 from tritonclient.utils import InferenceServerException
 
 from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.parity import served as served_path
+from fovea_pipelines.parity.executors import DaliCpu
 
 ENSEMBLE = "classify_efficientnet_lite0"
 
@@ -52,6 +54,17 @@ def test_the_ensemble_answers_over_both_ports(
         assert result.as_numpy("EMBEDDING").shape == (1, 1280)
         assert result.as_numpy("QUALITY").shape == (1, 3)
     np.testing.assert_array_equal(over_grpc.as_numpy("SCORES"), over_http.as_numpy("SCORES"))
+
+
+def test_the_pixels_that_the_network_saw_are_given_to_who_asks_for_them(
+    server: Served, grpc_client: Any, package: ModelPackage, espresso: bytes
+) -> None:
+    assert _infer(tritonclient.grpc, grpc_client, package.ensemble, espresso).as_numpy("PIXELS") is None
+    served = served_path.Served(f"127.0.0.1:{server.triton_port}", [package.network, package.ensemble])
+    (pixels,), (expected,) = served([espresso]), DaliCpu(package.contract)([espresso])
+    np.testing.assert_array_equal(pixels, expected)
+    with pytest.raises(served_path.NotServing, match=f"no model {package.network} that gives PIXELS"):
+        served_path.Served(f"127.0.0.1:{server.triton_port}", [package.network])
 
 
 def test_models_and_shared_memory_cannot_be_touched_without_the_key(

@@ -33,6 +33,16 @@ def test_the_settings_of_this_model_and_machine_are_chosen(tmp_path: Path, packa
     assert tuned.chosen("off", tmp_path, [package]) == {}
 
 
+def test_those_for_a_repository_of_a_version_before_keep_no_server_from_starting(
+    tmp_path: Path, package: ModelPackage
+) -> None:
+    path = _write(tmp_path, package, Machine.here())
+    older = replace(package, folder=tmp_path / "efficientnet_lite0")  # no classify_... with a cpu.pbtxt beside it
+    assert tuned.chosen("auto", tmp_path, [older]) == {}
+    with pytest.raises(StartError, match=f"{NAME} has no configs/cpu.pbtxt"):
+        tuned.chosen(str(path), tmp_path, [older])
+
+
 def test_a_new_version_beside_it_changes_nothing(tmp_path: Path, package: ModelPackage) -> None:
     _write(tmp_path, package, Machine.here())
     second = replace(package, folder=tmp_path / "efficientnet_lite0@2", digest="sha256:" + "2" * 64)
@@ -112,6 +122,7 @@ def test_settings_of_a_model_that_is_not_there_are_refused(tmp_path: Path, repos
 def test_what_is_configured_is_read_back(repository: Path) -> None:
     text = (repository / NAME / "configs/cpu.pbtxt").read_text()
     assert tuned.as_configured(text, 4, "int8") == Setting(2, 2, 8, 0, "int8")
+    assert tuned.as_configured(text, 3, "int8") == Setting(2, 2, 8, 0, "int8")  # no core is left out
     assert tuned.as_configured(text, 1, "int8") == Setting(2, 1, 8, 0, "int8")
     assert tuned.as_configured(tuned.configured(text, SETTING), 2, "f32") == SETTING
 
