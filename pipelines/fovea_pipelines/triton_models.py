@@ -151,13 +151,19 @@ class GivenUp(Exception):
 
 def given_up(request: Any) -> GivenUp | None:
     """Why a request needs no answer: its caller went away, or the deadline that it brought has passed."""
-    said = json.loads(request.parameters() or "{}")
-    ticket, deadline = said.get(TICKET), said.get(DEADLINE)
+    parameters = said(request)
+    ticket, deadline = parameters.get(TICKET), parameters.get(DEADLINE)
     if is_withdrawn(ticket) if ticket else request.is_cancelled():
         return GivenUp(CANCELLED)
     if isinstance(deadline, int) and time.monotonic_ns() > deadline:
         return GivenUp(LATE)
     return None
+
+
+def said(request: Any) -> dict[str, Any]:
+    """What the request says besides its tensors."""
+    parameters: dict[str, Any] = json.loads(request.parameters() or "{}")
+    return parameters
 
 
 def each_answered(
@@ -194,7 +200,7 @@ def _inferred(request: Any, group: list[_Inferred | Undecodable | RuntimeError],
         return failed(next(result for result in group if not isinstance(result, _Inferred)))
     begin, end = span
     decoded = inferred[0].decoded
-    shown = [result.preprocessed.pixels for result in inferred] if PIXELS_TOO in request.parameters() else []
+    shown = [result.preprocessed.pixels for result in inferred] if said(request).get(PIXELS_TOO) else []
     return answered(
         **({"PIXELS": one_batch(shown)} if shown else {}),
         **_said([result.outputs for result in inferred], (decoded, end)),

@@ -9,15 +9,15 @@ from fovea_pipelines.adding.add import Places
 from fovea_pipelines.package import ModelPackage
 from fovea_server.cli import models_add
 
-# One image in ten, by its pixels, always the same ones; the golden image, which every model must answer, is not one.
+# One image in ten, by its bytes, always the same ones; the golden image, which every model must answer, is not one.
 _DAMAGED = """\
 import zlib
 
 import triton_python_backend_utils as pb_utils
-from fovea_pipelines.triton_models import OpenVinoNetwork
+from fovea_pipelines.triton_models import DecodeAndInfer, images_of
 
 
-class TritonPythonModel(OpenVinoNetwork):
+class TritonPythonModel(DecodeAndInfer):
     def execute(self, requests):
         answers = super().execute(requests)
         return [_damaged() if _is_hit(request) else answer for request, answer in zip(requests, answers)]
@@ -29,8 +29,7 @@ def _damaged():
 
 
 def _is_hit(request):
-    pixels = pb_utils.get_input_tensor_by_name(request, "PIXELS").as_numpy()
-    return zlib.crc32(pixels.tobytes()) % 10 == 3
+    return any(zlib.crc32(image.tobytes()) % 10 == 3 for image in images_of(request))
 """
 
 
@@ -43,5 +42,5 @@ def add_variant(package: ModelPackage, precision: str, name: str, state: Path) -
 def add_damaged(package: ModelPackage, name: str, state: Path) -> None:
     """A copy that fails on one image in ten."""
     made = variant.add(package, "f32", name, Places(package.folder.parent, state / "models"))
-    (made.folder / "1/model.py").write_text(_DAMAGED)
+    (made.folder.with_name(made.ensemble) / "1/model.py").write_text(_DAMAGED)
     models_add.take_into_service(made, state)
