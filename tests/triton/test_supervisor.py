@@ -221,6 +221,34 @@ class Processes(dict[int, Instance]):
     def end(self, model: str) -> None:
         del self[next(pid for pid, runs in self.items() if runs.model == model)]
 
+    def end_all(self, models: Collection[str]) -> None:
+        for pid in [pid for pid, runs in self.items() if runs.model in models]:
+            del self[pid]
+
+
+async def test_a_twin_that_lives_on_is_ended_before_its_model_is_revived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Processes(monkeypatch, "whole", "other")
+    running.start("whole", "0_1")
+    monkeypatch.setattr(TritonProcess, "end_model_processes", lambda _, models: running.end_all(models))
+    left: list[set[str]] = []
+
+    def revive(model: str) -> None:
+        left.append({instance.model for instance in running.values()})
+        running.start(model)
+        running.start(model, "0_1")
+
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        under_test.triton.on_revival = revive
+        await under_test.supervisor.start()
+        await asyncio.sleep(0.05)
+        running.end("whole")
+        await eventually(lambda: under_test.tally.revivals == 1, 5)
+        assert left == [{"other"}]
+        await asyncio.sleep(0.2)
+        assert under_test.deaths == 1
+
 
 async def test_a_process_that_dies_while_models_change_is_missed_and_one_that_leaves_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -280,7 +308,7 @@ async def test_what_was_wrong_before_a_new_start_is_forgotten(tmp_path: Path, mo
         running.end("network")
         await eventually(lambda: under_test.tally.restarts == 1 and under_test.readiness.is_ready, 5)
         await asyncio.sleep(0.2)
-        assert (ended, under_test.deaths) == ([], 1)
+        assert (ended, under_test.deaths) == (["network"], 1)  # its twins, before it was to be revived
 
 
 @pytest.mark.parametrize("problem", [ModelRefused("Triton says no"), ValueError("nobody expected this")])
@@ -311,7 +339,8 @@ async def test_silence_while_a_call_waits_and_nothing_computes_is_a_hung_process
         await under_test.supervisor.start()
         with under_test.triton.pulse.flight(["preprocess", "network"], lambda why: None):
             await eventually(lambda: under_test.tally.revivals == 1, 5)
-        assert ended == under_test.triton.revived == ["network", "preprocess"]
+        assert under_test.triton.revived == ["network", "preprocess"]
+        assert set(ended) == {"network", "preprocess"}
         assert {instance.model for instance in running.values()} == {"preprocess", "network", "idle"}
 
 
@@ -319,7 +348,7 @@ async def test_a_process_that_an_answer_shows_to_be_beyond_help_is_replaced_at_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = Processes(monkeypatch, "preprocess", "network")
-    monkeypatch.setattr(TritonProcess, "end_model_processes", lambda _, models: [running.end(each) for each in models])
+    monkeypatch.setattr(TritonProcess, "end_model_processes", lambda _, models: running.end_all(models))
     async with bench(tmp_path, "exec sleep 60", WatchSettings(look=60)) as under_test:
         under_test.triton.on_revival = running.start
         await under_test.supervisor.start()

@@ -157,8 +157,14 @@ class Supervisor:
         self._engine.pulse.cut_off(lost, reason)
 
     async def _revive(self, models: Collection[str]) -> bool:
-        """Load the models whose processes are gone; Triton gives each a new one. Whether all then answer rightly."""
+        """Load the models whose processes are gone; Triton gives each new ones. Whether all then answer rightly.
+
+        A twin that lives on is ended first: nobody waits for it any more, and Triton 2.51 keeps it beside the new ones
+        while requests come.
+        """
         began = time.monotonic()
+        if models and self._process:
+            self._process.end_model_processes(models)
         ends = began + max(self._settings.revival_timeout, self._start_seconds)
         try:
             for model in sorted(models):
