@@ -21,7 +21,7 @@ import psutil
 from benchmarks.errors import BenchmarkError, ServerNotReady
 from benchmarks.photographs import CHECKOUT
 from benchmarks.processes import tree
-from benchmarks.stages import MODEL
+from benchmarks.stages import MODEL, asked, configuration, instances
 from fovea_server.triton.ports import free_ports
 
 _STOP = 45.0  # seconds a stopping server gets: its drain notice, its drain, Triton's exit time-out
@@ -113,22 +113,15 @@ def precision(rest: str) -> str:
 
 def describe(triton: str) -> dict[str, Any]:
     """Triton's version and how its model is configured: what one must know to compare two results."""
-    import tritonclient.grpc
-
-    try:
-        client = tritonclient.grpc.InferenceServerClient(triton)
+    with asked(triton) as client:
         version = client.get_server_metadata(client_timeout=10).version
-        config = client.get_model_config(MODEL, client_timeout=10).config
-    except tritonclient.grpc.InferenceServerException as error:
-        raise ServerNotReady(
-            f"Triton does not answer on {triton}: {error.message()}", "start it with `fovea serve`"
-        ) from error
+    config = configuration(triton)
     return {
         "tritonserver": version,
         "models": {
             MODEL: {
                 "backend": config.backend,
-                "instances": sum(group.count for group in config.instance_group),
+                "instances": instances(config),
                 "max_batch": config.max_batch_size,
                 **{key: value.string_value for key, value in sorted(config.parameters.items())},
             }

@@ -68,7 +68,7 @@ class StageClock:
         if kind is not None or self._triton is None:
             return
         spent = _cpu_seconds(self._pid) - self._cpu if self._pid else None
-        if stage := between(self._before, statistics(self._triton), spent, instances(self._triton)):
+        if stage := between(self._before, statistics(self._triton), spent, instances(configuration(self._triton)) or 1):
             self.stages = {MODEL: stage}
 
 
@@ -76,32 +76,28 @@ def statistics(triton: str | None) -> Mapping[str, Any]:
     """Nothing where Triton's port is not known."""
     if triton is None:
         return {}
-    client = _client(triton)
-    with _asked(triton):
+    with asked(triton) as client:
         said: Mapping[str, Any] = client.get_inference_statistics(MODEL, client_timeout=10, as_json=True)
         return said["model_stats"][0]
 
 
-def instances(triton: str) -> int:
-    client = _client(triton)
-    with _asked(triton):
-        config = client.get_model_config(MODEL, client_timeout=10).config
-        return sum(group.count for group in config.instance_group) or 1
+def configuration(triton: str) -> Any:
+    """The model's, as Triton says it."""
+    with asked(triton) as client:
+        return client.get_model_config(MODEL, client_timeout=10).config
 
 
-def _client(triton: str) -> Any:
-    import tritonclient.grpc
-
-    return tritonclient.grpc.InferenceServerClient(triton)
+def instances(config: Any) -> int:
+    return sum(group.count for group in config.instance_group)
 
 
 @contextlib.contextmanager
-def _asked(triton: str) -> Iterator[None]:
-    """Raises ServerNotReady where it does not answer."""
+def asked(triton: str) -> Iterator[Any]:
+    """A client of Triton's gRPC port. Raises ServerNotReady where it does not answer."""
     import tritonclient.grpc
 
     try:
-        yield
+        yield tritonclient.grpc.InferenceServerClient(triton)
     except tritonclient.grpc.InferenceServerException as error:
         raise ServerNotReady(
             f"Triton does not answer on {triton}: {error.message()}", "start it with `fovea serve`"

@@ -13,6 +13,8 @@ from fovea_pipelines import toml
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.errors import BadPackage, MissingArtefact
 
+CPU_CONFIG = "configs/cpu.pbtxt"  # of a model, for a Triton that is told --model-config-name=cpu
+
 
 @dataclass(frozen=True)
 class Artefact:
@@ -99,7 +101,7 @@ class ModelPackage:
     def is_in_one_on_a_cpu(self) -> bool:
         """Whether one process there takes encoded bytes and answers with this model's outputs, without an ensemble; not
         so of a model that was added before there was that."""
-        return (self.folder.parent / self.ensemble / "configs/cpu.pbtxt").is_file()
+        return (self.folder.parent / self.ensemble / CPU_CONFIG).is_file()
 
     @cached_property
     def contract(self) -> Contract:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fovea_pipelines.package import ModelPackage
+from fovea_pipelines.package import CPU_CONFIG, ModelPackage
 
 ANALYZE = "analyze"
 
@@ -29,7 +29,6 @@ def ensemble_name(network: str) -> str:
 CPU_BATCH, GPU_BATCH = 8, 64  # images that a model takes at once
 _IMAGE = '{ name: "IMAGE" data_type: TYPE_UINT8 dims: [ -1 ]%s }'
 _RAGGED = " allow_ragged_batch: true"
-CPU_CONFIG = "configs/cpu.pbtxt"
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ class GivenUp(Exception):
 
 def given_up(request: Any) -> GivenUp | None:
     """Why a request needs no answer: its caller went away, or the deadline that it brought has passed."""
-    parameters = said(request)
+    parameters = parameters_of(request)
     ticket, deadline = parameters.get(TICKET), parameters.get(DEADLINE)
     if is_withdrawn(ticket) if ticket else request.is_cancelled():
         return GivenUp(CANCELLED)
@@ -160,7 +160,7 @@ def given_up(request: Any) -> GivenUp | None:
     return None
 
 
-def said(request: Any) -> dict[str, Any]:
+def parameters_of(request: Any) -> dict[str, Any]:
     """What the request says besides its tensors."""
     parameters: dict[str, Any] = json.loads(request.parameters() or "{}")
     return parameters
@@ -200,10 +200,10 @@ def _inferred(request: Any, group: list[_Inferred | Undecodable | RuntimeError],
         return failed(next(result for result in group if not isinstance(result, _Inferred)))
     begin, end = span
     decoded = inferred[0].decoded
-    shown = [result.preprocessed.pixels for result in inferred] if said(request).get(PIXELS_TOO) else []
+    shown = [result.preprocessed.pixels for result in inferred] if parameters_of(request).get(PIXELS_TOO) else []
     return answered(
         **({"PIXELS": one_batch(shown)} if shown else {}),
-        **_said([result.outputs for result in inferred], (decoded, end)),
+        **_scores([result.outputs for result in inferred], (decoded, end)),
         **_measured([result.preprocessed for result in inferred], (begin, decoded)),
     )
 
@@ -218,10 +218,10 @@ def failed(culprit: Undecodable | RuntimeError | GivenUp) -> Any:
 
 
 def scored(group: list[Outputs], span: tuple[int, int]) -> Any:
-    return answered(**_said(group, span))
+    return answered(**_scores(group, span))
 
 
-def _said(group: list[Outputs], span: tuple[int, int]) -> dict[str, NDArray[Any]]:
+def _scores(group: list[Outputs], span: tuple[int, int]) -> dict[str, NDArray[Any]]:
     scores = [outputs.scores for outputs in group if outputs.scores is not None]
     return {
         **({"SCORES": one_batch(scores)} if scores else {}),

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from fovea_pipelines import precision
+from fovea_pipelines.package import CPU_CONFIG
 from fovea_server import drafts
 from fovea_server.errors import StartError
 from fovea_server.triton import tuned
@@ -105,13 +106,13 @@ class Sweep:
         package, repository = self.conditions.package, self.conditions.repository
         if not (repository / package.network).is_dir() or not self._config.is_file():
             raise StartError(
-                f"{package.network} has no configs/cpu.pbtxt that is to be tuned in {repository}",
+                f"{package.network} has no {CPU_CONFIG} that is to be tuned in {repository}",
                 hint="tune a model of the repository; added ones are served as they were added",
             )
 
     @property
     def _config(self) -> Path:
-        return self.conditions.repository / self.conditions.package.ensemble / "configs/cpu.pbtxt"
+        return self.conditions.repository / self.conditions.package.ensemble / CPU_CONFIG
 
 
 class _Measure:
