@@ -106,6 +106,7 @@ class App:
         self._roster = self._build_roster()
         self._readiness.on_change(lambda ready: self._roster.name_engines() if ready else None)
         self._supervisor = self._build_supervisor()
+        self._metrics.watch_processes(self._supervisor.processes)
         self._followers = Followers(self._settings, self._readiness, self._roster.catalogue, self._metrics)
         await each_in_turn(
             lambda: self._serve(stop, hurry, on_ready),
@@ -122,6 +123,7 @@ class App:
     async def _serve(self, stop: asyncio.Future[float], hurry: asyncio.Event, on_ready: Callable[[], None]) -> None:
         if self._keeping:
             self._keeping.start()
+            self._metrics.watch_processes(self._keeping.processes)
         starting = asyncio.create_task(self._start())
         try:
             # What the faces are made of takes a second of a core to import, in which Triton starts already.

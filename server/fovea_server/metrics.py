@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
 from functools import partial
 from typing import Protocol
 
@@ -20,6 +22,7 @@ from fovea_client.version import __version__
 from fovea_server import exposition
 from fovea_server.domain import Answer, Exposure, Priority
 from fovea_server.exposition import Worst
+from fovea_server.own_processes import OwnProcess, OwnProcesses
 
 # Gauges of which the worst that a process says holds for the whole server; all others add up.
 WORST: Mapping[str, Worst] = {
@@ -36,6 +39,16 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Ended(Enum):
+    """What became of an image: refused for what it is or for want of room, failed by the server's making, or cancelled,
+    because its caller went away."""
+
+    ANSWERED = auto()
+    REFUSED = auto()
+    FAILED = auto()
+    CANCELLED = auto()
 
 
 class Admission(Protocol):
@@ -57,14 +70,22 @@ class Metrics:
     def __init__(self, worker: int = 0) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._processes = OwnProcesses()
+        self.registry.register(self._processes)
+        self.watch_processes(lambda: [OwnProcess("gateway", str(worker), os.getpid())])
         build = Gauge("fovea_build_info", "1; the labels are what runs", ["version", "python"], registry=self.registry)
         build.labels(__version__, platform.python_version()).set(1)
         self._requests = Counter(
             "fovea_requests", "Requests by outcome: OK, or the reason of the error", ["outcome"], registry=self.registry
         )
-        self._seconds = Histogram(
-            "fovea_request_seconds", "From receiving an image to its answer", buckets=_SECONDS, registry=self.registry
+        seconds = Histogram(
+            "fovea_request_seconds",
+            "From receiving an image to its answer, or to the end without one",
+            ["ended"],
+            buckets=_SECONDS,
+            registry=self.registry,
         )
+        self._seconds = {ended: seconds.labels(ended.name.lower()) for ended in Ended}
         stages = Histogram(
             "fovea_stage_seconds",
             "Time of an answered request by stage",
@@ -143,9 +164,13 @@ class Metrics:
         for result in answer.results:
             self._answers.labels(result.model.name).inc()
         self._bytes.inc(answer.image.bytes)
-        self._seconds.observe(answer.timings_ms.total / 1000)
+        self._seconds[Ended.ANSWERED].observe(answer.timings_ms.total / 1000)
         for name, series in self._stages.items():
             series.observe(getattr(answer.timings_ms, name) / 1000)
+
+    def ended(self, how: Ended, seconds: float) -> None:
+        """An image has no answer, so many seconds after it was received."""
+        self._seconds[how].observe(seconds)
 
     def refused(self, reason: str) -> None:
         self._requests.labels(reason).inc()
@@ -185,6 +210,10 @@ class Metrics:
     def shadow_copy(self, outcome: str) -> None:
         """A copy was compared, dropped or failed."""
         self._copies.labels(outcome).inc()
+
+    def watch_processes(self, running: Callable[[], Iterable[OwnProcess]]) -> None:
+        """Export what these use, read at the moment of the scrape."""
+        self._processes.sources.append(running)
 
     def watch_admission(self, admission: Admission) -> None:
         """Export what admission holds, read at the moment of the scrape."""

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.served import Served
 
 from fovea_pipelines.package import ModelPackage
@@ -289,9 +291,24 @@ def test_metrics_count_what_was_answered_and_what_was_refused(server: Served, es
         return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series + " ")), 0.0)
 
     answered, refused = 'fovea_requests_total{outcome="OK"}', 'fovea_requests_total{outcome="NOT_AN_IMAGE"}'
-    before = value(answered), value(refused)
+    slow, fast = (f'fovea_request_seconds_count{{ended="{ended}"}}' for ended in ("answered", "refused"))
+    before = [value(series) for series in (answered, refused, slow, fast)]
     _classify(server, espresso)
     _classify(server, b"%!no image")
-    assert (value(answered), value(refused)) == (before[0] + 1, before[1] + 1)
+    assert [value(series) for series in (answered, refused, slow, fast)] == [each + 1 for each in before]
     assert value("fovea_triton_up") == 1
     assert value("fovea_in_flight") == 0
+
+
+def test_metrics_say_what_each_process_uses(server: Served) -> None:
+    text = httpx.get(f"{server.url}/metrics").text
+    exported = {
+        (sample.labels["process"], sample.labels["number"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "fovea_process_resident_memory_bytes"
+    }
+    triton = server.triton()
+    there = [psutil.Process(server.process.pid), triton, *triton.children()]
+    assert sorted(exported.values()) == pytest.approx(sorted(each.memory_info().rss for each in there), rel=0.1)
+    assert {name for name, _ in exported} >= {"gateway", "tritonserver", "classify_efficientnet_lite0"}

@@ -7,17 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from tests.request.questions import a_model
+from tests.request.questions import a_service
 
 from fovea_server.domain import Deadline, Inference, Model, Question
 from fovea_server.errors import DeadlineExceeded
 from fovea_server.metrics import Metrics
-from fovea_server.request.admission import Admission, AdmissionSettings
-from fovea_server.request.catalogue import Catalogue
-from fovea_server.request.conversion import Conversion, ConversionSettings
-from fovea_server.request.gate import Gate, GateSettings
-from fovea_server.request.readiness import Readiness
-from fovea_server.request.service import Service
 
 
 class _WithoutAProcessor:
@@ -33,11 +27,7 @@ class _WithoutAProcessor:
 
 @pytest.mark.parametrize(("seconds", "is_late"), [(0.05, True), (30.0, False)])
 async def test_an_answer_after_the_deadline_is_none(espresso: bytes, seconds: float, is_late: bool) -> None:
-    readiness = Readiness()
-    readiness.ready(1)
-    conversion = Conversion(ConversionSettings(), GateSettings().max_pixels)
-    parts = (Gate(GateSettings()), Catalogue([a_model("alpha")]), conversion, Admission(AdmissionSettings()))
-    service = Service(readiness, *parts, _WithoutAProcessor(), Metrics())
+    service = a_service(_WithoutAProcessor(), Metrics())
     question = Question("id", espresso, (), 1, False, Deadline.after(seconds), time.monotonic())
     if is_late:
         with pytest.raises(DeadlineExceeded, match=r"the answer was there \d+\.\d ms after the deadline"):

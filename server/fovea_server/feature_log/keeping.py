@@ -15,6 +15,7 @@ from fovea_server.feature_log.places import Places
 from fovea_server.feature_log.settings import FeatureLogSettings
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
+from fovea_server.own_processes import OwnProcess
 
 _log = get_logger("feature_log")
 _AGAIN = 30.0  # seconds before a keeper that died is started again
@@ -40,6 +41,11 @@ class Keeping:
             self._task.cancel()
             await asyncio.wait({self._task})
         await self._end()
+
+    def processes(self) -> list[OwnProcess]:
+        """The keeper, while it runs."""
+        process = self._process
+        return [OwnProcess("keeper", "0", process.pid)] if process and process.returncode is None else []
 
     async def _end(self) -> None:
         """After the pass it is in and a last one, or at once where those take too long."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Protocol
 
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
-from fovea_server.errors import BadParameter, DeadlineExceeded
+from fovea_server.errors import BadParameter, DeadlineExceeded, FoveaError
 from fovea_server.feature_log.note import NoLog, Note
-from fovea_server.metrics import CANCELLED, Metrics
+from fovea_server.metrics import CANCELLED, Ended, Metrics
 from fovea_server.request import answers
 from fovea_server.request.admission import Admission, price
 from fovea_server.request.catalogue import Catalogue
@@ -66,17 +67,25 @@ class Service:
 
     async def answer(self, question: Question) -> Answer:
         """What each of the models asked says of the image."""
-        with self._log.note(question) as note:
-            self._readiness.check()
-            route = self._routing.route(question, overloaded=self._admission.is_overloaded)
-            with self._routing.follow(route, note) as models:
-                try:
+        try:
+            with self._log.note(question) as note:
+                self._readiness.check()
+                route = self._routing.route(question, overloaded=self._admission.is_overloaded)
+                with self._routing.follow(route, note) as models:
                     answer = await self._ask(models, question, note, route)
-                except asyncio.CancelledError:
-                    self._metrics.refused(CANCELLED)
-                    raise
+        except BaseException as end:
+            self._count(end, time.monotonic() - question.received)
+            raise
         self._metrics.answered(answer)
         return answer
+
+    def _count(self, end: BaseException, seconds: float) -> None:
+        if isinstance(end, asyncio.CancelledError):
+            self._metrics.refused(CANCELLED)
+            self._metrics.ended(Ended.CANCELLED, seconds)
+        else:
+            refused = isinstance(end, FoveaError) and end.http < HTTPStatus.INTERNAL_SERVER_ERROR
+            self._metrics.ended(Ended.REFUSED if refused else Ended.FAILED, seconds)
 
     async def _ask(self, models: Sequence[Model], question: Question, note: Note, route: Route) -> Answer:
         note.models = models

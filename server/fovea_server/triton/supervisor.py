@@ -11,6 +11,7 @@ from typing import Protocol
 
 from fovea_server.errors import FoveaError, StartError
 from fovea_server.logs import get_logger
+from fovea_server.own_processes import OwnProcess
 from fovea_server.triton import leftovers, watch
 from fovea_server.triton.crash_loop import CrashLoop, CrashLoopSettings
 from fovea_server.triton.process import TritonProcess, exit_in_words, sweep
@@ -99,6 +100,14 @@ class Supervisor:
     def pid(self) -> int | None:
         """The tritonserver of the moment."""
         return self._process.pid if self._process else None
+
+    def processes(self) -> list[OwnProcess]:
+        """tritonserver, and what runs its models as the last look at them found it."""
+        if not self._process or not self._watch:
+            return []
+        running = self._watch.found.items()
+        models = [OwnProcess(instance.model, instance.number, pid) for pid, instance in running]
+        return [OwnProcess("tritonserver", "0", self._process.pid), *models]
 
     async def start(self) -> None:
         """Start and prove it; raises StartError where it does not come up. Afterwards it is watched."""

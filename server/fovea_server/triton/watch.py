@@ -83,6 +83,11 @@ class Watch:
         self._searched = -math.inf
         engine.pulse.unhealthy.clear()  # of a run before this one
 
+    @property
+    def found(self) -> Mapping[int, Instance]:
+        """The processes of models, by their ids, as the last search found them: one may have ended since."""
+        return self._found
+
     @contextlib.contextmanager
     def changing_models(self, leaving: Collection[str] = ()) -> Iterator[None]:
         """While models come and go, so do their processes: none of them is taken for lost before it is over, and those
