@@ -40,4 +40,4 @@ def test_the_addresses_it_names_can_be_asked(
     assert f"REST {rest} " in first
     assert f"gRPC {grpc} " in first
     assert curl.endswith(f" {rest}/v1/classify")
-    assert docs.strip() == f"{rest}/docs"
+    assert docs.split() == [f"{rest}/docs", f"{rest}/live"]

@@ -30,7 +30,7 @@ from fovea_server.edge import scopes
 
 _PAGES = (
     *("/", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/static-offline-docs/favicon.png"),
-    "/v1/experiments/{name}/report",
+    *("/v1/experiments/{name}/report", "/live", "/metrics"),
 )
 
 

@@ -15,7 +15,7 @@ def _allowed(policy: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/docs", "/openapi.json", "/metrics", "/v1/models", "/static-offline-docs/favicon.png"]
+    "path", ["/docs", "/live", "/openapi.json", "/metrics", "/v1/models", "/static-offline-docs/favicon.png"]
 )
 async def test_whatever_a_browser_may_show_is_hardened(path: str) -> None:
     async with faces() as opened, httpx.AsyncClient(base_url=opened.rest) as client:

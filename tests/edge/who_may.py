@@ -48,6 +48,7 @@ ROUTES = [
     ("GET", "/v1/experiments/{name}/report"),
     ("GET", "/v1/models"),
     ("GET", "/metrics"),
+    ("GET", "/live"),
     ("GET", "/"),
     ("GET", "/docs"),
     ("GET", "/docs/oauth2-redirect"),

@@ -333,7 +333,7 @@ def _say_where(settings: Settings) -> None:
     typer.echo(f"Fovea is ready. REST {rest}   gRPC {host}:{edge.grpc_port}   Triton (KServe v2) {triton.grpc_address}")
     key = ' -H "Authorization: Bearer $FOVEA_API_KEY"' if asks_for_keys(settings.access, edge.host) else ""
     typer.echo(f"    curl{key} --data-binary @{_example(settings)} {rest}/v1/classify")
-    typer.echo(f"    {rest}/docs")
+    typer.echo(f"    {rest}/docs   {rest}/live")
 
 
 def _reachable(host: str) -> str:

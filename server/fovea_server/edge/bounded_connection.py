@@ -78,6 +78,7 @@ class BoundedConnection(Doorkeeper):
         self._room = room
         self._limits = room.limits
         self._phase = _Phase.HEADERS
+        self._has_spoken = False
         self._unfinished = 0  # bytes since the last read in which headers began or some of a body came
         self._pieces = 0
         self.body_bytes = 0  # that came so far
@@ -104,6 +105,7 @@ class BoundedConnection(Doorkeeper):
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
             return
+        self._has_spoken = True
         self._unfinished += len(data)
         super().data_received(data)
         # Of headers, or of what follows the last chunk of a body, which the parser keeps as well.
@@ -214,6 +216,9 @@ class BoundedConnection(Doorkeeper):
             self.transport.abort()
         elif self.flow.read_paused or (self._phase is _Phase.HEADERS and not self._is_answered()):
             self.until = now + self._limits.body_seconds
+        elif not self._has_spoken:  # opened in advance, as browsers and pools do: nothing was asked, so nothing refused
+            self.until = math.inf
+            self.leave()
         elif self._phase is _Phase.HEADERS:
             seconds = self._limits.header_seconds
             self._refuse(ReceiveTimeout(f"the headers were not complete after {seconds:g} s"))

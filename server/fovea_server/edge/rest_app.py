@@ -18,6 +18,7 @@ from fovea_server.domain import Question
 from fovea_server.edge import (
     experiments_routes,
     feedback_routes,
+    live_page,
     openapi,
     options,
     problems,
@@ -150,6 +151,8 @@ def create(
     )
     async def metrics_page() -> Response:
         return Response(await exposed(), headers={"Content-Type": exposition.CONTENT_TYPE})
+
+    live_page.add(app)
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:

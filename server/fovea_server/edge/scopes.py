@@ -32,6 +32,7 @@ PATHS = {
     "/openapi.json": Scope.INFER,
     "/static-offline-docs": Scope.INFER,
     "/metrics": Scope.ADMIN,
+    "/live": Scope.ADMIN,
 }
 SERVICES = {
     _VISION: Scope.INFER,
@@ -39,7 +40,7 @@ SERVICES = {
 }
 
 # For people with a browser, with what those pages fetch.
-_PAGES = frozenset(("/", "/docs", "/docs/oauth2-redirect", "/openapi.json"))
+_PAGES = frozenset(("/", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/live", "/metrics"))
 _REPORT = re.compile(r"/v1/experiments/[^/]+/report")
 
 _BELOW = {
