@@ -19,8 +19,9 @@ from prometheus_client import (
 )
 
 from fovea_client.version import __version__
-from fovea_server import exposition
+from fovea_server import errors, exposition
 from fovea_server.domain import Answer, Exposure, Priority
+from fovea_server.errors import FoveaError
 from fovea_server.exposition import Worst
 from fovea_server.own_processes import OwnProcess, OwnProcesses
 
@@ -37,6 +38,9 @@ WORST: Mapping[str, Worst] = {
 # Without the gauge beside each counter of when it began, for which Prometheus' text format has no other place.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
+
+_REASONS = {each.reason for each in vars(errors).values() if isinstance(each, type) and issubclass(each, FoveaError)}
+_NOT_KEPT = ("queue_full", "spool_full", "not_written", "not_encoded", "invalid", "unknown_id")  # docs/metrics.md
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -78,6 +82,9 @@ class Metrics:
         self._requests = Counter(
             "fovea_requests", "Requests by outcome: OK, or the reason of the error", ["outcome"], registry=self.registry
         )
+        # A series that begins at its first increment never increased, to who asks by how much it did.
+        for reason in (CANCELLED, *sorted(_REASONS)):
+            self._requests.labels(reason)
         seconds = Histogram(
             "fovea_request_seconds",
             "From receiving an image to its answer, or to the end without one",
@@ -112,6 +119,8 @@ class Metrics:
         self._log_dropped = Counter(
             "fovea_feature_log_dropped", "Records and feedback not kept, by why", ["why"], registry=self.registry
         )
+        for why in _NOT_KEPT:
+            self._log_dropped.labels(why)
         self._log_errors = Counter(
             "fovea_feature_log_errors",
             "Times the log could not be written or compacted",

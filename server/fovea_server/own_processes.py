@@ -38,13 +38,17 @@ class OwnProcesses(Collector):
         seconds = CounterMetricFamily(
             "fovea_process_cpu_seconds", "Processor seconds that each of the server's processes used", labels=_LABELS
         )
+        used: dict[tuple[str, str], tuple[int, float]] = {}
         for each in (process for source in self.sources for process in source()):
             try:
                 kernel = psutil.Process(each.pid)
                 times, resident = kernel.cpu_times(), kernel.memory_info().rss
-            except psutil.Error:
+            except (psutil.Error, OSError):  # it is gone, or this process has no descriptor left to look at it
                 continue
-            memory.add_metric((each.name, each.number), resident)
-            seconds.add_metric((each.name, each.number), times.user + times.system)
+            before = used.get((each.name, each.number), (0, 0.0))  # of one that has not ended yet, beside the next
+            used[each.name, each.number] = before[0] + resident, before[1] + times.user + times.system
+        for labels, (resident, total) in used.items():
+            memory.add_metric(labels, resident)
+            seconds.add_metric(labels, total)
         yield memory
         yield seconds

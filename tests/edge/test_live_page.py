@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+import shutil
+import subprocess
 
 import httpx
 import pytest
@@ -49,3 +52,50 @@ async def test_the_links_lead_to_pages_of_this_server() -> None:
         answers = [await client.get("/" + "".join(link)) for link in links]
     assert len(links) == 3
     assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+_NODE = shutil.which("node")
+_BEFORE = """
+const document = { hidden: true };
+"""
+_CHECKS = r"""
+const seen = (at, text) => ({ at, series: parsed(text) });
+const series = (ok, cpu, fast, all) => `# HELP x y
+fovea_requests_total{outcome="OK"} ${ok}
+fovea_process_cpu_seconds_total{number="0",process="a \\"b\\""} ${cpu}
+fovea_request_seconds_bucket{ended="answered",le="0.01"} ${fast}
+fovea_request_seconds_bucket{ended="answered",le="0.02"} ${all}
+fovea_request_seconds_bucket{ended="answered",le="+Inf"} ${all}
+fovea_request_seconds_count{ended="answered"} ${all}
+`;
+const said = {};
+looks.push(seen(0, series(10, 100, 1, 2)));
+looks.push(seen(10000, series(30, 105, 6, 12) + 'fovea_requests_total{outcome="BUSY"} 5\n' +
+  'fovea_process_cpu_seconds_total{number="1",process="late"} 900\n'));
+const drawn = figures();
+said.answered = drawn.outcomes.OK;
+said.refused = drawn.ended.refused;
+said.cores = { ...drawn.cores };
+said.latency = drawn.latency;
+looks.push(seen(12000, series(3, 1, 6, 12)));
+said.again = [...growth("fovea_requests_total", looks[1], looks[2], "outcome")];
+looks.push(seen(99000, series(9, 2, 7, 14)));
+said.after_a_pause = figures();
+console.log(JSON.stringify(said));
+process.exit(0);
+"""
+
+
+@pytest.mark.skipif(_NODE is None, reason="node is not installed")
+def test_the_figures_are_those_that_prometheus_would_compute() -> None:
+    script = re.search(r"<script>(.*?)</script>", PAGE, re.DOTALL)
+    assert _NODE
+    assert script
+    ran = subprocess.run([_NODE, "-"], input=_BEFORE + script[1] + _CHECKS, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    assert (said["answered"], said["refused"]) == (2, 0.5)
+    assert said["cores"] == {'a "b"': 0.5}  # and not the 900 s of what ran before it was known of
+    assert said["latency"] == {"p50": pytest.approx(10), "p99": pytest.approx(19.8)}
+    assert said["again"] == [["OK", 3]]  # it fell from 30: begun again
+    assert said["after_a_pause"] is None

@@ -11,7 +11,7 @@ import pytest
 from tests.request.questions import a_service
 
 from fovea_server.domain import Deadline, Inference, Model, Question
-from fovea_server.errors import FoveaError, InferenceFailed, Undecodable
+from fovea_server.errors import DeadlineExceeded, DeadlineUnreachable, FoveaError, InferenceFailed, Undecodable
 from fovea_server.metrics import Metrics
 
 _SECONDS = 0.05
@@ -47,6 +47,8 @@ def _times(metrics: Metrics) -> dict[str, tuple[float, float]]:
     [
         (None, "answered"),
         (lambda: Undecodable("it is damaged"), "refused"),
+        (lambda: DeadlineUnreachable("the line is too long"), "refused"),
+        (lambda: DeadlineExceeded("it took too long"), "failed"),
         (lambda: InferenceFailed("it broke"), "failed"),
         (lambda: ZeroDivisionError("nobody foresaw it"), "failed"),
     ],
@@ -63,14 +65,17 @@ async def test_each_ending_has_its_time(espresso: bytes, error: Callable[[], Exc
     assert seconds >= _SECONDS
 
 
-async def test_who_goes_away_has_waited(espresso: bytes) -> None:
+@pytest.mark.parametrize(("seconds", "ended"), [(30, "cancelled"), (_SECONDS / 10, "failed")])
+async def test_who_goes_away_has_waited_and_a_call_of_grpc_ends_so_at_its_deadline(
+    espresso: bytes, seconds: float, ended: str
+) -> None:
     metrics = Metrics()
-    question = Question("id", espresso, (), 1, False, Deadline.after(30), time.monotonic())
+    question = Question("id", espresso, (), 1, False, Deadline.after(seconds), time.monotonic())
     answering = asyncio.create_task(a_service(_Engine(), metrics).answer(question))
     await asyncio.sleep(_SECONDS / 5)
     answering.cancel()
     await asyncio.wait([answering])
-    assert [(how, count) for how, (count, _) in _times(metrics).items()] == [("cancelled", 1)]
+    assert [(how, count) for how, (count, _) in _times(metrics).items()] == [(ended, 1)]
 
 
 async def test_an_image_that_is_refused_from_its_header_counts_too() -> None:

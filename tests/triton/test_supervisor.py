@@ -17,6 +17,7 @@ from tests.triton.scripts import installation
 from tests.waiting import eventually
 
 from fovea_server.errors import CrashLoop, DeadlineExceeded, ModelRefused, NotReady, StartError
+from fovea_server.own_processes import OwnProcess
 from fovea_server.request.readiness import Readiness
 from fovea_server.triton import leftovers
 from fovea_server.triton.crash_loop import CrashLoopSettings
@@ -143,6 +144,22 @@ async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await starting
     assert _leftovers() == before
+
+
+async def test_what_runs_is_told_also_while_it_is_started_again(tmp_path: Path) -> None:
+    async with bench(tmp_path, "exec sleep 60") as under_test:
+        supervisor = under_test.supervisor
+        assert supervisor.processes() == []
+        await supervisor.start()
+        before = supervisor.pid
+        assert before
+        assert supervisor.processes() == [OwnProcess("tritonserver", "0", before)]
+        os.kill(before, signal.SIGKILL)
+        end = time.monotonic() + 10
+        while supervisor.processes() == [OwnProcess("tritonserver", "0", before)]:  # at every step of the event loop
+            await asyncio.sleep(0)
+            assert time.monotonic() < end
+        assert supervisor.processes() == [OwnProcess("tritonserver", "0", supervisor.pid or 0)]
 
 
 async def test_a_death_is_noticed_and_survived_even_if_the_next_starts_fail_in_unexpected_ways(tmp_path: Path) -> None:

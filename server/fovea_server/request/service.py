@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from fovea_server.domain import Answer, Deadline, Inference, Model, Question, Span
-from fovea_server.errors import BadParameter, DeadlineExceeded, FoveaError
+from fovea_server.errors import BadParameter, DeadlineExceeded, DeadlineUnreachable, FoveaError
 from fovea_server.feature_log.note import NoLog, Note
 from fovea_server.metrics import CANCELLED, Ended, Metrics
 from fovea_server.request import answers
@@ -74,18 +74,23 @@ class Service:
                 with self._routing.follow(route, note) as models:
                     answer = await self._ask(models, question, note, route)
         except BaseException as end:
-            self._count(end, time.monotonic() - question.received)
+            self._count(end, question)
             raise
         self._metrics.answered(answer)
         return answer
 
-    def _count(self, end: BaseException, seconds: float) -> None:
+    def _count(self, end: BaseException, question: Question) -> None:
+        how = Ended.FAILED
         if isinstance(end, asyncio.CancelledError):
             self._metrics.refused(CANCELLED)
-            self._metrics.ended(Ended.CANCELLED, seconds)
-        else:
-            refused = isinstance(end, FoveaError) and end.http < HTTPStatus.INTERNAL_SERVER_ERROR
-            self._metrics.ended(Ended.REFUSED if refused else Ended.FAILED, seconds)
+            if question.deadline.remaining() > 0:  # else it is gRPC's way of saying that the deadline passed
+                how = Ended.CANCELLED
+        # A deadline that cannot be met is found before anything is done: there is no room for it.
+        elif isinstance(end, DeadlineUnreachable) or (
+            isinstance(end, FoveaError) and end.http < HTTPStatus.INTERNAL_SERVER_ERROR
+        ):
+            how = Ended.REFUSED
+        self._metrics.ended(how, time.monotonic() - question.received)
 
     async def _ask(self, models: Sequence[Model], question: Question, note: Note, route: Route) -> Answer:
         note.models = models

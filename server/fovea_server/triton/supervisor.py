@@ -102,12 +102,8 @@ class Supervisor:
         return self._process.pid if self._process else None
 
     def processes(self) -> list[OwnProcess]:
-        """tritonserver, and what runs its models as the last look at them found it."""
-        if not self._process or not self._watch:
-            return []
-        running = self._watch.found.items()
-        models = [OwnProcess(instance.model, instance.number, pid) for pid, instance in running]
-        return [OwnProcess("tritonserver", "0", self._process.pid), *models]
+        """tritonserver, and what runs its models; while it is started again, what there was before."""
+        return self._watch.processes() if self._watch else []
 
     async def start(self) -> None:
         """Start and prove it; raises StartError where it does not come up. Afterwards it is watched."""

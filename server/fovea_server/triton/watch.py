@@ -15,6 +15,7 @@ import psutil
 
 from fovea_server.errors import DeadlineExceeded
 from fovea_server.logs import get_logger
+from fovea_server.own_processes import OwnProcess
 from fovea_server.triton import leftovers
 from fovea_server.triton.pidfds import Endings
 from fovea_server.triton.process import Instance, TritonProcess, exit_in_words, instances_of
@@ -83,10 +84,11 @@ class Watch:
         self._searched = -math.inf
         engine.pulse.unhealthy.clear()  # of a run before this one
 
-    @property
-    def found(self) -> Mapping[int, Instance]:
-        """The processes of models, by their ids, as the last search found them: one may have ended since."""
-        return self._found
+    def processes(self) -> list[OwnProcess]:
+        """tritonserver, and what is still there of the models' processes that the last search found."""
+        there = instances_of(self._found)
+        models = [OwnProcess(instance.model, instance.number, pid) for pid, instance in there.items()]
+        return [OwnProcess("tritonserver", "0", self._process.pid), *models]
 
     @contextlib.contextmanager
     def changing_models(self, leaving: Collection[str] = ()) -> Iterator[None]:
