@@ -158,7 +158,7 @@ def test_images_that_are_not_kept_take_no_room_in_the_queue(where: Places, metri
         with log.note(question(image=b"x" * 400)) as note:
             tell(note, [model()])
     _rows(where, 3)
-    assert 'dropped_total{why="queue_full"}' not in metrics.exposition().decode()
+    assert 'fovea_feature_log_dropped_total{why="queue_full"} 0.0' in metrics.exposition().decode()
 
 
 def test_what_nobody_compacts_is_bounded_and_writing_goes_on_once_somebody_has(
