@@ -74,23 +74,12 @@ class Service:
                 with self._routing.follow(route, note) as models:
                     answer = await self._ask(models, question, note, route)
         except BaseException as end:
-            self._count(end, question)
+            if isinstance(end, asyncio.CancelledError):
+                self._metrics.refused(CANCELLED)
+            self._metrics.ended(_ending(end, question.deadline), time.monotonic() - question.received)
             raise
         self._metrics.answered(answer)
         return answer
-
-    def _count(self, end: BaseException, question: Question) -> None:
-        how = Ended.FAILED
-        if isinstance(end, asyncio.CancelledError):
-            self._metrics.refused(CANCELLED)
-            if question.deadline.remaining() > 0:  # else it is gRPC's way of saying that the deadline passed
-                how = Ended.CANCELLED
-        # A deadline that cannot be met is found before anything is done: there is no room for it.
-        elif isinstance(end, DeadlineUnreachable) or (
-            isinstance(end, FoveaError) and end.http < HTTPStatus.INTERNAL_SERVER_ERROR
-        ):
-            how = Ended.REFUSED
-        self._metrics.ended(how, time.monotonic() - question.received)
 
     async def _ask(self, models: Sequence[Model], question: Question, note: Note, route: Route) -> Answer:
         note.models = models
@@ -118,6 +107,15 @@ class Service:
         if self._copies:
             self._copies.offer(question, image, answer)
         return answer
+
+
+def _ending(end: BaseException, deadline: Deadline) -> Ended:
+    if isinstance(end, asyncio.CancelledError):  # as gRPC ends a call whose deadline has passed, too
+        return Ended.CANCELLED if deadline.remaining() > 0 else Ended.FAILED
+    if isinstance(end, DeadlineUnreachable):  # found before anything is done: there is no room for it
+        return Ended.REFUSED
+    is_refused = isinstance(end, FoveaError) and end.http < HTTPStatus.INTERNAL_SERVER_ERROR
+    return Ended.REFUSED if is_refused else Ended.FAILED
 
 
 def _check_top_k(top_k: int) -> None:
