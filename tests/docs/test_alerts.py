@@ -5,26 +5,37 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import promql_parser
+import pyarrow as pa
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import ROOT
 
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission, AdmissionSettings
+from fovea_server.studies.drift import gauges
+from fovea_server.studies.drift.changes import Change, Level, Measure
+from fovea_server.studies.drift.comparison import Comparison
+from fovea_server.studies.traffic.samples import Sample
 
 RULES = yaml.safe_load((ROOT / "deploy/prometheus_alerts.yml").read_text())["groups"][0]["rules"]
 _OF_PROMETHEUS = {"job", "instance"}
+_CHANGE = Change("brightness", Measure.PSI, "", "", 0.5, 0.001, Level.DRIFTED)
+_NOTHING = Sample("", 0, 0, pa.table({}), np.empty((0, 0), np.float32), (), (), ())
+_COMPARED = [Comparison("cats", _NOTHING, _NOTHING, (_CHANGE,), ())]
 
 
 @pytest.fixture(scope="module")
 def exported() -> dict[str, set[str]]:
-    """The labels of each series."""
+    """The labels of each series, of a server and of `fovea drift --prometheus`."""
     metrics = Metrics()
     metrics.watch_admission(Admission(AdmissionSettings()))
     metrics.watch_feature_log(lambda: 0, lambda: 0)
     series: dict[str, set[str]] = {"up": set()}
-    for family in metrics.registry.collect():
+    drift = text_string_to_metric_families(gauges.text(_COMPARED, 0.0).decode())
+    for family in [*metrics.registry.collect(), *drift]:
         for sample in family.samples:
             series.setdefault(sample.name, set()).update(sample.labels)
     return series
@@ -52,7 +63,7 @@ def test_each_reads_series_that_are_exported_with_the_labels_it_picks_by(
         for matcher in selector.matchers.matchers:
             assert matcher.name in exported[selector.name] | _OF_PROMETHEUS, (selector.name, matcher.name)
     grouped = {label for by in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) for label in re.split(r",\s*", by)}
-    assert grouped <= _OF_PROMETHEUS | {"le"}
+    assert grouped <= _OF_PROMETHEUS | {"le"} | set().union(*(exported[selector.name] for selector in selectors))
 
 
 @pytest.mark.parametrize("label", ["outcome", "ended", "why"])

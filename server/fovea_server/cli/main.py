@@ -1,4 +1,4 @@
-"""The command `fovea`: serve, classify, bench, skew, doctor, tune, models, keys, quarantine, log, features, ab."""
+"""The command `fovea`, of which each subcommand, or group of them, is a file here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from fovea_server.cli import (
     bench,
     classify,
     doctor,
+    drift,
+    fairness,
     features,
     keys,
     log,
@@ -47,6 +49,8 @@ app.command()(serve.serve)
 app.command()(classify.classify)
 app.command()(bench.bench)
 app.command()(skew.skew)
+app.command()(drift.drift)
+app.command()(fairness.fairness)
 app.command()(doctor.doctor)
 app.command()(tune.tune)
 app.add_typer(models.app)

@@ -61,9 +61,7 @@ def skew(
         terminal.fail("there is nothing to compare", "leave out --no-generated, or name a folder with --images", code=2)
     if device not in ("cpu", "cuda"):
         terminal.fail(f"--device is {device!r}", "use cpu or cuda", code=2)
-    for file in filter(None, (json_file, html_file)):
-        if not file.parent.is_dir():  # known before the minutes of comparing
-            terminal.fail(f"{file} cannot be written: there is no folder {file.parent}", code=2)
+    terminal.need_folders(json_file, html_file)
     found = packages.read(repository, state)
     package = packages.named(found, model) if model else found[0]
     try:

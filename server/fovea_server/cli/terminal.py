@@ -120,6 +120,13 @@ def say_json(document: dict[str, Any]) -> None:
     typer.echo(json.dumps(strict_json.finite(document), default=str, ensure_ascii=False))
 
 
+def need_folders(*files: Path | None) -> None:
+    """For reports: known before the work is done."""
+    for file in filter(None, files):
+        if not file.parent.is_dir():
+            fail(f"{file} cannot be written: there is no folder {file.parent}", code=2)
+
+
 def number(value: float | None) -> float | None:
     """An option's value; raises typer.BadParameter for nan, which older typers find in every range."""
     if value is not None and math.isnan(value):

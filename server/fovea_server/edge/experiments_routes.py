@@ -20,7 +20,7 @@ from fovea_server.errors import (
     TooManyBytes,
     UnknownExperiment,
 )
-from fovea_server.studies import documents, page
+from fovea_server.studies import documents, html_parts, page
 from fovea_server.studies.events import LARGEST, Events
 from fovea_server.studies.few_at_once import FewAtOnce
 from fovea_server.studies.readouts import Readouts
@@ -80,7 +80,7 @@ def add(paths: DirectPaths, readouts: Readouts, events: Events) -> None:
     )
     async def report(name: str) -> HTMLResponse:
         shown = await few.read(lambda: page.render(readouts.of(name), readouts))
-        return HTMLResponse(shown, headers={"Content-Security-Policy": page.POLICY})
+        return HTMLResponse(shown, headers={"Content-Security-Policy": html_parts.POLICY})
 
     async def event(request: Request) -> Response:
         options.check_known(request.query_params.multi_items(), frozenset())

@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 import duckdb
 import pyarrow as pa
 
-from fovea_server.feature_log import segments, tables
+from fovea_server.feature_log import captures, segments, sql, tables
 from fovea_server.feature_log.joining import JOINED
 from fovea_server.feature_log.lake import Lake, LakeFile
 from fovea_server.feature_log.places import Places
@@ -56,7 +56,7 @@ class Reader:
         One row for each model that answered, and one for a refused request; the columns are those of `schema.RECORDS`
         and `schema.TRUTH`, or the `columns` named. No order. Times are with their zone.
         """
-        chosen = ", ".join(name if name == "*" else _quoted(name) for name in columns)
+        chosen = ", ".join(name if name == "*" else sql.name(name) for name in columns)
         return self.query(f"SELECT {chosen} FROM joined", as_of, since)  # noqa: S608 - quoted
 
     def of_image(self, digest: str, as_of: datetime | None = None, most: int = 100) -> pa.Table:
@@ -65,6 +65,14 @@ class Reader:
             raise ValueError(f"{digest[:80]!r} is not 64 hexadecimal digits")
         newest = f"SELECT * FROM joined ORDER BY time DESC LIMIT {most:d}"  # noqa: S608 - a number
         return self.query(newest, as_of, only=f"image_sha256 = '{digest.lower()}'")
+
+    def captured(self, digest: str) -> bytes | None:
+        """The image with this SHA-256, where its bytes are kept."""
+        with contextlib.suppress(OSError):
+            return self.lake.read(captures.path_of(digest))
+        with contextlib.suppress(OSError):
+            return (self._places.spool / captures.FOLDER / digest).read_bytes()
+        return None
 
     def query(
         self, sql: str, as_of: datetime | None = None, since: datetime | None = None, only: str = "true"
@@ -89,7 +97,7 @@ class Reader:
     ) -> duckdb.DuckDBPyConnection:
         """A connection with those tables, of this moment's log; close it soon, for files are replaced."""
         snapshot = self.snapshot()
-        known_by = _sql(as_of or datetime.now(timezone.utc))
+        known_by = sql.moment(as_of or datetime.now(timezone.utc))
         connection = duckdb.connect(config={"threads": self._threads} if self._threads else {})
         connection.execute("SET TimeZone = 'UTC'")
         for kind, files in snapshot.files.items():
@@ -98,7 +106,7 @@ class Reader:
             both = f"(SELECT * FROM compacted_{kind} UNION ALL SELECT * FROM fresh_{kind})"  # noqa: S608
             known = f"{both} WHERE {_CAME[kind]} <= {known_by}"
             connection.execute(f"CREATE TEMP VIEW {kind} AS SELECT * FROM {known}")  # noqa: S608 - our own names
-        joined = JOINED.replace("$only", f"({only})").replace("$since", _sql(since or _LONG_AGO))
+        joined = JOINED.replace("$only", f"({only})").replace("$since", sql.moment(since or _LONG_AGO))
         connection.execute(f"CREATE TEMP VIEW joined AS {joined}")
         return connection
 
@@ -129,13 +137,3 @@ def _told(statements: Sequence[duckdb.Statement]) -> str:
     if len(statements) == 1:
         return statements[0].type.name
     return f"{len(statements)} statements" if statements else "empty"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _sql(moment: datetime) -> str:
-    """One without a zone is taken for UTC."""
-    known = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return f"TIMESTAMPTZ '{known.astimezone(timezone.utc).isoformat(sep=' ')}'"

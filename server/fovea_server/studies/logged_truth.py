@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fovea_server.errors import ExperimentsUnavailable
-from fovea_server.feature_log.captures import FOLDER, path_of
+from fovea_server.feature_log import sql
 from fovea_server.feature_log.places import Places
 from fovea_server.studies.truth import Labelled
 
@@ -28,7 +27,7 @@ class LoggedTruth:
     def labelled(self, experiment: str, since: float) -> Sequence[Labelled]:
         rows = self._rows(
             "SELECT epoch(time) AS at, arm, unit, correct, slices FROM joined WHERE correct IS NOT NULL",
-            only=f"experiment = {_quoted(experiment)}",
+            only=f"experiment = {sql.text(experiment)}",
             since=datetime.fromtimestamp(since, timezone.utc),
         )
         return [Labelled(slices=_slices(row.pop("slices")), **row) for row in rows]
@@ -37,16 +36,12 @@ class LoggedTruth:
         if not ids:
             return {}
         rows = self._rows(
-            "SELECT id, label FROM joined WHERE label IS NOT NULL", only=f"id IN ({', '.join(map(_quoted, ids))})"
+            "SELECT id, label FROM joined WHERE label IS NOT NULL", only=f"id IN ({', '.join(map(sql.text, ids))})"
         )
         return {row["id"]: row["label"] for row in rows}
 
     def image(self, sha256: str) -> bytes | None:
-        with contextlib.suppress(OSError):
-            return self._reader.lake.read(path_of(sha256))
-        with contextlib.suppress(OSError):
-            return (self._places.spool / FOLDER / sha256).read_bytes()
-        return None
+        return self._reader.captured(sha256)
 
     def _rows(self, sql: str, only: str, since: datetime | None = None) -> list[dict[str, Any]]:
         import duckdb
@@ -69,8 +64,3 @@ class LoggedTruth:
 
 def _slices(said: Any) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in said or ())
-
-
-def _quoted(text: str) -> str:
-    """As SQL writes text."""
-    return "'" + text.replace("'", "''") + "'"
