@@ -17,11 +17,13 @@ from tests.ports import free_ports
 from fovea_server.domain import Model, ModelIdentity
 from fovea_server.edge.listen import EdgeSettings
 from fovea_server.errors import StartError
+from fovea_server.exposition import Family
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.readiness import Readiness
 from fovea_server.settings import Settings
 from fovea_server.workers import follower
+from fovea_server.workers.channel import ChannelClosed
 from fovea_server.workers.followers import Followers
 from fovea_server.workers.process import FollowerProcess
 from fovea_server.workers.state import State
@@ -163,6 +165,42 @@ async def test_one_hears_that_the_server_is_not_ready_before_its_calls_are_cut_o
     followers.cut_off(["first"], "it was with it")
     await asyncio.sleep(0.05)
     assert listener.heard == ["reviving", "reviving", "it was with it"]
+
+
+class Stillborn(Listener):
+    """One that is counted at a scrape before it ends, without ever having served."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        name = "fovea_worker_answers_total"
+        self.counted = [Family("fovea_worker_answers", "counter", "", {(name, (("worker", "1"),)): 3.0})]
+
+    async def tell(self, state: State) -> None:
+        raise ChannelClosed
+
+    def kill(self) -> None:
+        self.heard.append("killed")
+
+    async def count(self, seconds: float) -> list[Family]:
+        return self.counted
+
+    async def end(self) -> None:
+        self.heard.append("ended")
+
+
+async def test_what_one_counted_that_never_served_stays_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    stillborn = Stillborn()
+
+    async def start(*_: object) -> FollowerProcess:
+        return stillborn
+
+    monkeypatch.setattr(FollowerProcess, "start", start)
+    settings = Settings(Path("models"), Path("state"), workers=2)
+    followers = Followers(settings, Readiness(), Catalogue([]), Metrics())
+    with pytest.raises(StartError, match="does not serve"):
+        await followers.start()
+    assert stillborn.heard == ["killed", "ended"]
+    assert 'fovea_worker_answers_total{worker="1"} 3.0' in (await followers.exposition()).decode()
 
 
 async def test_a_server_does_not_start_whose_follower_cannot_have_the_port() -> None:

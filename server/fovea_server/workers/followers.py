@@ -103,8 +103,7 @@ class Followers:
             await asyncio.wait_for(follower.tell(State.of(self._readiness, self._catalogue)), _START_SECONDS)
         except Gone as error:
             follower.kill()
-            del self._alive[worker]
-            await follower.end()
+            await self._bury(worker)  # it may have been counted already, at a scrape
             why = str(error) or f"it did not answer within {_START_SECONDS:g} s"
             raise StartError(f"gateway process {worker} does not serve: {why}", _HINT) from error
         _log.info("worker serves", worker=worker, pid=follower.pid, seconds=round(time.monotonic() - began, 2))
