@@ -189,3 +189,25 @@ def test_prometheus_is_told_levels_and_effects(tmp_path: Path) -> None:
     assert 'fovea_drift_level{feature="contrast",model="cats"} 0.0' in said
     assert 'fovea_drift_compared_timestamp_seconds{model="cats"} 1.7e+09' in said
     assert re.search(r'fovea_drift_effect\{feature="embedding",measure="AUC",model="cats"\} 0\.\d', said)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"image_width": None, "image_orientation": None, "brightness": None, "image_format": None, "slices": {}},
+        {"image_width": 0},
+        {"top_scores": [float("nan")], "entropy": float("nan")},
+        {"top_scores": []},
+        {"embedding": [float("nan")] * 16},
+        {"embedding": []},
+        {"embedding": [0.0] * 16},
+        {"version": None, "variant": None, "precision": None},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("error")
+def test_what_is_not_known_is_not_compared(tmp_path: Path, odd: dict[str, Any]) -> None:
+    for before in (answers(1, 150), answers(1, 150, **odd), []):
+        found = _compared(tmp_path, before, answers(2, 150, **odd))
+        assert page.render([found], lambda digest: None)
+        assert documents.of_comparison(found)["drifted"] == found.has_drifted

@@ -15,19 +15,16 @@ _TURNED = 5  # from this EXIF orientation on, width and height change places
 _NONE = "not said"
 
 
-def _megapixels(sample: Sample) -> Array:
-    return sample.numbers("image_width") * sample.numbers("image_height") / 1e6
-
-
 def _aspect(sample: Sample) -> Array:
     """As people see the image, to a tenth: a smaller copy of an image has not quite the same."""
-    width, height = sample.numbers("image_width"), sample.numbers("image_height")
+    height = sample.numbers("image_height")
+    width = sample.pixels() / np.where(height > 0, height, np.nan)
     turned = sample.numbers("image_orientation") >= _TURNED
     return np.asarray(np.round(np.where(turned, height, width) / np.where(turned, width, height), 1))
 
 
 def _bits_a_pixel(sample: Sample) -> Array:
-    return sample.numbers("image_bytes") * 8 / (sample.numbers("image_width") * sample.numbers("image_height"))
+    return sample.numbers("image_bytes") * 8 / sample.pixels()
 
 
 # Measured; each with how it is written.
@@ -35,8 +32,8 @@ NUMBERS: Mapping[str, tuple[Callable[[Sample], Array], str]] = {
     "brightness": (lambda sample: sample.numbers("brightness"), ".3f"),
     "contrast": (lambda sample: sample.numbers("contrast"), ".3f"),
     "sharpness": (lambda sample: sample.numbers("sharpness"), ",.0f"),
-    "megapixels": (_megapixels, ".3g"),
-    "aspect ratio": (_aspect, ".2f"),
+    "megapixels": (lambda sample: sample.pixels() / 1e6, ".3g"),
+    "aspect ratio": (_aspect, ".1f"),
     "bits a pixel": (_bits_a_pixel, ".2f"),
     "best score": (lambda sample: sample.numbers("score"), ".3f"),
     "entropy": (lambda sample: sample.numbers("entropy"), ".2f"),

@@ -43,8 +43,7 @@ def _all(sample: Sample) -> Iterator[tuple[str, Mask]]:
 
 def _measured(sample: Sample, measure: str) -> NDArray[np.float64]:
     if measure == "bits":
-        pixels = sample.numbers("image_width") * sample.numbers("image_height")
-        return np.asarray(sample.numbers("image_bytes") / pixels)
+        return np.asarray(sample.numbers("image_bytes") / sample.pixels())
     return sample.numbers(measure)
 
 

@@ -62,6 +62,11 @@ class Sample:
         """Shape (rows,); NaN where nothing is known."""
         return np.asarray(self.rows[column].to_numpy(zero_copy_only=False), np.float64)
 
+    def pixels(self) -> NDArray[np.float64]:
+        """How many each image has, shape (rows,); NaN where that is not known, or none."""
+        pixels = self.numbers("image_width") * self.numbers("image_height")
+        return np.asarray(np.where(pixels > 0, pixels, np.nan))
+
     def values(self, column: str) -> list[Any]:
         """None where nothing is known."""
         known: list[Any] = self.rows[column].to_pylist(maps_as_pydicts="lossy")
@@ -90,7 +95,7 @@ def models(source: Source) -> list[str]:
 
 def take(source: Source, model: str) -> Sample:
     """What `source` knows of `model`; of nothing there is an empty sample."""
-    vectors = _embedded(source, f"{_answers_of(model)} AND embedding IS NOT NULL")
+    vectors = _embedded(source, f"{_answers_of(model)} AND len(embedding) > 0")
     return _sample(source, model, vectors, labelled=False)
 
 
