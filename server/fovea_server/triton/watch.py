@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import psutil
-
 from fovea_server.errors import DeadlineExceeded
 from fovea_server.logs import get_logger
 from fovea_server.own_processes import OwnProcess
 from fovea_server.triton import leftovers
+from fovea_server.triton.idleness import are_idle
 from fovea_server.triton.pidfds import Endings
 from fovea_server.triton.process import Instance, TritonProcess, exit_in_words, instances_of
 from fovea_server.triton.pulse import Pulse
@@ -165,7 +164,7 @@ class Watch:
         return None if self._changes else await self._judge_instances()
 
     async def _judge_silence(self) -> Trouble | None:
-        """Nothing was answered for a while: a hung process uses no CPU meanwhile, a busy one does."""
+        """Nothing was answered for a while: a hung process computes nothing meanwhile."""
         pulse = self._engine.pulse
         live = await self._engine.is_live(timeout=self._settings.live)
         if not await self._is_idle() or self._changes or self.lost():
@@ -214,10 +213,7 @@ class Watch:
     async def _is_idle(self, pids: Collection[int] = ()) -> bool:
         """Whether these processes, or all of Triton's, compute nothing."""
         pids = pids or [self._process.pid, *self._process.instances_by_pid()]
-        before = _cpu_seconds(pids)
-        await asyncio.sleep(self._settings.sample)
-        # A process that waits in vain still wakes up now and then.
-        return _cpu_seconds(pids) - before < 0.04 * self._settings.sample
+        return await are_idle(pids, self._settings.sample)
 
     def _hung(self, models: Collection[str], why: str) -> Trouble:
         """What hangs is killed, so that it can be revived as what has died can: perhaps by itself, a moment ago."""
@@ -258,13 +254,3 @@ async def _first_of(ended: asyncio.Task[int], *events: asyncio.Event, seconds: f
 
 def no_room_in_words(free: int, needed: int) -> str:
     return f"{leftovers.SHARED_MEMORY} has {free:,} bytes free; the models' processes need {needed:,}"
-
-
-def _cpu_seconds(pids: Collection[int]) -> float:
-    """CPU time that these processes have used so far; one that is gone has used none."""
-    total = 0.0
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = psutil.Process(pid).cpu_times()
-            total += times.user + times.system
-    return total
