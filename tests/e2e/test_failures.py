@@ -235,6 +235,13 @@ async def test_a_gateway_that_is_killed_takes_its_triton_and_its_followers_with_
     await _until(lambda: not any(_is_alive(process) for process in family))
 
 
+async def test_so_does_a_triton_that_hangs_then(own_server: Served) -> None:
+    family = psutil.Process(own_server.process.pid).children(recursive=True)
+    own_server.triton().send_signal(signal.SIGSTOP)
+    own_server.process.kill()
+    await _until(lambda: not any(_is_alive(process) for process in family))
+
+
 async def test_more_than_may_wait_is_refused_and_the_rest_answered(package: ModelPackage, espresso: bytes) -> None:
     with served(free_ports(5), "--max-in-flight=1", "--max-waiting=4") as server:
         limits = httpx.Limits(max_connections=40)

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.triton.scripts import installation
+from tests.waiting import until
 
 from fovea_server.triton import belongings, leftovers, process
 from fovea_server.triton.process import TritonProcess, TritonSettings
@@ -204,3 +205,36 @@ async def test_nothing_of_a_run_is_left_nor_what_triton_would_have_left(places: 
     await triton.clean_up()
     belongings.remove(sockets)
     assert places.names() == []
+
+
+# A gateway whose tritonserver does not end when it is told to, and has a process for a model.
+_STUBBORN = """
+import asyncio, sys
+from pathlib import Path
+from tests.triton.scripts import installation
+from fovea_server.triton import process
+
+process._EXIT_SECONDS = -1
+folder = Path(sys.argv[1])
+
+async def main():
+    script = f"trap 'echo told >{folder}/told' TERM; sleep 600 & while :; do sleep 0.1; done"
+    triton = process.TritonProcess(installation(folder, script), [folder], [], process.TritonSettings(), key="")
+    await triton.start()
+    print(triton.pid, flush=True)
+    await triton.wait()
+
+asyncio.run(main())
+"""
+
+
+def test_a_triton_that_does_not_heed_the_end_of_its_gateway_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", _STUBBORN, str(tmp_path)], stdout=subprocess.PIPE) as gateway:
+        assert gateway.stdout is not None
+        triton = psutil.Process(int(gateway.stdout.readline()))
+        until(lambda: [child.name() for child in triton.children()].count("sleep") == 2, 10)
+        family = [triton, *triton.children(recursive=True)]
+        gateway.kill()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+    assert (tmp_path / "told").read_text() == "told\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
+import errno
 import os
 import re
 import shutil
@@ -21,11 +21,10 @@ import psutil
 from fovea_pipelines import at_work, precision
 from fovea_server.logs import get_logger
 from fovea_server.triton import belongings, leftovers, log_lines
+from fovea_server.triton.guard import guarded
 from fovea_server.triton.installation import Installation
 
 _log = get_logger("triton")
-_PR_SET_PDEATHSIG = 1
-_prctl = ctypes.CDLL(None).prctl  # looked up before any fork: afterwards only what needs no lock is safe
 _EXIT_SECONDS = 5
 # By configuration. The wheel's DCGM lacks the modules that would measure a GPU. What lies between the stages of a model
 # lies in Triton's pool on the GPU.
@@ -189,16 +188,17 @@ class TritonProcess:
 
     async def start(self) -> None:
         """Start it; it is not ready yet. Raises OSError where the system cannot."""
+        if not os.access(self._installation.binary, os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._installation.binary))
         self._environments_before = leftovers.python_environments()
         self._prepare_socket()
         self._child = await asyncio.create_subprocess_exec(
-            *self._command(),
+            *guarded(self._command(), _EXIT_SECONDS + 2),
             env=self._environment(),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
             limit=1 << 20,
         )
         self._reader = asyncio.create_task(self._read_log())
@@ -360,8 +360,3 @@ class TritonProcess:
 
 def exit_in_words(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def _end_with_parent() -> None:
-    """In the child, before tritonserver: SIGTERM it when we die, however we die (prctl(2), PR_SET_PDEATHSIG)."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
