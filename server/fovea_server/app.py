@@ -24,6 +24,7 @@ from fovea_server.feature_log.keeping import Keeping
 from fovea_server.logs import get_logger
 from fovea_server.metrics import Metrics
 from fovea_server.request.admission import ledger
+from fovea_server.request.court import Court
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.roster import Roster
 from fovea_server.settings import Settings
@@ -90,6 +91,7 @@ class App:
         self._keeping = self._build_keeping()
         self._readiness = Readiness()
         self._readiness.on_change(self._metrics.triton_up)
+        self._court = Court(self._readiness)
         self._gateway: Gateway | None = None
         self._control: ControlFace | None = None
         self._is_open = asyncio.Event()
@@ -107,7 +109,7 @@ class App:
         self._readiness.on_change(lambda ready: self._roster.name_engines() if ready else None)
         self._supervisor = self._build_supervisor()
         self._metrics.watch_processes(self._supervisor.processes)
-        self._followers = Followers(self._settings, self._readiness, self._roster.catalogue, self._metrics)
+        self._followers = Followers(self._settings, self._readiness, self._roster.catalogue, self._metrics, self._court)
         await each_in_turn(
             lambda: self._serve(stop, hurry, on_ready),
             self._close_control,
@@ -161,8 +163,10 @@ class App:
             self._client,
             self._metrics,
             self._followers.exposition,
+            self._court,
             is_first=True,
         )
+        self._court.join(gateway.suspects)
         await gateway.open()
         app = control_app.create(self._roster, self._metrics, gateway.model_is_needed)
         self._control = ControlFace(app, self._settings.state)

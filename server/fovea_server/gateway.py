@@ -23,6 +23,7 @@ from fovea_server.metrics import Metrics
 from fovea_server.request.admission import Admission
 from fovea_server.request.catalogue import Catalogue
 from fovea_server.request.conversion import Conversion
+from fovea_server.request.court import Bench
 from fovea_server.request.gate import Gate
 from fovea_server.request.quarantine import FOLDER, Quarantine
 from fovea_server.request.readiness import Readiness
@@ -36,7 +37,8 @@ class Gateway:
     """Answers requests over REST and gRPC; the same in the process that owns Triton and in those that follow it.
 
     `readiness` and `catalogue` are kept up to date by whoever builds it; `exposed` are all metrics of the server;
-    `is_first` is whether this is the process that owns Triton.
+    `court` judges over what all gateway processes have inside Triton, `suspects` are this one's; `is_first` is whether
+    this is the process that owns Triton.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Gateway:
         engine: InferenceEngine,
         metrics: Metrics,
         exposed: Callable[[], Awaitable[bytes]],
+        court: Bench,
         is_first: bool = False,
     ) -> None:
         workers = settings.workers
@@ -57,13 +60,13 @@ class Gateway:
         metrics.watch_admission(self._admission)
         readiness.on_change(self._admission.triton_up)
         quarantine = Quarantine(settings.state / FOLDER, settings.quarantine)
-        self._suspects = Suspects(engine, quarantine, readiness, others_ask=workers > 1)
+        self.suspects = Suspects(engine, quarantine, readiness, court)
         log = self._log = _feature_log(settings, metrics, catalogue)
         experiments = self._experiments = Experiments(
             settings.experiments.of_one(workers),
             settings.state,
             catalogue,
-            self._suspects,
+            self.suspects,
             lambda: self._admission.in_flight == 0,
             metrics,
             _log_places(settings),
@@ -75,7 +78,7 @@ class Gateway:
             catalogue,
             self._conversion,
             self._admission,
-            self._suspects,
+            self.suspects,
             metrics,
             log,
             experiments.routing,
@@ -104,7 +107,7 @@ class Gateway:
 
     def triton_died(self) -> None:
         """It, or a process of its models: one of the images that are inside may be the cause."""
-        self._suspects.died()
+        self.suspects.died()
 
     async def open(self) -> None:
         """Listen; returns once both faces take connections."""

@@ -36,12 +36,12 @@ def _with_comment(jpeg: bytes, text: bytes) -> bytes:
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
 
-@pytest.fixture
-def fragile(package: ModelPackage, tmp_path: Path) -> Iterator[Served]:
+@pytest.fixture(params=["--workers=1", "--workers=2"])
+def fragile(request: pytest.FixtureRequest, package: ModelPackage, tmp_path: Path) -> Iterator[Served]:
     """A server whose decoder dies of a JPEG with a certain comment."""
     repository = Path(shutil.copytree(package.folder.parent, tmp_path / "repository"))
     (repository / package.ensemble / "1/model.py").write_text(_FATAL)
-    with served(free_ports(5), f"--repository={repository}") as server:
+    with served(free_ports(5), f"--repository={repository}", request.param) as server:
         yield server
 
 

@@ -3,67 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from tests.request.dying_triton import DAMAGED, GOOD, KILLER, SLOW, Triton
 
-from fovea_server.domain import Deadline, Inference, Model
+from fovea_server.domain import Deadline
 from fovea_server.errors import DeadlineExceeded, NotReady, Quarantined, Undecodable
+from fovea_server.request.court import Court
+from fovea_server.request.doorway import Visit
 from fovea_server.request.quarantine import Quarantine, digest_of
 from fovea_server.request.readiness import Readiness
-from fovea_server.request.suspects import Suspects, _Visit
+from fovea_server.request.suspects import Suspects
 from fovea_server.triton.client import WorkerDied
-
-GOOD = [f"good {number:2}".encode() for number in range(20)]
-KILLER = b"a killer"
-DAMAGED = b"a damaged one"
-SLOW = b"one that is never done"
-
-
-_WORK = 0.06  # seconds for a good image: several times what a killer takes to kill, also on a busy machine
-
-
-class Triton:
-    """Answers after a moment; dies, with all that is inside, of what begins like a killer, or when it is told to."""
-
-    def __init__(self) -> None:
-        self.inside: list[bytes] = []
-        self.most_beside_a_killer = 0
-        self.death = asyncio.Event()
-        self.deaths = 0
-        self.is_gone: Callable[[], bool] = lambda: False
-
-    async def infer(
-        self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
-    ) -> list[Inference]:
-        if self.is_gone():
-            raise WorkerDied("gone already", retry_after=1)
-        self.inside.append(image)
-        death = self.death
-        try:
-            if image == DAMAGED:
-                raise Undecodable("it breaks off")
-            if image == SLOW:
-                await asyncio.sleep(deadline.remaining())
-                raise DeadlineExceeded("too late")
-            if image.startswith(KILLER):
-                self.most_beside_a_killer = len(set(self.inside)) - 1
-                await asyncio.sleep(0.01)
-                self.die()
-            await asyncio.wait_for(death.wait(), min(_WORK, deadline.remaining()))
-        except asyncio.TimeoutError:
-            if deadline.remaining() <= 0:
-                raise DeadlineExceeded("too late") from None
-            return []
-        finally:
-            self.inside.remove(image)
-        raise WorkerDied("gone", retry_after=1)
-
-    def die(self) -> None:
-        self.deaths += 1
-        self.death.set()
-        self.death = asyncio.Event()
 
 
 class Bench:
@@ -71,7 +23,10 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.triton, self.readiness, self.quarantine = Triton(), Readiness(), Quarantine(folder)
-        self.suspects = Suspects(self.triton, self.quarantine, self.readiness)
+        self.court = Court(self.readiness)
+        self.suspects = Suspects(self.triton, self.quarantine, self.readiness, self.court)
+        self.doorway = self.suspects._doorway
+        self.court.join(self.suspects)
         self.readiness.ready(1)
 
     async def ask(self, *images: bytes, seconds: float = 5) -> list[object]:
@@ -94,7 +49,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+async def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "quarantine")
 
 
@@ -194,9 +149,9 @@ async def test_a_copy_that_waited_since_before_the_verdict_is_not_asked_about_af
 
 async def test_an_image_that_is_answered_with_its_fault_is_no_suspect_any_more(bench: Bench) -> None:
     bench.triton.die = lambda: None  # type: ignore[method-assign]
-    bench.suspects._inside[0] = _Visit(DAMAGED, (), "id")
+    bench.doorway._inside[0] = Visit(DAMAGED, (), "id")
     bench.suspects.died()
-    del bench.suspects._inside[0]
+    del bench.doorway._inside[0]
     await asyncio.sleep(0.05)
     assert bench.suspects._strikes
     assert await bench.ask(DAMAGED) == [Undecodable]
@@ -204,12 +159,12 @@ async def test_an_image_that_is_answered_with_its_fault_is_no_suspect_any_more(b
 
 
 async def test_copies_of_what_was_answered_alone_do_not_wait_for_the_time_of_others(bench: Bench) -> None:
-    bench.suspects._inside[0] = _Visit(GOOD[0], (), "id")
+    bench.doorway._inside[0] = Visit(GOOD[0], (), "id")
     bench.suspects.died()
-    del bench.suspects._inside[0]
+    del bench.doorway._inside[0]
     await asyncio.sleep(0.05)
     bench.readiness.reviving("a process ended")
-    bench.suspects._next_turn = lambda: None  # type: ignore[method-assign]  # that time never ends
+    bench.court._next_turn = lambda: None  # type: ignore[method-assign]  # that time never ends
     asked = [asyncio.create_task(bench.suspects.infer((), GOOD[0], "id", Deadline.after(5))) for _ in range(4)]
     await asyncio.sleep(0.05)
     bench.readiness.ready(1)
@@ -221,11 +176,11 @@ async def test_the_time_of_others_does_not_count_what_all_waited_for(
 ) -> None:
     monkeypatch.setattr("fovea_server.request.suspects._LONGEST_ALONE", 0.5)
     for image in GOOD[:2]:
-        bench.suspects._inside[0] = _Visit(image, (), "id")
+        bench.doorway._inside[0] = Visit(image, (), "id")
         bench.suspects.died()
-        bench.suspects._same_death_until = 0
-        del bench.suspects._inside[0]
+        del bench.doorway._inside[0]
         await asyncio.sleep(0.05)
+        bench.doorway._same_death_until = bench.court._same_death_until = 0
     assert len(bench.suspects._strikes) == 2
     bench.readiness.reviving("a process ended")
     asked = [asyncio.create_task(bench.suspects.infer((), image, "id", Deadline.after(4))) for image in GOOD[:2]]
@@ -238,16 +193,16 @@ async def test_nor_where_the_death_comes_while_a_suspect_waits_for_what_is_insid
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fovea_server.request.suspects._LONGEST_ALONE", 0.5)
-    bench.suspects._inside[0] = _Visit(GOOD[0], (), "id")
+    bench.doorway._inside[0] = Visit(GOOD[0], (), "id")
     bench.suspects.died()
     await asyncio.sleep(0.05)
     assert bench.suspects._strikes
-    bench.suspects._empty.clear()  # as one is inside
+    bench.doorway.empty.clear()  # as one is inside
     alone = asyncio.create_task(bench.suspects.infer((), GOOD[0], "id", Deadline.after(5)))
     await asyncio.sleep(0.05)
     bench.readiness.reviving("a process ended")
-    del bench.suspects._inside[0]
-    bench.suspects._empty.set()
+    del bench.doorway._inside[0]
+    bench.doorway.empty.set()
     await asyncio.sleep(1)  # longer than anything is alone
     bench.readiness.ready(1)
     assert await alone == []
@@ -255,16 +210,16 @@ async def test_nor_where_the_death_comes_while_a_suspect_waits_for_what_is_insid
 
 async def test_who_waited_beside_others_and_is_a_suspect_by_now_is_run_alone(bench: Bench) -> None:
     for number, image in enumerate(GOOD[:5]):
-        bench.suspects._inside[number] = _Visit(image, (), "id")
+        bench.doorway._inside[number] = Visit(image, (), "id")
     bench.suspects.died()
-    bench.suspects._inside.clear()
+    bench.doorway._inside.clear()
     await asyncio.sleep(0.05)
     bench.readiness.reviving("a process ended")
     asked = asyncio.create_task(bench.suspects.infer((), GOOD[0], "id", Deadline.after(5)))
     await asyncio.sleep(0.05)
     bench.suspects._acquit(digest_of(GOOD[4]))
     alone = []
-    bench.triton.is_gone = lambda: bool(alone.append(bench.suspects._open.is_set()))  # as it is asked
+    bench.triton.is_gone = lambda: bool(alone.append(bench.doorway.opened.is_set()))  # as it is asked
     bench.readiness.ready(1)
     assert await asked == []
     assert alone == [False]
@@ -274,9 +229,9 @@ async def test_others_have_as_much_time_as_suspects_that_come_one_after_the_othe
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fovea_server.request.suspects._LONGEST_ALONE", 0.1)
-    bench.suspects._inside[0] = _Visit(SLOW, (), "id")
+    bench.doorway._inside[0] = Visit(SLOW, (), "id")
     bench.suspects.died()
-    del bench.suspects._inside[0]
+    del bench.doorway._inside[0]
     await asyncio.sleep(0.05)
     slow = [asyncio.create_task(bench.suspects.infer((), SLOW, "id", Deadline.after(1))) for _ in range(50)]
     answered, end = 0, asyncio.get_running_loop().time() + 1
@@ -305,10 +260,3 @@ async def test_who_has_no_time_is_not_kept_waiting_for_an_image_that_is_run_alon
         await bench.suspects.infer((), GOOD[0], "id", Deadline.after(0))
     with pytest.raises(WorkerDied):
         await alone
-
-
-async def test_where_other_gateways_ask_the_same_triton_nobody_is_convicted(bench: Bench) -> None:
-    bench.suspects = Suspects(bench.triton, bench.quarantine, bench.readiness, others_ask=True)
-    for _ in range(3):
-        assert await bench.ask(KILLER) == [WorkerDied]
-    assert await bench.ask(GOOD[0]) == [list]

@@ -20,10 +20,12 @@ from fovea_server.errors import StartError
 from fovea_server.exposition import Family
 from fovea_server.metrics import Metrics
 from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.court import Court
 from fovea_server.request.readiness import Readiness
 from fovea_server.settings import Settings
 from fovea_server.workers import follower
 from fovea_server.workers.channel import ChannelClosed
+from fovea_server.workers.court_elsewhere import DoorElsewhere
 from fovea_server.workers.followers import Followers
 from fovea_server.workers.process import FollowerProcess
 from fovea_server.workers.state import State
@@ -41,7 +43,7 @@ class Server:
         self.readiness, self.catalogue = Readiness(), Catalogue([_model("first")])
         edge = EdgeSettings("127.0.0.1", *ports)
         settings = Settings(Path("models"), Path("state"), edge, workers=followers + 1, log_level="error")
-        self.followers = Followers(settings, self.readiness, self.catalogue, Metrics())
+        self.followers = Followers(settings, self.readiness, self.catalogue, Metrics(), Court(self.readiness))
 
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(base_url=self.url, timeout=20) as client:
@@ -148,6 +150,7 @@ class Listener(FollowerProcess):
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.door = DoorElsewhere()
 
     async def tell(self, state: State) -> None:
         self.heard.append(state.standing.phase)
@@ -158,7 +161,8 @@ class Listener(FollowerProcess):
 
 async def test_one_hears_that_the_server_is_not_ready_before_its_calls_are_cut_off() -> None:
     readiness, listener = Readiness(), Listener()
-    followers = Followers(Settings(Path("models"), Path("state")), readiness, Catalogue([]), Metrics())
+    settings = Settings(Path("models"), Path("state"))
+    followers = Followers(settings, readiness, Catalogue([]), Metrics(), Court(readiness))
     await followers.start()
     followers._alive[1] = listener
     readiness.reviving("a process ended")
@@ -196,7 +200,8 @@ async def test_what_one_counted_that_never_served_stays_counted(monkeypatch: pyt
 
     monkeypatch.setattr(FollowerProcess, "start", start)
     settings = Settings(Path("models"), Path("state"), workers=2)
-    followers = Followers(settings, Readiness(), Catalogue([]), Metrics())
+    readiness = Readiness()
+    followers = Followers(settings, readiness, Catalogue([]), Metrics(), Court(readiness))
     with pytest.raises(StartError, match="does not serve"):
         await followers.start()
     assert stillborn.heard == ["killed", "ended"]

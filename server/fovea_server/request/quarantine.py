@@ -88,7 +88,7 @@ class Quarantine:
             found = {kept.digest: kept for kept in map(_read, self._folder.glob("*.json")) if kept}
             self._hold({**self._unsaved, **found})
 
-    def keep(self, image: bytes, digest: str, models: tuple[str, ...], request_id: str) -> None:
+    def keep(self, image: bytes, digest: str, models: tuple[str, ...], request_id: str) -> Kept:
         """Refuse the image from now on, and save it. A folder that cannot be written is logged, not raised."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         kept = Kept(digest, len(image), now, models, request_id)
@@ -99,9 +99,17 @@ class Quarantine:
             self._save(kept, image)
         except OSError as error:
             _log.error("the quarantine cannot be written", folder=str(self._folder), reason=str(error))
-            return
+            return kept
         del self._unsaved[digest]
         self._make_room()
+        return kept
+
+    def refuse(self, kept: Kept) -> None:
+        """From now on, as another process of this server does that keeps it, or could not."""
+        self.look()
+        if kept.digest not in self._kept:
+            self._unsaved[kept.digest] = kept
+            self._hold({**self._kept, kept.digest: kept})
 
     def clear(self, digest: str) -> None:
         """Forget an image, so that it is answered again."""

@@ -10,95 +10,66 @@ death, or, where four others or more were inside at the first and were not sent 
 from __future__ import annotations
 
 import asyncio
-import itertools
+import contextlib
 import math
 import time
-from collections import OrderedDict, deque
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fovea_server.domain import Deadline, Inference, Model
 from fovea_server.errors import DeadlineExceeded, InferenceFailed, Undecodable
-from fovea_server.logs import get_logger
-from fovea_server.request.quarantine import Quarantine, digest_of
+from fovea_server.request.court import FEW, Bench, Docket, Present, Strikes
+from fovea_server.request.doorway import Doorway, Visit
+from fovea_server.request.quarantine import Kept, Quarantine, digest_of
 from fovea_server.request.readiness import Readiness
 from fovea_server.request.service import InferenceEngine
 from fovea_server.triton.client import WorkerDied
 
-_log = get_logger("suspects")
-
-_FEW = 4  # images with at least as many strikes that are each run alone
-_MOST_STRIKES = 1024  # images under suspicion; the oldest is forgotten
 _LONGEST_ALONE = 5.0  # seconds that all others wait for one image
-_LEFT_SECONDS, _LEFT_IMAGES, _LEFT_BYTES = 5.0, 64, 64_000_000  # callers that went away; their images may be inside
-_ONE_DEATH = 30.0  # seconds in which further losses belong to the same death, unless Triton is ready again before
-
+_LONGEST_JUDGING = 15.0  # seconds after which nobody waits for a verdict any more
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class _Visit:
-    """An image inside Triton."""
-
-    image: bytes
-    models: tuple[Model, ...]
-    request_id: str
-
-
-@dataclass
-class _Strikes:
-    count: int
-    size: int
 
 
 class Suspects:
     """An InferenceEngine around another that watches what is inside when Triton dies, and lets nothing in while what
     died is being revived.
 
-    Where others ask the same Triton, nobody knows of an image that it was alone: then none is suspected, and only
-    what is in quarantine already is refused.
+    It is also one Door of the court that judges over all of a server's gateway processes.
     """
 
-    def __init__(
-        self, engine: InferenceEngine, quarantine: Quarantine, readiness: Readiness, *, others_ask: bool = False
-    ) -> None:
+    def __init__(self, engine: InferenceEngine, quarantine: Quarantine, readiness: Readiness, court: Bench) -> None:
         self._engine = engine
         self._quarantine = quarantine
         self._readiness = readiness
-        self._others_ask = others_ask
-        self._inside: dict[int, _Visit] = {}
-        self._numbers = itertools.count()
-        self._left: deque[tuple[float, _Visit]] = deque()
-        self._strikes: OrderedDict[str, _Strikes] = OrderedDict()
+        self._court = court
+        self._doorway = Doorway(readiness)
+        self._strikes: Mapping[str, Strikes] = {}
         self._sizes: frozenset[int] = frozenset()  # of the images that have strikes
-        self._same_death_until = float("-inf")
+        self._judged = asyncio.Event()
+        self._judged.set()
+        self._judging_since = -math.inf
+        self._alone_at_death: dict[str, Visit] = {}  # the one image that was inside, or none
         self._work: set[asyncio.Task[Any]] = set()
-        self._judging: set[asyncio.Task[None]] = set()
-        self._turn_is_taken = False  # by the image that is run alone
+        self._asks_for_turn = False  # or has it, for an image of this process
         self._news = asyncio.Event()  # for those who wait for it; a new one each time
-        self._open, self._empty = asyncio.Event(), asyncio.Event()
-        self._open.set()
-        self._empty.set()
-        readiness.on_change(self._on_readiness)
 
     async def infer(
         self, models: Sequence[Model], image: bytes, request_id: str, deadline: Deadline
     ) -> list[Inference]:
         """As the engine within does; raises Quarantined for an image that ended a process twice."""
-        visit = _Visit(image, tuple(models), request_id)
+        visit = Visit(image, tuple(models), request_id)
         if not self._may_be_known(visit):
             return await self._beside_others(visit, deadline)
         return await self._known(visit, deadline)
 
-    def _may_be_known(self, visit: _Visit) -> bool:
+    def _may_be_known(self, visit: Visit) -> bool:
         """Only then is it worth being hashed."""
         size = len(visit.image)
         return size in self._sizes or self._quarantine.might_hold(size)
 
-    async def _known(self, visit: _Visit, deadline: Deadline) -> list[Inference]:
+    async def _known(self, visit: Visit, deadline: Deadline) -> list[Inference]:
         digest = await asyncio.to_thread(digest_of, visit.image)
         self._quarantine.check(digest)
         if self._is_suspect(digest):
@@ -108,31 +79,45 @@ class Suspects:
     def _is_suspect(self, digest: str) -> bool:
         """Whether it has a strike, and only few images have as many."""
         mine = self._strikes.get(digest)
-        return mine is not None and sum(each.count >= mine.count for each in self._strikes.values()) <= _FEW
+        return mine is not None and sum(each.count >= mine.count for each in self._strikes.values()) <= FEW
 
-    async def _apart(self, visit: _Visit, deadline: Deadline, digest: str) -> list[Inference]:
+    async def _apart(self, visit: Visit, deadline: Deadline, digest: str) -> list[Inference]:
         """One suspect after the other, until it is none any more: convicted, or acquitted by the answer to a copy."""
         while self._is_suspect(digest):
-            if self._turn_is_taken:
-                await _event(self._news, deadline, "another image was run alone")
-            elif self._judging:
-                await self._verdicts(deadline)
-            else:
-                self._turn_is_taken = True
-                return await self._in_time(self._started(self._alone(visit, deadline, digest)), deadline)
+            news = self._news  # what comes while the court is asked is news, too
+            if not self._asks_for_turn:
+                answer = await self._in_time(self._started(self._in_turn(visit, deadline, digest)), deadline)
+                if answer is not None:
+                    return answer
+            await _event(news, deadline, "another image was run alone")
         return await self._beside_others(visit, deadline, digest)
 
-    async def _alone(self, visit: _Visit, callers: Deadline, digest: str) -> list[Inference]:
-        """Answered while nothing else is inside. Its caller may go away meanwhile: the verdict is still wanted.
+    async def _in_turn(self, visit: Visit, callers: Deadline, digest: str) -> list[Inference] | None:
+        """None where another image has the turn. Its caller may go away meanwhile: the verdict is still wanted."""
+        self._asks_for_turn = True
+        try:
+            has_turn = await self._court.take_turn(self)
+        except BaseException:
+            self._asks_for_turn = False
+            raise
+        if not has_turn:
+            self._asks_for_turn = False
+            return None
+        return await self._alone(visit, callers, digest)
+
+    async def _alone(self, visit: Visit, callers: Deadline, digest: str) -> list[Inference] | None:
+        """Answered while nothing else is inside; None where it is no suspect any more.
 
         Then everybody else has as much time, from when they could have gone in, before the next suspect's turn.
         """
         began = math.inf
-        self._open.clear()
         try:
+            if not self._is_suspect(digest):
+                return None
             await self._readiness.settled(callers)
             began = time.monotonic()
-            await _event(self._empty, Deadline.after(_LONGEST_ALONE), "the images before it were being answered")
+            if not await self._court.emptied(self, _LONGEST_ALONE):
+                raise DeadlineExceeded("the deadline passed while the images before it were being answered")
             emptied = time.monotonic()
             await self._readiness.settled(callers)  # what was inside may have ended a process
             began += time.monotonic() - emptied
@@ -141,31 +126,27 @@ class Suspects:
             self._quarantine.check(digest)
             return await self._visit(visit, deadline, digest)
         finally:
-            self._open.set()
-            asyncio.get_running_loop().call_later(max(time.monotonic() - began, 0), self._next_turn)
-
-    def _next_turn(self) -> None:
-        self._turn_is_taken = False
-        self._tell()
-
-    def _tell(self) -> None:
-        """Those who wait for a turn look again whether they need one, and whether it is theirs."""
-        self._news.set()
-        self._news = asyncio.Event()
+            self._asks_for_turn = False
+            await self._court.end_turn(self, max(time.monotonic() - began, 0))
 
     async def _verdicts(self, deadline: Deadline) -> None:
         """Until it is known who is to blame for the last death."""
-        while self._judging:
-            await asyncio.wait(self._judging, timeout=max(deadline.remaining(), 0))
-            if deadline.remaining() <= 0:
-                raise DeadlineExceeded("the deadline passed while it was found out what ended a process")
+        while not self._judged.is_set():
+            left = self._judging_since + _LONGEST_JUDGING - time.monotonic()
+            try:
+                await asyncio.wait_for(self._judged.wait(), max(min(left, deadline.remaining()), 0))
+            except asyncio.TimeoutError:
+                if deadline.remaining() <= 0:
+                    why = "the deadline passed while it was found out what ended a process"
+                    raise DeadlineExceeded(why) from None
+                self._judged.set()
 
-    async def _beside_others(self, visit: _Visit, deadline: Deadline, digest: str | None = None) -> list[Inference]:
+    async def _beside_others(self, visit: Visit, deadline: Deadline, digest: str | None = None) -> list[Inference]:
         """Once nothing is run alone, and what the last that was may have ended is revived."""
         await self._readiness.settled(deadline)
-        while self._judging or not self._open.is_set():
+        while not (self._judged.is_set() and self._doorway.opened.is_set()):
             await self._verdicts(deadline)
-            await _event(self._open, deadline, "another image was run alone")
+            await _event(self._doorway.opened, deadline, "another image was run alone")
             await self._readiness.settled(deadline)
         if digest is not None:
             self._quarantine.check(digest)
@@ -175,7 +156,7 @@ class Suspects:
             return await self._known(visit, deadline)
         return await self._visit(visit, deadline, digest)
 
-    async def _visit(self, visit: _Visit, deadline: Deadline, digest: str | None) -> list[Inference]:
+    async def _visit(self, visit: Visit, deadline: Deadline, digest: str | None) -> list[Inference]:
         try:
             with self._counted(visit):
                 inferences = await self._engine.infer(visit.models, visit.image, visit.request_id, deadline)
@@ -188,79 +169,72 @@ class Suspects:
     def _acquit(self, digest: str | None) -> None:
         """What ends processes is not answered."""
         if digest is not None and digest in self._strikes:
-            del self._strikes[digest]
-            self._strikes_changed()
+            self._follow_strikes({name: each for name, each in self._strikes.items() if name != digest})
+            self._court.acquit(digest)
 
-    async def _in_time(self, run: asyncio.Task[list[Inference]], deadline: Deadline) -> list[Inference]:
+    async def _in_time(self, run: asyncio.Task[_T], deadline: Deadline) -> _T:
         await asyncio.wait({run}, timeout=max(deadline.remaining(), 0))
         if not run.done():
             raise DeadlineExceeded("the deadline passed while the image was to be run alone")
         return run.result()
 
     @contextmanager
-    def _counted(self, visit: _Visit) -> Iterator[None]:
-        number = next(self._numbers)
-        self._inside[number] = visit
-        self._empty.clear()
-        try:
-            yield
-        except WorkerDied:
-            self.died()
-            raise
-        except (asyncio.CancelledError, DeadlineExceeded):
-            self._leave(visit)
-            raise
-        finally:
-            del self._inside[number]
-            if not self._inside:
-                self._empty.set()
-
-    def _leave(self, visit: _Visit) -> None:
-        """Nobody waits for it any more, but it may still be at work."""
-        now = time.monotonic()
-        self._left.append((now, visit))
-        while self._left and (now - self._left[0][0] > _LEFT_SECONDS or self._left_too_much()):
-            self._left.popleft()
-
-    def _left_too_much(self) -> bool:
-        return len(self._left) > _LEFT_IMAGES or sum(len(visit.image) for _, visit in self._left) > _LEFT_BYTES
-
-    def _on_readiness(self, ready: bool) -> None:
-        if ready:
-            self._same_death_until = float("-inf")
-            self._left.clear()
+    def _counted(self, visit: Visit) -> Iterator[None]:
+        with self._doorway.inside(visit):
+            try:
+                yield
+            except WorkerDied:
+                self.died()
+                raise
+            except (asyncio.CancelledError, DeadlineExceeded):
+                self._doorway.leave(visit)
+                raise
 
     def died(self) -> None:
         """Triton, or one of its processes, is gone. Once for each death, and not where the server is stopping."""
-        now = time.monotonic()
-        if now < self._same_death_until or self._readiness.is_draining or self._others_ask:
-            return
-        self._same_death_until = now + _ONE_DEATH
-        company = [*self._inside.values(), *(visit for when, visit in self._left if now - when < _LEFT_SECONDS)]
-        if company:
-            judging = self._started(self._judge(company))
-            self._judging.add(judging)
-            judging.add_done_callback(self._judging.discard)
+        if not self._readiness.is_draining and self._doorway.note_death():
+            self._judging_since = time.monotonic()
+            self._judged.clear()
+            self._court.died(self)
 
-    async def _judge(self, company: list[_Visit]) -> None:
-        """Convict the one that was alone and has a strike from before; all others get one."""
-        digests = [await asyncio.to_thread(digest_of, visit.image) for visit in company]
-        visits = dict(zip(digests, company, strict=True))
-        _log.warning("images were inside when triton died", images=len(visits), digests=digests[:_FEW])
-        for digest, visit in visits.items():
-            before = self._strikes.pop(digest, None)
-            if before and len(visits) == 1:
-                names = tuple(model.identity.name for model in visit.models)
-                await asyncio.to_thread(self._quarantine.keep, visit.image, digest, names, visit.request_id)
-            else:
-                self._strikes[digest] = _Strikes(before.count + 1 if before else 1, len(visit.image))
-        while len(self._strikes) > _MOST_STRIKES:
-            self._strikes.popitem(last=False)
-        self._strikes_changed()
+    async def learn(self, docket: Docket) -> None:
+        self._follow_strikes(docket.strikes)
+        if docket.judging:
+            self._judging_since = time.monotonic()
+            self._judged.clear()
+        else:
+            self._judged.set()
+            self._alone_at_death = {}
+        if docket.held:
+            self._doorway.opened.clear()
+        else:
+            self._doorway.opened.set()
 
-    def _strikes_changed(self) -> None:
-        self._sizes = frozenset(each.size for each in self._strikes.values())
-        self._tell()
+    def _follow_strikes(self, strikes: Mapping[str, Strikes]) -> None:
+        """Those who wait for a turn look again whether they need one, and whether it is theirs."""
+        self._strikes = strikes
+        self._sizes = frozenset(each.size for each in strikes.values())
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def emptied(self, seconds: float) -> bool:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._doorway.empty.wait(), seconds)
+        return self._doorway.empty.is_set()
+
+    async def present(self) -> Present:
+        company = self._doorway.company()
+        visits = {await asyncio.to_thread(digest_of, visit.image): visit for visit in company.visits}
+        self._alone_at_death = visits if len(visits) == 1 else {}
+        return Present({digest: len(visit.image) for digest, visit in visits.items()}, company.complete)
+
+    async def keep(self, digest: str) -> Kept:
+        visit = self._alone_at_death[digest]
+        names = tuple(model.identity.name for model in visit.models)
+        return await asyncio.to_thread(self._quarantine.keep, visit.image, digest, names, visit.request_id)
+
+    async def refuse(self, kept: Kept) -> None:
+        self._quarantine.refuse(kept)
 
     def _started(self, run: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """A task that is kept until it is done, whether or not somebody still waits for it."""

@@ -25,6 +25,7 @@ from fovea_server.request.readiness import Readiness
 from fovea_server.settings import Settings
 from fovea_server.triton.client import TritonClient
 from fovea_server.workers.channel import Channel, ChannelClosed, Handler, Refused
+from fovea_server.workers.court_elsewhere import CourtElsewhere, asked_of_door
 from fovea_server.workers.state import State
 
 
@@ -55,6 +56,7 @@ class Follower:
         self._metrics = Metrics(worker)
         self._readiness.on_change(self._metrics.triton_up)
         self._client = TritonClient(settings.triton, "", settings.admission.most_in_flight, self._readiness.again_in)
+        self._court = CourtElsewhere()
         self._gateway = Gateway(
             settings,
             Entrance.of(settings),
@@ -63,6 +65,7 @@ class Follower:
             self._client,
             self._metrics,
             self._exposition,
+            self._court,
         )
         self._opening: asyncio.Task[None] | None = None
 
@@ -73,8 +76,9 @@ class Follower:
             "cut_off": self._cut_off,
             "metrics": self._collected,
             "close": self._close,
+            **asked_of_door(self._gateway.suspects),
         }
-        self._channel = await Channel.open(end, handlers)
+        self._channel = self._court.channel = await Channel.open(end, handlers)
         try:
             await self._channel.closed()
         finally:

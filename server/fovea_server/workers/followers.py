@@ -14,6 +14,7 @@ from fovea_server.exposition import Family
 from fovea_server.logs import get_logger
 from fovea_server.metrics import WORST, Metrics
 from fovea_server.request.catalogue import Catalogue
+from fovea_server.request.court import Court
 from fovea_server.request.readiness import Readiness
 from fovea_server.settings import Settings
 from fovea_server.workers.channel import ChannelClosed, Refused
@@ -34,11 +35,14 @@ _AT_A_SCRAPE = 1.0  # seconds; whoever takes longer is counted as it was last se
 class Followers:
     """None where the server has one worker: there is then nobody to start, to tell or to wait for."""
 
-    def __init__(self, settings: Settings, readiness: Readiness, catalogue: Catalogue, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, readiness: Readiness, catalogue: Catalogue, metrics: Metrics, court: Court
+    ) -> None:
         self._settings = settings
         self._readiness = readiness
         self._catalogue = catalogue
         self._metrics = metrics
+        self._court = court
         self._alive: dict[int, FollowerProcess] = {}
         self._departed: list[Family] = []  # what those counted that are no more
         self._keeping: list[asyncio.Task[None]] = []
@@ -93,10 +97,12 @@ class Followers:
         """Start one; returns its number once it serves."""
         began = time.monotonic()
         try:
-            follower = await FollowerProcess.start(self._settings, worker, {"exposition": self._text})
+            handlers = {"exposition": self._text}
+            follower = await FollowerProcess.start(self._settings, worker, handlers, self._court)
         except OSError as error:
             raise StartError(f"gateway process {worker} cannot be started: {error}", _HINT) from error
         self._alive[worker] = follower
+        self._court.join(follower.door)
         if self._stopping:
             return worker  # who is told nothing opens no port
         try:
@@ -154,6 +160,7 @@ class Followers:
     async def _bury(self, worker: int) -> None:
         """What it counted stays counted: a sum that falls would look like a start from nothing."""
         follower = self._alive.pop(worker)
+        self._court.leave(follower.door)
         counted = exposition.counted(follower.counted)
         self._departed = exposition.merged([self._departed, counted], WORST)
         await follower.end()

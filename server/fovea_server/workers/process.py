@@ -12,8 +12,10 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Collection, Mapping
 
 from fovea_server.exposition import Family
+from fovea_server.request.court import Court
 from fovea_server.settings import Settings
 from fovea_server.workers.channel import Channel, ChannelClosed, Handler, Refused
+from fovea_server.workers.court_elsewhere import DoorElsewhere, asked_of_court
 from fovea_server.workers.state import State
 
 _FOLLOWER = "fovea_server.workers.follower"  # by name: to import it is to import all that a gateway is made of
@@ -24,13 +26,16 @@ Gone = (ChannelClosed, Refused, TimeoutError, asyncio.TimeoutError)  # it died, 
 class FollowerProcess:
     """Make one with `start`. `counted` is what it had counted when it was last asked."""
 
-    def __init__(self, process: Process, channel: Channel) -> None:
+    def __init__(self, process: Process, channel: Channel, door: DoorElsewhere) -> None:
         self._process = process
         self._channel = channel
+        self.door = door
         self.counted: list[Family] = []
 
     @classmethod
-    async def start(cls, settings: Settings, worker: int, handlers: Mapping[str, Handler]) -> FollowerProcess:
+    async def start(
+        cls, settings: Settings, worker: int, handlers: Mapping[str, Handler], court: Court
+    ) -> FollowerProcess:
         """It serves nothing until it was told the first time."""
         ours, theirs = socket.socketpair()
         quotas = settings.admission.quotas
@@ -46,7 +51,9 @@ class FollowerProcess:
         assert process.stdin is not None
         process.stdin.write(pickle.dumps(settings))
         process.stdin.close()
-        return cls(process, await Channel.open(ours, handlers))
+        door = DoorElsewhere()
+        door.channel = await Channel.open(ours, {**handlers, **asked_of_court(court, door)})
+        return cls(process, door.channel, door)
 
     @property
     def pid(self) -> int:
