@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from fovea_server.studies.drift.comparison import Comparison
 from fovea_server.studies.traffic.samples import Sample
 
 RULES = yaml.safe_load((ROOT / "deploy/prometheus_alerts.yml").read_text())["groups"][0]["rules"]
+_STORIES = ROOT / "tests/deploy/prometheus_alerts_test.yml"
 _OF_PROMETHEUS = {"job", "instance"}
 _CHANGE = Change("brightness", Measure.PSI, "", "", 0.5, 0.001, Level.DRIFTED)
 _NOTHING = Sample("", 0, 0, pa.table({}), np.empty((0, 0), np.float32), (), (), ())
@@ -74,6 +77,27 @@ def test_values_that_are_picked_are_there_before_the_first_increment(label: str)
     assert picked
     samples = (sample for family in Metrics().registry.collect() for sample in family.samples)
     assert picked <= {sample.labels[label] for sample in samples if label in sample.labels}
+
+
+def test_each_has_a_story_in_which_it_is_told_and_one_in_which_it_is_not() -> None:
+    told: dict[str, int] = {}
+    silent: set[str] = set()
+    for story in yaml.safe_load(_STORIES.read_text())["tests"]:
+        fair = any("fair:" in each["series"] for each in story["input_series"])
+        for moment in story["alert_rule_test"]:
+            told[moment["alertname"]] = told.get(moment["alertname"], 0) + len(moment["exp_alerts"])
+            if fair or not moment["exp_alerts"]:
+                silent.add(moment["alertname"])
+    names = {rule["alert"] for rule in RULES}
+    assert {name for name, times in told.items() if times} == silent == names
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus's promtool is not installed")
+def test_prometheus_tells_each_of_them_of_the_server_that_is_ill_alone() -> None:
+    said = subprocess.run(
+        ["promtool", "test", "rules", _STORIES], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
 
 
 def test_each_has_its_row_its_severity_and_a_sentence() -> None:
