@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import grpc.aio
@@ -89,9 +89,12 @@ def _answers(server: Served) -> float:
     return float(found[1]) if found else 0
 
 
-async def _call(balanced: Balanced, image: bytes, stop: asyncio.Event) -> list[Outcome]:
-    """Four callers over REST, each with its own connection, and four over one gRPC channel."""
+@contextlib.asynccontextmanager
+async def _callers(balanced: Balanced, image: bytes) -> AsyncIterator[list[Outcome]]:
+    """Half of them over REST, each with its own connection, half over one gRPC channel, as long as it is entered; both
+    servers are seen to be up before."""
     outcomes: list[Outcome] = []
+    stop = asyncio.Event()
 
     async def over_rest() -> None:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{balanced.rest}", timeout=30) as client:
@@ -102,30 +105,28 @@ async def _call(balanced: Balanced, image: bytes, stop: asyncio.Event) -> list[O
         while not stop.is_set():
             outcomes.append(await grpc_outcome(vision, image))
 
+    await eventually(lambda: balanced.up() == _BOTH, 10, every=0.1)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{balanced.grpc}") as channel:
         vision = vision_pb2_grpc.VisionStub(channel)
-        await asyncio.gather(
-            *(over_rest() for _ in range(_CALLERS // 2)), *(over_grpc(vision) for _ in range(_CALLERS // 2))
-        )
-    return outcomes
+        calls = [(over_rest(), over_grpc(vision)) for _ in range(_CALLERS // 2)]
+        calling = asyncio.gather(*(call for both in calls for call in both))
+        try:
+            yield outcomes
+        finally:
+            stop.set()
+            await calling
 
 
 async def test_no_request_over_rest_or_grpc_fails_while_servers_are_restarted_in_turn(
     balanced: Balanced, espresso: bytes
 ) -> None:
-    await eventually(lambda: balanced.up() == _BOTH, 10, every=0.1)
-    stop = asyncio.Event()
-    calling = asyncio.create_task(_call(balanced, espresso, stop))
-    try:
+    async with _callers(balanced, espresso) as outcomes:
         for which in (0, 1):
             await asyncio.to_thread(balanced.stop, which)
             await eventually(lambda: balanced.up() == {"rest": 1, "grpc": 1}, 10, every=0.1)
             await asyncio.to_thread(balanced.start, which)
             await eventually(lambda: balanced.up() == _BOTH, 10, every=0.1)
             await asyncio.sleep(2)
-    finally:
-        stop.set()
-        outcomes = await calling
     assert all(_answers(server) > 20 for server in balanced.servers.values())  # of what came since its restart
     assert Counter(outcome.reason for outcome in outcomes) == {None: len(outcomes)}
     assert all(outcome.labels[0] == 967 for outcome in outcomes)
@@ -134,17 +135,11 @@ async def test_no_request_over_rest_or_grpc_fails_while_servers_are_restarted_in
 async def test_a_server_that_is_killed_costs_what_it_had_inside_and_no_more(
     balanced: Balanced, espresso: bytes
 ) -> None:
-    await eventually(lambda: balanced.up() == _BOTH, 10, every=0.1)
-    stop = asyncio.Event()
-    calling = asyncio.create_task(_call(balanced, espresso, stop))
-    try:
+    async with _callers(balanced, espresso) as outcomes:
         await asyncio.sleep(2)
         balanced.servers[0].process.kill()
         await eventually(lambda: balanced.up() == {"rest": 1, "grpc": 1}, 10, every=0.1)
         await asyncio.sleep(1)
-    finally:
-        stop.set()
-        outcomes = await calling
     lost = [outcome.reason for outcome in outcomes if outcome.reason]
     assert len(lost) <= _CALLERS
     assert len(outcomes) - len(lost) > 50

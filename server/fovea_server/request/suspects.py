@@ -86,6 +86,7 @@ class Suspects:
         while self._is_suspect(digest):
             news = self._news  # what comes while the court is asked is news, too
             if not self._asks_for_turn:
+                self._asks_for_turn = True
                 answer = await self._in_time(self._started(self._in_turn(visit, deadline, digest)), deadline)
                 if answer is not None:
                     return answer
@@ -94,16 +95,13 @@ class Suspects:
 
     async def _in_turn(self, visit: Visit, callers: Deadline, digest: str) -> list[Inference] | None:
         """None where another image has the turn. Its caller may go away meanwhile: the verdict is still wanted."""
-        self._asks_for_turn = True
+        has_turn = False
         try:
             has_turn = await self._court.take_turn(self)
-        except BaseException:
-            self._asks_for_turn = False
-            raise
-        if not has_turn:
-            self._asks_for_turn = False
-            return None
-        return await self._alone(visit, callers, digest)
+        finally:
+            if not has_turn:
+                self._asks_for_turn = False
+        return await self._alone(visit, callers, digest) if has_turn else None
 
     async def _alone(self, visit: Visit, callers: Deadline, digest: str) -> list[Inference] | None:
         """Answered while nothing else is inside; None where it is no suspect any more.
