@@ -91,12 +91,13 @@ def test_labels_that_came_later_are_not_known(tmp_path: Path) -> None:
         ("drift", ("--as-of", "2999-01-01"), "in the future"),
         ("drift", ("--reference", "2023-11-13..2023-11-15", "--current", NOW), "both windows contain 2023-11-14"),
         ("drift", ("--reference", "nowhere.parquet", "--current", NOW), "there is no file nowhere.parquet"),
-        ("drift", (), "nothing was answered from"),
+        ("drift", (), "what the log holds is from 2023-11-13"),
         ("drift", ("--reference", BEFORE, "--current", NOW, "-m", "dogs"), "these did: cats"),
         ("drift", ("--reference", "1h", "--current", NOW), "there is nothing to compare"),
         ("drift", ("--current", NOW, "--html", "nowhere/d.html"), "there is no folder nowhere"),
         ("fairness", ("--window", "1y"), "no window"),
         ("fairness", (), "nothing was answered from"),
+        ("fairness", ("--as-of", "2023-11-12"), "the log is empty"),
         ("fairness", ("--window", NOW, "-m", "dogs"), "these did: cats"),
     ],
 )
@@ -109,8 +110,9 @@ def test_what_cannot_be_compared_is_refused_with_2(
     assert "Traceback" not in result.output
 
 
-def test_a_file_that_is_no_export_is_refused(log: Path, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.parquet"
+@pytest.mark.parametrize("name", ["wrong.parquet", "labels.csv"])
+def test_a_file_that_is_no_export_is_refused(log: Path, tmp_path: Path, name: str) -> None:
+    wrong = tmp_path / name
     wrong.write_text("no parquet")
     result = _run(log, "drift", "--reference", str(wrong), "--current", NOW)
     assert result.exit_code == 2

@@ -90,7 +90,7 @@ def _reference(reader: Reader, named: str, current: Window, as_of: datetime) -> 
     from fovea_server.studies.traffic.sources import ExportedFile, LoggedWindow
     from fovea_server.studies.traffic.windows import overlap
 
-    if named.endswith(".parquet"):
+    if named.endswith(".parquet") or Path(named).is_file():
         try:
             return ExportedFile(Path(named))
         except (OSError, ValueError) as error:

@@ -43,6 +43,11 @@ class LoggedWindow:
         asked = f"SELECT {columns} FROM joined WHERE {_known(labelled)} {rest}"  # noqa: S608
         return self.reader.query(asked, self.as_of, self.window.begin, within)
 
+    def anywhere(self) -> Window | None:
+        """From the first to the last record of the log; None where it has none."""
+        found = self.reader.query("SELECT min(time) AS begin, max(time) AS end FROM records", self.as_of).to_pylist()
+        return Window(**found[0]) if found[0]["begin"] else None
+
 
 class ExportedFile:
     """All of a file. Raises ValueError where it is none of ours, OSError where it cannot be read."""
