@@ -149,6 +149,15 @@ def test_a_watch_sees_memory_and_descriptors_come_and_stay() -> None:
     assert now.descriptors - seen.seen[0].descriptors >= 30
 
 
+def test_memory_is_not_what_is_mapped_from_files_whose_share_changes_with_others(tmp_path: Path) -> None:
+    file = tmp_path / "library"
+    file.write_bytes(bytes(40 << 20))
+    before = watch.look(os.getpid()).memory_mb
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[:: mmap.PAGESIZE]) == 0  # each page is there
+        assert watch.look(os.getpid()).memory_mb - before < 20
+
+
 def _fails(bench: Bench) -> list[object]:
     raise ValueError("nothing to show")
 

@@ -18,7 +18,9 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Holding:
-    """Of the server's whole process tree at one moment. Memory is the proportional set size: shared pages count once.
+    """Of the server's whole process tree at one moment. Memory is the proportional set size, in which shared pages
+    count once, less what is mapped from files: the share of a library's pages grows whenever a stranger that has mapped
+    it, too, ends.
 
     `gateway_mb` is of all that is not Triton.
     """
@@ -99,13 +101,15 @@ def _total(processes: Sequence[psutil.Process], of: Callable[[psutil.Process], i
     """The sum over those that are still there."""
     total = 0
     for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess, FileNotFoundError, ProcessLookupError):
             total += of(process)
     return total
 
 
 def _memory(process: psutil.Process) -> int:
-    return int(process.memory_full_info().pss)
+    rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    sizes = {name: int(size.split()[0]) for name, _, size in (line.partition(":") for line in rollup[1:])}
+    return (sizes.get("Pss", 0) - sizes.get("Pss_File", 0)) * 1024  # a process that has ended has none
 
 
 def _forget_peak(process: psutil.Process) -> None:
