@@ -6,6 +6,7 @@ import dataclasses
 import re
 import sys
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 from tests.conftest import ROOT
@@ -23,6 +24,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "benchmarks/README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, FoveaError)]
 
 
@@ -61,9 +68,26 @@ def test_every_metric_has_its_row() -> None:
 
 
 def test_every_link_to_a_file_leads_to_one() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings: lower case, punctuation dropped, spaces to hyphens."""
+    headings = re.findall(r"^#+ +(.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_to_a_heading_leads_to_one() -> None:
+    links = [
+        (page, page if not target else (page.parent / target).resolve(), anchor)
+        for page in PAGES
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text())
+    ]
+    assert links
+    lost = [f"{page.name}: {target.name}#{anchor}" for page, target, anchor in links if anchor not in _anchors(target)]
+    assert not lost
 
 
 def test_the_make_targets_the_readme_names_exist() -> None:
@@ -74,8 +98,7 @@ def test_the_make_targets_the_readme_names_exist() -> None:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
 def test_the_readme_or_another_page_leads_to_each_page(page: object) -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    assert any(page.name in other.read_text() for other in pages if other != page)  # type: ignore[attr-defined]
+    assert any(page.name in other.read_text() for other in PAGES if other != page)  # type: ignore[attr-defined]
 
 
 def test_no_page_has_a_gap_left_to_be_filled() -> None:
