@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 from fovea_server import errors
+from fovea_server.edge.options import MAX_TIMEOUT
 from fovea_server.edge.problems import document
 
 FILE = ROOT / "deploy/haproxy.cfg"
@@ -38,3 +39,9 @@ def test_what_it_says_itself_is_a_problem_document_of_the_table(status: str, bod
 
 def test_it_says_something_of_each_way_to_fail() -> None:
     assert {status for status, *_ in _SAID} == {"408", "502", "503", "504"}
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_it_waits_longer_than_any_deadline_that_a_caller_can_ask_for(side: str) -> None:
+    (seconds,) = re.findall(rf"^ +timeout {side} (\d+)s", FILE.read_text(), re.MULTILINE)
+    assert int(seconds) > MAX_TIMEOUT
