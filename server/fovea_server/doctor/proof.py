@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from fovea_server.doctor.triton import Sent, Target, Triton
 from fovea_server.errors import StartError
 
 _LENGTHS = 16  # of a single image
+_LATE, _LOOK = 2.0, 0.02  # seconds that the counts of the last answers are waited for, and between two readings
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,24 @@ async def prove(address: str, model: str | None, images: Sequence[bytes], caller
         if not sent.answered:
             said = next(iter(sent.failed), "nothing")
             raise StartError(f"{target.model} answered none of the images: {said}", hint="name others with --images")
-        after = await running.counts()
-        gained = {name: counts.since(before.get(name, Counts())) for name, counts in after.items()}
+        gained = await _gained(running, before, sent.answered)
         verdicts = [await _verdict(running, name, counts) for name, counts in await _computing(running, gained)]
         findings += [each for verdict in verdicts for each in _findings(verdict)]
         return Proof(address, version, tuple(verdicts), tuple(findings), sent)
     finally:
         await running.close()
+
+
+async def _gained(running: Triton, before: dict[str, Counts], answered: int) -> dict[str, Counts]:
+    """What each model counted since `before`. Triton counts a batch after it has answered it, so the last ones may
+    be late: models that fewer images than were `answered` went through are asked again."""
+    end = time.monotonic() + _LATE
+    while True:
+        gained = {name: each.since(before.get(name, Counts())) for name, each in (await running.counts()).items()}
+        counted = [each.images for each in gained.values() if each.images]
+        if (counted and min(counted) >= answered) or time.monotonic() > end:
+            return gained
+        await asyncio.sleep(_LOOK)
 
 
 async def _exposed(running: Triton, address: str) -> tuple[str, list[Finding]]:
