@@ -41,6 +41,10 @@ CANCELLED = "CANCELLED"  # the outcome where nobody is left to be answered
 
 _REASONS = {each.reason for each in vars(errors).values() if isinstance(each, type) and issubclass(each, FoveaError)}
 _NOT_KEPT = ("queue_full", "spool_full", "not_written", "not_encoded", "invalid", "unknown_id")  # docs/metrics.md
+_TURNED_AWAY = [
+    each.reason
+    for each in (errors.Busy, errors.Shed, errors.DeadlineUnreachable, errors.DeadlineExceeded, errors.QuotaExceeded)
+]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -60,6 +64,8 @@ class Admission(Protocol):
 
     @property
     def in_flight(self) -> int: ...
+    @property
+    def units(self) -> float: ...
     @property
     def limit(self) -> float: ...
     def waiting_of(self, priority: Priority) -> int: ...
@@ -88,11 +94,15 @@ class Metrics:
         seconds = Histogram(
             "fovea_request_seconds",
             "From receiving an image to its answer, or to the end without one",
-            ["ended"],
+            ["ended", "priority"],
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._seconds = {ended: seconds.labels(ended.name.lower()) for ended in Ended}
+        self._seconds = {
+            (ended, priority): seconds.labels(ended.name.lower(), priority.name.lower())
+            for ended in Ended
+            for priority in Priority
+        }
         stages = Histogram(
             "fovea_stage_seconds",
             "Time of an answered request by stage",
@@ -148,6 +158,9 @@ class Metrics:
             ["reason", "priority"],
             registry=self.registry,
         )
+        for reason in _TURNED_AWAY:
+            for priority in Priority:
+                self._turned_away.labels(reason, priority.name.lower())
         self._answered = self._requests.labels("OK")
         self._exposures = Counter(
             "fovea_experiment_exposures",
@@ -167,19 +180,19 @@ class Metrics:
         )
         self._store.set(1)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: Answer, priority: Priority) -> None:
         self._answered.inc()
         self._worker_answers.inc()
         for result in answer.results:
             self._answers.labels(result.model.name).inc()
         self._bytes.inc(answer.image.bytes)
-        self._seconds[Ended.ANSWERED].observe(answer.timings_ms.total / 1000)
+        self._seconds[Ended.ANSWERED, priority].observe(answer.timings_ms.total / 1000)
         for name, series in self._stages.items():
             series.observe(getattr(answer.timings_ms, name) / 1000)
 
-    def ended(self, how: Ended, seconds: float) -> None:
+    def ended(self, how: Ended, priority: Priority, seconds: float) -> None:
         """An image has no answer, so many seconds after it was received."""
-        self._seconds[how].observe(seconds)
+        self._seconds[how, priority].observe(seconds)
 
     def refused(self, reason: str) -> None:
         self._requests.labels(reason).inc()
@@ -228,6 +241,9 @@ class Metrics:
         """Export what admission holds, read at the moment of the scrape."""
         Gauge("fovea_in_flight", "Requests inside Triton", registry=self.registry).set_function(
             lambda: admission.in_flight
+        )
+        Gauge("fovea_in_flight_units", "Units of work inside Triton", registry=self.registry).set_function(
+            lambda: admission.units
         )
         Gauge("fovea_in_flight_limit", "Units of work that may be inside Triton", registry=self.registry).set_function(
             lambda: admission.limit

@@ -291,7 +291,9 @@ def test_metrics_count_what_was_answered_and_what_was_refused(server: Served, es
         return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series + " ")), 0.0)
 
     answered, refused = 'fovea_requests_total{outcome="OK"}', 'fovea_requests_total{outcome="NOT_AN_IMAGE"}'
-    slow, fast = (f'fovea_request_seconds_count{{ended="{ended}"}}' for ended in ("answered", "refused"))
+    slow, fast = (
+        f'fovea_request_seconds_count{{ended="{ended}",priority="interactive"}}' for ended in ("answered", "refused")
+    )
     before = [value(series) for series in (answered, refused, slow, fast)]
     _classify(server, espresso)
     _classify(server, b"%!no image")

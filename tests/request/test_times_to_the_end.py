@@ -37,8 +37,12 @@ def _times(metrics: Metrics) -> dict[str, tuple[float, float]]:
     """Count and sum of each ending that there was."""
     read = metrics.registry.get_sample_value
     endings = ("answered", "refused", "failed", "cancelled")
-    counts = {each: read("fovea_request_seconds_count", {"ended": each}) or 0 for each in endings}
-    sums = {each: read("fovea_request_seconds_sum", {"ended": each}) or 0 for each in endings}
+    counts = {
+        each: read("fovea_request_seconds_count", {"ended": each, "priority": "interactive"}) or 0 for each in endings
+    }
+    sums = {
+        each: read("fovea_request_seconds_sum", {"ended": each, "priority": "interactive"}) or 0 for each in endings
+    }
     return {each: (counts[each], sums[each]) for each in endings if counts[each]}
 
 

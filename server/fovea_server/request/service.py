@@ -76,9 +76,10 @@ class Service:
         except BaseException as end:
             if isinstance(end, asyncio.CancelledError):
                 self._metrics.refused(CANCELLED)
-            self._metrics.ended(_ending(end, question.deadline), time.monotonic() - question.received)
+            how = _ending(end, question.deadline)
+            self._metrics.ended(how, question.priority, time.monotonic() - question.received)
             raise
-        self._metrics.answered(answer)
+        self._metrics.answered(answer, question.priority)
         return answer
 
     async def _ask(self, models: Sequence[Model], question: Question, note: Note, route: Route) -> Answer:

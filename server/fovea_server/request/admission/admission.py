@@ -53,6 +53,11 @@ class Admission:
         return self._room.waiting(priority)
 
     @property
+    def units(self) -> float:
+        """Units of work inside."""
+        return self._units
+
+    @property
     def limit(self) -> float:
         """Units that may be inside at present."""
         return self._limit.units
