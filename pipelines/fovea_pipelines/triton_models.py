@@ -142,7 +142,7 @@ class ModelSettings:
         """`threads` of the configuration; 0 means one for each CPU this process may use, shared with the model's other
         instances."""
         instances = sum(group["count"] for group in self._config["instance_group"])
-        return int(self.text("threads")) or cpu.share(len(os.sched_getaffinity(0)), instances)
+        return int(self.text("threads")) or cpu.share(cpu.available(), instances)
 
 
 class GivenUp(Exception):

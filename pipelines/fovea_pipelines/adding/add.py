@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from fovea_pipelines import precision
+from fovea_pipelines import cpu, precision
 from fovea_pipelines.adding import draft, golden_answer
 from fovea_pipelines.adding.candidate import Candidate
 from fovea_pipelines.adding.examination import examine, read
@@ -153,7 +152,7 @@ def _gate(package: ModelPackage, wish: Wish, progress: Progress) -> None:
         compared += images
         progress(compared, total)
 
-    executor = DaliCpu(package.contract, threads=len(os.sched_getaffinity(0)))
+    executor = DaliCpu(package.contract, threads=cpu.available())
     specimens = chain(generated, *map(corpus.from_folder, wish.photographs))
     try:
         report = skew.run(package, specimens, {"dali-cpu": executor}, count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fovea_pipelines import cpu
 from fovea_pipelines.errors import BadNetwork
 from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.outputs import Outputs
@@ -49,7 +49,7 @@ def drift(package: ModelPackage, plan: Path, corpus: Sequence[NDArray[np.uint8]]
         for begin in range(0, len(corpus), max_batch)
         for answer in engine.run(list(corpus[begin : begin + max_batch]))
     ]
-    graph = OpenVinoEngine(package.onnx.path, "f32", streams=len(os.sched_getaffinity(0)))
+    graph = OpenVinoEngine(package.onnx.path, "f32", streams=cpu.available())
     return compare(answers, graph.run(corpus))
 
 

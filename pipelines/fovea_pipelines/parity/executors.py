@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fovea_pipelines import cpu
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.dali_executor import DaliExecutor, DaliGpuExecutor, Device, OnDevice
 from fovea_pipelines.gpu.host_copy import HostCopy
@@ -30,7 +30,7 @@ class DaliCpu:
     def __init__(self, contract: Contract, max_batch: int = 8, threads: int | None = None) -> None:
         self._contract = contract
         self._max_batch = max_batch
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or cpu.available()
         self._executor = DaliExecutor(contract, max_batch, self._threads)
 
     def __call__(self, images: Sequence[bytes], /) -> list[Pixels | Exception]:

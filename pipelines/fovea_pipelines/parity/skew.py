@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 
+from fovea_pipelines import cpu
 from fovea_pipelines.contract import Contract
 from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.package import ModelPackage
@@ -40,7 +40,7 @@ def run(
     thresholds = Thresholds.of(package)
     artefact = package.onnx
     artefact.check()
-    engine = OpenVinoEngine(artefact.path, "f32", streams=len(os.sched_getaffinity(0)))
+    engine = OpenVinoEngine(artefact.path, "f32", streams=cpu.available())
     in_full = reduction.in_full(executors)
     names = [*executors, *in_full]
     tallies: _Tallies = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fovea_pipelines import cpu
 from fovea_pipelines.errors import PipelineError
 from fovea_pipelines.openvino_engine import OpenVinoEngine
 from fovea_pipelines.package import ModelPackage
@@ -64,7 +64,7 @@ def measure(models: Mapping[str, Path], photographs: Photographs) -> dict[str, d
 
 
 def _scores(model: Path, precision: str, pixels: Sequence[Pixels]) -> NDArray[np.float32]:
-    engine = OpenVinoEngine(model, precision, streams=len(os.sched_getaffinity(0)))
+    engine = OpenVinoEngine(model, precision, streams=cpu.available())
     if not engine.classifies:
         raise PipelineError("a network without classes has no accuracy to compare precisions by")
     return np.stack([outputs.scores for outputs in engine.run(pixels) if outputs.scores is not None])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from fovea_pipelines import cpu
 from fovea_pipelines.errors import NoGpu
 from fovea_server.doctor import artefacts, batching, cores, ensembles, pixels, python_models, reading
 from fovea_server.doctor.artefacts import Gpu
@@ -32,7 +32,7 @@ def examine(
 
 
 def cores_here() -> int:
-    return len(os.sched_getaffinity(0))
+    return cpu.available()
 
 
 def gpu_here() -> Gpu | None:

@@ -6,7 +6,6 @@ checkout nor an operator's repository is written to.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        return cls(_cpu_name(), len(os.sched_getaffinity(0)))
+        return cls(_cpu_name(), cpu.available())
 
     def __str__(self) -> str:
         return f"{self.cores} cores of {self.cpu}"
